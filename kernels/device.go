@@ -1,0 +1,72 @@
+package kernels
+
+// Device runs the operators of a LLaMA forward pass on one kind of hardware.
+//
+// The set is closed and small on purpose: a method here is work in every device,
+// so it has to earn its place by a measurement. Every operator runs over a whole
+// batch and gives each row the same bits whatever else is in the batch.
+//
+// Operators are queued and return nothing. A shape mismatch is a caller's bug and
+// panics; a device failure is kept, later operators do nothing, and Sync returns
+// it. A Device is used by one goroutine at a time. Integer results are exact;
+// package fp defines the order of float operations, which CPUs obey to the bit.
+type Device interface {
+	Memory
+
+	// Embed sets out [T, H] to the rows ids [T] of a float table [vocab, H].
+	Embed(out Floats, table Weight, ids Buf[int32])
+
+	// RMSNorm sets out [T, H] to (x·r)·weight, r = 1/√(mean(x²) + eps)
+	// (arXiv:1910.07467), quantized per token where out.Bits < 16. The sum of squares
+	// is fp.Dot(x, x) over the padded row.
+	RMSNorm(out Rows, x Floats, weight Buf[float32], eps float32)
+
+	// Quantize sets out to x, quantized per token (quant.Activations); with
+	// out.Bits 16 it copies.
+	Quantize(out Rows, x Floats)
+
+	// Linear sets out [T, ΣOut] to x · wᵀ; the outputs of several weights stand side
+	// by side. With integer weights and rows the product is exact in int32 and
+	// y = float32(Σ) · (w.Scale·x.Scale). With float rows it is fp.Dot over the
+	// weights as float32 (integers q converted exactly), times w.Scale where there
+	// is one. Integer rows take integer weights only.
+	Linear(out Floats, x Rows, w ...Weight)
+
+	// LinearAdd adds x · wᵀ, computed as Linear does, to out: the residual connection.
+	LinearAdd(out Floats, x Rows, w Weight)
+
+	// RoPEAppendKV splits qkv [T, (heads + 2·KVHeads)·HeadDim], rotates q and k by the
+	// tokens' positions, sets q [T·heads, HeadDim], and stores k and v in the
+	// batch's slots in the cache's format; formats that rotate on read store k as it
+	// is. Rotation: a' = a·cos - b·sin, b' = b·cos + a·sin, every product rounded.
+	// With q.Bits 8 queries are quantized per row by quant.Activations.
+	RoPEAppendKV(q Rows, kv KVCache, qkv Floats, b *Batch, rope RoPE)
+
+	// PagedAttention sets out [T, heads·HeadDim] to causal attention of q over the
+	// sequences' pages, with scale 1/√HeadDim. rope is used by formats that rotate
+	// on read. q.Bits is 8 only where the cache is quantized and does not rotate on read.
+	PagedAttention(out Floats, q Rows, kv KVCache, b *Batch, rope RoPE)
+
+	// SwiGLU sets out [T, F] to silu(gate)·up where gateUp is [T, 2F], quantized per
+	// token where out.Bits < 16.
+	SwiGLU(out Rows, gateUp Floats)
+
+	// Gather sets row i of out to row rows[i] of x.
+	Gather(out Floats, x Floats, rows Buf[int32])
+}
+
+// Memory moves bytes between host and device.
+type Memory interface {
+	Name() string // as "cpu/avx2", "cuda/sm_90"
+	// Alloc returns zeroed memory, aligned to 64 bytes.
+	Alloc(bytes int) (Mem, error)
+	// Import returns device memory that holds b. A device that shares the host's
+	// memory uses b itself, which must stay as it is until Free.
+	Import(b []byte) (Mem, error)
+	Free(Mem)
+	Upload(dst Mem, off int, src []byte)
+	// Download waits for queued work first.
+	Download(dst []byte, src Mem, off int)
+	// Sync waits for queued work and returns the first failure since the last Sync.
+	Sync() error
+}
