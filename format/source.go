@@ -1,0 +1,33 @@
+package format
+
+import "github.com/llmqat/llmqat/format/tokenizer"
+
+// DType is how a file stores the numbers of a tensor.
+type DType string
+
+// The element types that sources hold.
+const (
+	F32  DType = "F32"
+	F16  DType = "F16"
+	BF16 DType = "BF16"
+	Q8   DType = "Q8" // blocks of int8 with a scale, dequantized when read
+	Q4   DType = "Q4" // blocks of 4 bits with a scale, dequantized when read
+)
+
+// Source is a float LLaMA being read, row by row, so that a model larger than
+// memory can be converted. Its q_proj and k_proj rows are in Hugging Face's order
+// (RoPE turns element i of a head with i + head_dim/2) whatever the file's own.
+type Source interface {
+	// Config returns the model's shape, checked.
+	Config() *Config
+	// Tokenizer returns the model's tokenizer, or nil where the files hold none.
+	Tokenizer() *tokenizer.Tokenizer
+	// DType returns how the file stores the named tensor.
+	DType(name string) DType
+	// ReadRows sets dst to rows [first, first+len(dst)/In) of the named tensor of
+	// Config().Tensors(); a vector is one row. It may be called from several goroutines.
+	ReadRows(dst []float32, name string, first int) error
+	// Hash identifies the model's bytes, as "sha256:...", for provenance. It may read them all.
+	Hash() (string, error)
+	Close() error
+}
