@@ -1,0 +1,46 @@
+# llmqat: `make help` lists the targets.
+
+BIN     := bin
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+TESTDATA ?= $(LLMQAT_TESTDATA)
+export CGO_ENABLED ?= 0
+
+.PHONY: build test test-race bench serve check lint generate fuzz help
+
+build: ## build the commands into bin/
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+test: ## run every test; LLMQAT_TESTDATA=dir adds those on real models
+	go test ./...
+
+test-race: ## the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race ./...
+
+bench: build ## FP16 against 4-8-4 on the 1.1B shape
+	$(BIN)/bench --shape tinyllama-1.1b --compare 16-16-16,4-8-4
+
+serve: build ## serve the embedded demo model on 127.0.0.1:8080
+	$(BIN)/llmqat-serve
+
+check: lint test ## gofmt, vet, staticcheck, tests: run before every commit
+
+lint:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt-clean: $$out"; exit 1; }
+	go vet ./...
+	GOARCH=arm64 go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+
+generate: ## rewrite the generated assembly
+	go generate ./...
+
+FUZZTIME ?= 60s
+fuzz: ## run every fuzz target for FUZZTIME each
+	@go list ./... | while read -r pkg; do \
+		dir=$$(go list -f '{{.Dir}}' $$pkg); \
+		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go 2>/dev/null | sed 's/func //'); do \
+			echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; done
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
