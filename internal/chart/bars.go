@@ -1,0 +1,169 @@
+// Package chart draws the project's pictures as SVG or PNG with gonum/plot.
+package chart
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"io"
+	"math"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// Panel is one group of horizontal bars that share a unit.
+type Panel struct {
+	Title string // what is measured and its unit
+	Bars  []Bar
+}
+
+// Bar is one value of a panel. Limit, where positive, is the most that the machine
+// allows: it is drawn as a tick beside the bar, and Note stands behind the value.
+type Bar struct {
+	Name         string
+	Value, Limit float64
+	Note         string
+}
+
+// palette is readable on white and for the colour-blind (Okabe and Ito).
+var palette = []color.Color{
+	color.RGBA{0x99, 0x99, 0x99, 0xff},
+	color.RGBA{0x00, 0x72, 0xb2, 0xff},
+	color.RGBA{0xd5, 0x5e, 0x00, 0xff},
+	color.RGBA{0x00, 0x9e, 0x73, 0xff},
+	color.RGBA{0xcc, 0x79, 0xa7, 0xff},
+	color.RGBA{0x56, 0xb4, 0xe9, 0xff},
+}
+
+var sans = font.Font{Typeface: "Liberation", Variant: "Sans"}
+
+const (
+	width     = 7.2 * vg.Inch
+	barHeight = 0.26 * vg.Inch
+	panelPad  = 0.55 * vg.Inch
+)
+
+// Bars draws panels one below the other. format is "svg" or "png".
+func Bars(w io.Writer, format, title string, panels []Panel) error {
+	height := 0.4 * vg.Inch
+	for _, p := range panels {
+		height += panelHeight(p)
+	}
+	canvas, err := newCanvas(format, width, height)
+	if err != nil {
+		return err
+	}
+	dc := draw.New(canvas)
+	dc.SetColor(color.White)
+	dc.Fill(dc.Rectangle.Path())
+	dc.FillText(style(12, draw.XLeft, draw.YCenter), vg.Point{X: 0.1 * vg.Inch, Y: height - 0.2*vg.Inch}, title)
+	top := height - 0.4*vg.Inch
+	for _, p := range panels {
+		h := panelHeight(p)
+		if err := p.draw(draw.Crop(dc, 0, 0, top-h, top-height)); err != nil {
+			return err
+		}
+		top -= h
+	}
+	_, err = canvas.WriteTo(w)
+	return err
+}
+
+func panelHeight(p Panel) vg.Length { return barHeight*vg.Length(len(p.Bars)) + panelPad }
+
+func newCanvas(format string, w, h vg.Length) (vg.CanvasWriterTo, error) {
+	switch format {
+	case "svg":
+		return vgsvg.New(w, h), nil
+	case "png":
+		return vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(144))}, nil
+	}
+	return nil, fmt.Errorf("chart: format %q: want svg or png", format)
+}
+
+func style(size vg.Length, x text.XAlignment, y text.YAlignment) text.Style {
+	return text.Style{
+		Color: color.Black, Font: font.From(sans, size),
+		XAlign: x, YAlign: y, Handler: plot.DefaultTextHandler,
+	}
+}
+
+// draw draws the panel: names left, bars to scale, values behind them.
+func (p Panel) draw(dc draw.Canvas) error {
+	pl := plot.New()
+	pl.BackgroundColor = color.Transparent
+	var names []string
+	most := 0.0
+	for i := len(p.Bars) - 1; i >= 0; i-- { // gonum counts from the bottom
+		b := p.Bars[i]
+		if bad(b.Value) || bad(b.Limit) {
+			return fmt.Errorf("chart: bar %q of %q: value %v, limit %v", b.Name, p.Title, b.Value, b.Limit)
+		}
+		names = append(names, b.Name)
+		most = max(most, b.Value, b.Limit)
+	}
+	for i := range names {
+		b := p.Bars[len(p.Bars)-1-i]
+		bar, err := plotter.NewBarChart(plotter.Values{b.Value}, barHeight*0.7)
+		if err != nil {
+			return err
+		}
+		bar.Horizontal, bar.XMin = true, float64(i)
+		bar.Color, bar.LineStyle.Width = palette[(len(p.Bars)-1-i)%len(palette)], 0
+		pl.Add(bar)
+		if b.Limit > 0 {
+			tick, err := plotter.NewLine(plotter.XYs{{X: b.Limit, Y: float64(i) - 0.4}, {X: b.Limit, Y: float64(i) + 0.4}})
+			if err != nil {
+				return err
+			}
+			tick.Width = vg.Points(1.5)
+			pl.Add(tick)
+		}
+		label, err := plotter.NewLabels(plotter.XYLabels{
+			XYs:    plotter.XYs{{X: max(b.Value, b.Limit) + most*0.01, Y: float64(i)}},
+			Labels: []string{strings.TrimSpace(number(b.Value) + "  " + b.Note)},
+		})
+		if err != nil {
+			return err
+		}
+		label.TextStyle[0] = style(9, draw.XLeft, draw.YCenter)
+		pl.Add(label)
+	}
+	pl.NominalY(names...)
+	pl.Y.Tick.Label = style(9, draw.XRight, draw.YCenter)
+	pl.X.Min, pl.X.Max = 0, max(most, 1e-9)*1.55
+	pl.Y.Min, pl.Y.Max = -0.6, float64(len(names))-0.4
+	pl.HideX()
+	title := vg.Point{X: dc.Min.X + 0.1*vg.Inch, Y: dc.Max.Y - 0.25*vg.Inch}
+	dc.FillText(style(10, draw.XLeft, draw.YCenter), title, p.Title)
+	pl.Draw(draw.Crop(dc, 0.1*vg.Inch, 0, 0, -0.4*vg.Inch))
+	return nil
+}
+
+func bad(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) || v < 0 }
+
+// number prints v with about three digits.
+func number(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+// SVG returns Bars' picture as text.
+func SVG(title string, panels []Panel) (string, error) {
+	var b bytes.Buffer
+	err := Bars(&b, "svg", title, panels)
+	return b.String(), err
+}

@@ -1,0 +1,64 @@
+package chart
+
+import (
+	"bytes"
+	"encoding/xml"
+	"image/png"
+	"io"
+	"math"
+	"strings"
+	"testing"
+)
+
+var panels = []Panel{
+	{"decode, tokens/s", []Bar{{"16-16-16", 15, 20, "75 % of read bandwidth"}, {"4-8-4", 60, 70, ""}}},
+	{"prefill, tokens/s", []Bar{{"16-16-16", 0, 0, ""}, {"4-8-4 <&>", 240, 300, ""}}},
+}
+
+func TestSVGHoldsEveryValue(t *testing.T) {
+	svg, err := SVG("TinyLlama", panels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := xml.NewDecoder(strings.NewReader(svg))
+	var text strings.Builder
+	for {
+		tok, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("not well-formed: %v", err)
+		}
+		if c, ok := tok.(xml.CharData); ok {
+			text.Write(c)
+		}
+	}
+	for _, want := range []string{"TinyLlama", "decode, tokens/s", "15.0  75 % of read bandwidth", "60.0", "240", "4-8-4 <&>"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the picture lacks %q", want)
+		}
+	}
+}
+
+func TestPNG(t *testing.T) {
+	var b bytes.Buffer
+	if err := Bars(&b, "png", "x", panels); err != nil {
+		t.Fatal(err)
+	}
+	img, err := png.Decode(&b)
+	if err != nil || img.Bounds().Dx() < 500 {
+		t.Fatalf("%v, %v", img.Bounds(), err)
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	if err := Bars(io.Discard, "gif", "x", panels); err == nil {
+		t.Error("gif: no error")
+	}
+	for _, v := range []float64{math.NaN(), math.Inf(1), -1} {
+		if err := Bars(io.Discard, "svg", "x", []Panel{{"p", []Bar{{"b", v, 0, ""}}}}); err == nil {
+			t.Errorf("value %v: no error", v)
+		}
+	}
+}
