@@ -1,0 +1,65 @@
+package tokenizer
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Encode returns the ids of text, without BOS. The spelling of a special token in it ("</s>") is plain text;
+// user-defined tokens are found. A byte that is not UTF-8 counts as U+FFFD. Encode("") is empty.
+func (t *Tokenizer) Encode(text string) []int32 { return t.encodeAround(text, t.always) }
+
+// EncodeSpecial is Encode, but the spelling of a special token becomes that token. Only text that the
+// server wrote itself, such as a chat template, should pass through it.
+func (t *Tokenizer) EncodeSpecial(text string) []int32 { return t.encodeAround(text, t.onRequest) }
+
+// encodeAround cuts text at the tokens of m, which may be nil, and gives what is between them to the model.
+func (t *Tokenizer) encodeAround(text string, m *matcher) []int32 {
+	if len(text) > maxText {
+		panic(fmt.Sprintf("tokenizer: Encode: text has %d bytes, at most %d", len(text), maxText))
+	}
+	if !utf8.ValidString(text) {
+		text = string([]rune(text))
+	}
+	if m == nil {
+		return t.model.encode(nil, text, true)
+	}
+	var ids []int32
+	done := 0 // text before it is encoded
+	for i := 0; i < len(text); {
+		e := m.longest(text[i:])
+		if e == nil || e.singleWord && insideWord(text, i, i+len(e.text)) {
+			i++
+			continue
+		}
+		before, end := text[done:i], i+len(e.text)
+		if e.lstrip {
+			before = strings.TrimRightFunc(before, unicode.IsSpace)
+		}
+		if e.rstrip {
+			end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))
+		}
+		if before != "" {
+			ids = t.model.encode(ids, before, done == 0)
+		}
+		ids = append(ids, e.id)
+		i, done = end, end
+	}
+	if done < len(text) {
+		ids = t.model.encode(ids, text[done:], done == 0)
+	}
+	return ids
+}
+
+// insideWord says whether text[i:j] has a letter, digit or underscore as its neighbour.
+func insideWord(text string, i, j int) bool {
+	l, _ := utf8.DecodeLastRuneInString(text[:i])
+	r, _ := utf8.DecodeRuneInString(text[j:])
+	return wordRune(l) || wordRune(r)
+}
+
+func wordRune(r rune) bool {
+	return r == '_' || r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsMark(r))
+}
