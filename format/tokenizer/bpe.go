@@ -39,6 +39,7 @@ type scratch struct {
 	symbols []symbol
 	heap    candidates
 	splits  map[int32]int32 // SentencePiece: bytes in the left half of an unused piece
+	pushed  int             // candidates since reset; a test bounds them
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -51,7 +52,7 @@ func (s *scratch) release() {
 }
 
 func (s *scratch) reset() {
-	s.symbols, s.heap = s.symbols[:0], s.heap[:0]
+	s.symbols, s.heap, s.pushed = s.symbols[:0], s.heap[:0], 0
 	clear(s.splits)
 }
 
@@ -123,6 +124,7 @@ func (b *bpe) consider(s *scratch, text string, i int32) {
 			s.split(m.id, l.size)
 		}
 	}
+	s.pushed++
 	s.heap.push(candidate{key: uint64(m.rank)<<32 | uint64(i), size: size, id: m.id})
 }
 
