@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"math"
+	"slices"
 	"sync"
 )
 
@@ -51,8 +52,11 @@ func (s *scratch) release() {
 	}
 }
 
-func (s *scratch) reset() {
-	s.symbols, s.heap, s.pushed = s.symbols[:0], s.heap[:0], 0
+// reset empties s and makes room for n symbols, so that a long text does not grow it step by step.
+func (s *scratch) reset(n int) {
+	s.symbols = slices.Grow(s.symbols[:0], n)
+	s.heap = slices.Grow(s.heap[:0], n)
+	s.pushed = 0
 	clear(s.splits)
 }
 

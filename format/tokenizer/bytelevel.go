@@ -186,7 +186,7 @@ func (m *byteLevel) encodeWord(dst []int32, s *scratch, word string) []int32 {
 			return append(dst, id)
 		}
 	}
-	s.reset()
+	s.reset(len(word))
 	for i := range len(word) {
 		s.add(1, m.bytes[word[i]], false)
 	}

@@ -147,7 +147,7 @@ func (m *spaceBPE) encode(dst []int32, text string, first bool) []int32 {
 		if m.byWord {
 			n = firstWord(text)
 		}
-		s.reset()
+		s.reset(utf8.RuneCountInString(text[:n]))
 		m.symbols(s, text[:n])
 		m.run(s, text)
 		for i := int32(0); i >= 0; i = s.symbols[i].next {
