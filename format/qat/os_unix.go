@@ -1,0 +1,43 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
+package qat
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapFile maps all of f, read-only.
+func mapFile(f *os.File, size int64) (data []byte, unmap func() error, err error) {
+	if int64(int(size)) != size {
+		return nil, nil, fmt.Errorf("%d bytes do not fit this machine's address space", size)
+	}
+	data, err = unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, nil, fmt.Errorf("mmap of %d bytes: %w", size, err)
+	}
+	return data, func() error { return unix.Munmap(data) }, nil
+}
+
+// lock takes f for this process, if no other has it.
+func lock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+// syncDir makes a rename within the directory last.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// replace renames the open file f to path and closes it. The lock lasts until the
+// name is gone, so that no other writer can have taken it.
+func replace(f *os.File, path string) error {
+	err := os.Rename(f.Name(), path)
+	return errors.Join(err, f.Close())
+}

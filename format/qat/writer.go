@@ -1,0 +1,191 @@
+package qat
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/llmqat/llmqat/format"
+)
+
+// Writer writes a .qat file beside its destination and puts it there whole by
+// Commit. Until then the destination keeps what it had.
+type Writer struct {
+	path    string   // destination, symbolic links followed
+	f       *os.File // temporary
+	header  *Header
+	tensors []Tensor // offsets from the start of the data
+	parts   map[string]*part
+	base    int64 // where data begin
+
+	mu  sync.Mutex
+	err error // the first failure of Write
+}
+
+// part is a tensor being written.
+type part struct {
+	*Tensor
+	mu   sync.Mutex
+	done int64
+	sum  hash.Hash
+}
+
+// Create begins a file with h's model, tokenizer included; every other tensor is
+// then written by Write. The caller ends with Commit or Abort.
+//
+// A symbolic link at path is followed; anything but a regular file there is
+// refused. The temporary file is path's with a dot before and ".partial" behind
+// it: one that a killed process left is overwritten, one being written is an error.
+func Create(path string, h *Header) (*Writer, error) {
+	if err := h.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var name string
+	var tok []byte
+	if h.Tokenizer != nil {
+		name, tok = h.Tokenizer.File()
+	}
+	w := &Writer{header: h, parts: map[string]*part{}}
+	var size int64
+	w.tensors, size = h.layout(name, int64(len(tok)))
+	header, err := h.encode(w.tensors)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	w.base = int64(len(header))
+	for i := range w.tensors {
+		t := &w.tensors[i]
+		w.parts[t.Name] = &part{Tensor: t, sum: sha256.New()}
+	}
+	if w.path, err = destination(path); err != nil {
+		return nil, err
+	}
+	if w.f, err = temporary(w.path); err != nil {
+		return nil, err
+	}
+	if err := w.f.Truncate(w.base + size); err != nil {
+		w.Abort()
+		return nil, err
+	}
+	if name != "" {
+		if err := w.Write(name, tok); err != nil {
+			w.Abort()
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// Tensors returns what is to be written, in the order of the file. Offsets count
+// from the start of the data.
+func (w *Writer) Tensors() []Tensor {
+	list := make([]Tensor, len(w.tensors))
+	for i, t := range w.tensors {
+		t.SHA256 = ""
+		list[i] = t
+	}
+	return list
+}
+
+// Write appends bytes, as stored, to the named tensor. Tensors may be written in
+// any order and, different ones, by several goroutines. A name that the model has
+// not, or too many bytes, is the caller's bug and panics.
+func (w *Writer) Write(name string, b []byte) error {
+	p, ok := w.parts[name]
+	if !ok {
+		panic(fmt.Sprintf("qat: the model has no tensor %q", name))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if left := p.Size - p.done; int64(len(b)) > left {
+		panic(fmt.Sprintf("qat: %d bytes for tensor %q, which lacks %d of %d", len(b), name, left, p.Size))
+	}
+	if _, err := w.f.WriteAt(b, w.base+p.Offset+p.done); err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.err = errors.Join(w.err, err)
+		return err
+	}
+	p.sum.Write(b)
+	p.done += int64(len(b))
+	return nil
+}
+
+// Commit writes the header, makes all of it durable and puts the file in its
+// place. A tensor not written to its end is an error. Whatever Commit returns, the
+// Writer is finished and its temporary file gone; an error leaves the destination
+// as it was, unless all that failed is to make the new name durable.
+func (w *Writer) Commit() error {
+	w.mu.Lock()
+	err := w.err
+	w.mu.Unlock()
+	for i := range w.tensors {
+		t := &w.tensors[i]
+		p := w.parts[t.Name]
+		if p.done != t.Size && err == nil {
+			err = fmt.Errorf("%s: tensor %q has %d bytes written, want %d", w.path, t.Name, p.done, t.Size)
+		}
+		t.SHA256 = hex.EncodeToString(p.sum.Sum(nil))
+	}
+	if err == nil {
+		err = w.finish()
+	}
+	if err != nil {
+		w.Abort()
+		return err
+	}
+	w.f = nil
+	return syncDir(filepath.Dir(w.path))
+}
+
+func (w *Writer) finish() error {
+	header, err := w.header.encode(w.tensors)
+	if err != nil {
+		return err
+	}
+	if int64(len(header)) != w.base {
+		panic(fmt.Sprintf("qat: %s: the header was changed while the file was written", w.path))
+	}
+	if _, err := w.f.WriteAt(header, 0); err != nil {
+		return err
+	}
+	if err := w.f.Sync(); err != nil {
+		return err
+	}
+	return replace(w.f, w.path)
+}
+
+// Abort gives the file up and leaves nothing of it. After Commit it does nothing.
+func (w *Writer) Abort() {
+	if w.f == nil {
+		return
+	}
+	discard(w.f)
+	w.f = nil
+}
+
+// destination follows symbolic links and refuses what a rename should not replace.
+func destination(path string) (string, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return path, nil
+	}
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		if path, err = filepath.EvalSymlinks(path); err == nil { // a dangling link is an error
+			info, err = os.Stat(path)
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s: no regular file: %w", path, format.ErrUnsupported)
+	}
+	return path, nil
+}
