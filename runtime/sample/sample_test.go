@@ -1,0 +1,436 @@
+package sample
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+var (
+	nan    = float32(math.NaN())
+	inf    = float32(math.Inf(1))
+	negInf = float32(math.Inf(-1))
+)
+
+func token(t *testing.T, p Params, logits ...float32) int32 {
+	t.Helper()
+	if err := p.Check(len(logits)); err != nil {
+		t.Fatal(err)
+	}
+	id, err := New(p, len(logits), nil, 1).Token(NewWork(len(logits)), logits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func TestGreedyTakesTheFirstLargest(t *testing.T) {
+	for _, c := range []struct {
+		want   int32
+		logits []float32
+	}{
+		{0, []float32{1, 1, 1}},
+		{1, []float32{0, 2, 2}},
+		{2, []float32{nan, negInf, -5}},
+		{1, []float32{3, inf, inf}},
+		{0, []float32{-math.MaxFloat32, nan}},
+	} {
+		for _, p := range []Params{{}, {Temperature: 1, TopK: 1}, {Temperature: 1e-300, TopK: 1}, {Temperature: 1, TopP: 1e-9}} {
+			if c.want == 0 && p.TopK != 1 && p.Temperature > 0 && c.logits[0] == c.logits[1] {
+				continue
+			}
+			if got := token(t, p, c.logits...); got != c.want {
+				t.Errorf("%+v of %v: token %d, want %d", p, c.logits, got, c.want)
+			}
+		}
+	}
+}
+
+func TestNoToken(t *testing.T) {
+	for _, logits := range [][]float32{{nan, nan}, {negInf, negInf}, {negInf, nan}} {
+		for _, p := range []Params{{}, {Temperature: 1}} {
+			if _, err := New(p, 2, nil, 1).Token(NewWork(2), logits); !errors.Is(err, ErrNoToken) {
+				t.Errorf("%+v of %v: %v, want ErrNoToken", p, logits, err)
+			}
+		}
+	}
+	forbid := Params{LogitBias: map[int32]float32{0: negInf, 1: negInf}}
+	if _, err := New(forbid, 2, nil, 1).Token(NewWork(2), []float32{1, 2}); !errors.Is(err, ErrNoToken) {
+		t.Errorf("every token forbidden: %v, want ErrNoToken", err)
+	}
+}
+
+// drawNaive is draw by its definition: sort, cut, walk.
+func drawNaive(p Params, step uint64, logits []float32) int32 {
+	var most float64 = math.Inf(-1)
+	for _, v := range logits {
+		if v == v {
+			most = max(most, ceil(v))
+		}
+	}
+	var c []candidate
+	for i, v := range logits {
+		if x := exp((ceil(v) - most) / p.Temperature); x > 0 && x >= p.MinP {
+			c = append(c, candidate{x, int32(i)})
+		}
+	}
+	cut := p.TopK > 0 && p.TopK < len(c)
+	if cut || p.TopP > 0 && p.TopP < 1 {
+		slices.SortFunc(c, func(a, b candidate) int {
+			if a.before(b) {
+				return -1
+			}
+			return 1
+		})
+	}
+	if cut {
+		c = c[:p.TopK]
+	}
+	sumOf := func() (s float64) {
+		// draw adds in the order in which it walks: the least likely first where it cut.
+		for _, x := range c {
+			s += x.weight
+		}
+		return s
+	}
+	if cut {
+		slices.Reverse(c)
+	}
+	total := sumOf()
+	if cut {
+		slices.Reverse(c)
+	}
+	if p.TopP > 0 && p.TopP < 1 {
+		sum, n := 0.0, 0
+		for n < len(c) && (n == 0 || sum < p.TopP*total) {
+			sum += c[n].weight
+			n++
+		}
+		c, cut = c[:n], true
+		slices.Reverse(c)
+		total = sumOf()
+	} else if cut {
+		slices.Reverse(c)
+	}
+	target, sum := uniform(p.Seed, step)*total, 0.0
+	for _, x := range c {
+		if sum += x.weight; sum > target {
+			return x.id
+		}
+	}
+	return c[len(c)-1].id
+}
+
+func TestDrawIsItsDefinition(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		logits := rapid.SliceOfN(rapid.OneOf(
+			rapid.Float32Range(-10, 10), rapid.SampledFrom([]float32{0, 1, 2, nan, negInf, inf, -1e30})), 1, 60).Draw(t, "logits")
+		if best(logits) < 0 {
+			t.Skip("nothing to draw")
+		}
+		p := Params{
+			Temperature: rapid.SampledFrom([]float64{1e-9, 0.3, 1, 2, 50}).Draw(t, "temperature"),
+			TopK:        rapid.SampledFrom([]int{0, 2, 5, 59, 100}).Draw(t, "top_k"),
+			TopP:        rapid.SampledFrom([]float64{0, 1e-9, 0.5, 0.9, 0.9999, 1}).Draw(t, "top_p"),
+			MinP:        rapid.SampledFrom([]float64{0, 0.01, 0.5, 1}).Draw(t, "min_p"),
+			Seed:        rapid.Uint64().Draw(t, "seed"),
+		}
+		s, w := New(p, len(logits), nil, 5), NewWork(len(logits))
+		for step := range uint64(5) {
+			got, err := s.Token(w, logits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := drawNaive(p, step, logits); got != want {
+				t.Fatalf("step %d: token %d, want %d", step, got, want)
+			}
+		}
+	})
+}
+
+// Frequencies follow softmax(logits/T) over what the cuts leave: with n draws each
+// is within 5 standard deviations, √(p(1-p)/n).
+func TestDrawFollowsTheDistribution(t *testing.T) {
+	logits := []float32{2, 1, 0, -1, 1, nan}
+	const n = 40_000
+	for _, c := range []struct {
+		p    Params
+		left []int32 // the tokens that may appear
+	}{
+		{Params{Temperature: 1}, []int32{0, 1, 2, 3, 4}},
+		{Params{Temperature: 0.5}, []int32{0, 1, 2, 3, 4}},
+		{Params{Temperature: 1, TopK: 2}, []int32{0, 1}},       // of the equals 1 and 4 the first
+		{Params{Temperature: 1, TopP: 0.75}, []int32{0, 1, 4}}, // .52 .19 .19 .07
+		{Params{Temperature: 1, MinP: 0.14}, []int32{0, 1, 4}}, // e^-1 = .37, e^-2 = .135
+	} {
+		sum := 0.0
+		for _, id := range c.left {
+			sum += math.Exp(float64(logits[id]) / c.p.Temperature)
+		}
+		s, w := New(c.p, len(logits), nil, n), NewWork(len(logits))
+		counts := make([]float64, len(logits))
+		for range n {
+			id, err := s.Token(w, logits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts[id]++
+		}
+		for id, got := range counts {
+			p := 0.0
+			if slices.Contains(c.left, int32(id)) {
+				p = math.Exp(float64(logits[id])/c.p.Temperature) / sum
+			}
+			if sd := math.Sqrt(p * (1 - p) / n); math.Abs(got/n-p) > 5*sd {
+				t.Errorf("%+v: token %d in %.4f of the draws, want %.4f ± %.4f", c.p, id, got/n, p, 5*sd)
+			}
+		}
+	}
+}
+
+// The same seed gives the same tokens whatever is drawn in between with the same
+// Work; another seed gives others.
+func TestSeed(t *testing.T) {
+	logits := make([]float32, 100)
+	w := NewWork(100)
+	draw := func(seed uint64, other *Sampler) (ids []int32) {
+		s := New(Params{Temperature: 1, Seed: seed}, 100, nil, 20)
+		for range 20 {
+			if other != nil {
+				if _, err := other.Token(w, logits); err != nil {
+					t.Fatal(err)
+				}
+			}
+			id, err := s.Token(w, logits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	alone := draw(7, nil)
+	if among := draw(7, New(Params{Temperature: 2, FrequencyPenalty: 1, Seed: 1}, 100, nil, 20)); !slices.Equal(alone, among) {
+		t.Errorf("seed 7 alone %v, among others %v", alone, among)
+	}
+	if other := draw(8, nil); slices.Equal(alone, other) {
+		t.Errorf("seeds 7 and 8 both give %v", other)
+	}
+	// Recorded: the same on every architecture.
+	if want := []int32{52, 30, 94, 88}; !slices.Equal(alone[:4], want) {
+		t.Errorf("seed 7 gives %v, recorded were %v", alone[:4], want)
+	}
+}
+
+func TestPenalties(t *testing.T) {
+	logits := []float32{2, -1, 0.5, nan, negInf}
+	for _, c := range []struct {
+		name   string
+		p      Params
+		prompt []int32
+		answer []int32
+		want   []float32
+	}{
+		{"none", Params{}, []int32{0}, []int32{1}, logits},
+		{"repetition counts prompt and answer, once", Params{RepetitionPenalty: 2}, []int32{0, 0}, []int32{1, 1, 4}, []float32{1, -2, 0.5, nan, negInf}},
+		{"presence counts the answer, once", Params{PresencePenalty: 0.5}, []int32{0}, []int32{1, 1}, []float32{2, -1.5, 0.5, nan, negInf}},
+		{"frequency counts each", Params{FrequencyPenalty: 0.25}, []int32{2}, []int32{2, 2, 0}, []float32{1.75, -1, 0, nan, negInf}},
+		{"bias comes before repetition", Params{RepetitionPenalty: 2, LogitBias: map[int32]float32{1: 3, 2: negInf}}, []int32{1}, nil, []float32{2, 1, negInf, nan, negInf}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, w := New(c.p, len(logits), c.prompt, len(c.answer)), NewWork(len(logits))
+			for _, id := range c.answer {
+				if s.count != nil {
+					s.note(id, 1)
+				}
+			}
+			got := s.adjust(w, logits)
+			for i := range got {
+				if math.Float32bits(got[i]) != math.Float32bits(c.want[i]) {
+					t.Fatalf("logits %v, want %v", got, c.want)
+				}
+			}
+			if logits[0] != 2 || logits[2] != 0.5 {
+				t.Fatal("the caller's logits changed")
+			}
+		})
+	}
+}
+
+// A penalty sees the tokens that the sampler itself drew.
+func TestFrequencyPenaltyMakesTokensTakeTurns(t *testing.T) {
+	s, w := New(Params{FrequencyPenalty: 1}, 3, nil, 6), NewWork(3)
+	var ids []int32
+	for range 6 {
+		id, err := s.Token(w, []float32{0.2, 0.1, 0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	if want := []int32{0, 1, 2, 0, 1, 2}; !slices.Equal(ids, want) {
+		t.Errorf("tokens %v, want %v", ids, want)
+	}
+}
+
+func TestLogprob(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	logits := make([]float32, 300)
+	for i := range logits {
+		logits[i] = float32(r.NormFloat64() * 5)
+	}
+	logits[9], logits[10], logits[11] = nan, negInf, logits[12]
+	sum := 0.0
+	for _, v := range logits {
+		if v == v {
+			sum += math.Exp(float64(v))
+		}
+	}
+	order := make([]int32, 0, 300)
+	for i, v := range logits {
+		if v == v {
+			order = append(order, int32(i))
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int32) int {
+		if logits[a] > logits[b] {
+			return -1
+		} else if logits[a] < logits[b] {
+			return 1
+		}
+		return 0
+	})
+	for _, n := range []int{0, 1, 20} {
+		for id := range int32(300) {
+			got, top := Logprob(logits, id, n)
+			want := math.Log(math.Exp(float64(logits[id])) / sum)
+			if logits[id] != logits[id] {
+				want = math.Inf(-1)
+			}
+			// exp and the sum are within 1e-13; the result is rounded to float32.
+			if !(math.Abs(float64(got)-want) <= 1e-12+math.Abs(want)*0x1p-24 || float64(got) == want) {
+				t.Fatalf("token %d: %v, want %v", id, got, want)
+			}
+			if len(top) != n {
+				t.Fatalf("%d of the most likely tokens, want %d", len(top), n)
+			}
+			for i, x := range top {
+				if alone, _ := Logprob(logits, x.ID, 0); x.ID != order[i] || x.Logprob != alone {
+					t.Fatalf("top[%d] is %+v, want token %d with %v", i, x, order[i], alone)
+				}
+			}
+		}
+	}
+	if got, top := Logprob([]float32{nan, negInf}, 0, 2); got != negInf || len(top) != 0 {
+		t.Errorf("no logit at all: %v and %v, want -Inf and nothing", got, top)
+	}
+	if got, _ := Logprob([]float32{inf, 0, inf}, 2, 0); math.Abs(float64(got)+math.Ln2) > 1e-7 {
+		t.Errorf("one of two infinities: %v, want -ln 2", got)
+	}
+}
+
+func TestMath(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	var bits uint64
+	for range 200_000 {
+		x := -52 * r.Float64()
+		got, want := exp(x), math.Exp(x)
+		if math.Abs(got-want) > 1e-15*want {
+			t.Fatalf("exp(%v) = %v, want %v", x, got, want)
+		}
+		y := math.Ldexp(1+r.Float64(), r.IntN(25))
+		if got, want := log(y), math.Log(y); math.Abs(got-want) > 1e-15*max(want, 1e-3) {
+			t.Fatalf("log(%v) = %v, want %v", y, got, want)
+		}
+		bits = mix(bits + math.Float64bits(got) ^ math.Float64bits(log(y)))
+	}
+	if exp(0) != 1 || exp(-52.1) != 0 || exp(math.NaN()) != 0 || log(1) != 0 {
+		t.Errorf("exp(0), exp(-52.1), exp(NaN), log(1) = %v, %v, %v, %v, want 1, 0, 0, 0", exp(0), exp(-52.1), exp(math.NaN()), log(1))
+	}
+	const recorded = 0xb08a10a171315757 // one hash of all these bits: the same on every architecture
+	if bits != recorded {
+		t.Errorf("the bits of exp and log hash to %#x, recorded was %#x", bits, uint64(recorded))
+	}
+}
+
+func TestCheck(t *testing.T) {
+	bad := func(name string, p Params) {
+		t.Helper()
+		var e *ParamError
+		if err := p.Check(10); !errors.As(err, &e) || e.Param != name {
+			t.Errorf("%+v: error %v, want one about %s", p, err, name)
+		}
+	}
+	nan := math.NaN()
+	for _, v := range []float64{-0.1, nan, math.Inf(1), 1e308} {
+		bad("temperature", Params{Temperature: v})
+		bad("top_p", Params{TopP: v})
+		bad("min_p", Params{MinP: v})
+		bad("repetition_penalty", Params{RepetitionPenalty: v})
+	}
+	for _, v := range []float64{-101, nan, math.Inf(-1)} {
+		bad("presence_penalty", Params{PresencePenalty: v})
+		bad("frequency_penalty", Params{FrequencyPenalty: v})
+	}
+	bad("top_k", Params{TopK: -1})
+	bad("logit_bias", Params{LogitBias: map[int32]float32{10: 1}})
+	bad("logit_bias", Params{LogitBias: map[int32]float32{-1: 1}})
+	bad("logit_bias", Params{LogitBias: map[int32]float32{0: inf}})
+	bad("logit_bias", Params{LogitBias: map[int32]float32{0: float32(nan)}})
+	good := Params{Temperature: 2, TopK: 40, TopP: 1, MinP: 1, RepetitionPenalty: 1.1, PresencePenalty: -2, LogitBias: map[int32]float32{9: negInf}}
+	if err := good.Check(10); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTokenDoesNotAllocate(t *testing.T) {
+	const vocab = 500
+	logits := make([]float32, vocab)
+	for i := range logits {
+		logits[i] = float32(i % 7)
+	}
+	w := NewWork(vocab)
+	for _, p := range []Params{
+		{}, {Temperature: 1}, {Temperature: 1, TopK: 40, TopP: 0.9, MinP: 0.01},
+		{Temperature: 1, RepetitionPenalty: 1.1, FrequencyPenalty: 0.5, LogitBias: map[int32]float32{3: 1}},
+	} {
+		s := New(p, vocab, []int32{1, 2, 3}, 200)
+		if n := testing.AllocsPerRun(100, func() {
+			if _, err := s.Token(w, logits); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%+v: %v allocations a token", p, n)
+		}
+	}
+}
+
+func BenchmarkToken(b *testing.B) {
+	const vocab = 32_000
+	r := rand.New(rand.NewPCG(1, 2))
+	logits := make([]float32, vocab)
+	for i := range logits {
+		logits[i] = float32(r.NormFloat64() * 3)
+	}
+	for name, p := range map[string]Params{
+		"greedy": {}, "temperature": {Temperature: 0.8}, "topp": {Temperature: 0.8, TopP: 0.9}, "topk": {Temperature: 0.8, TopK: 40},
+	} {
+		b.Run("params="+name+"/vocab=32000", func(b *testing.B) {
+			s, w := New(p, vocab, nil, 0), NewWork(vocab)
+			for b.Loop() {
+				if _, err := s.Token(w, logits); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("logprobs=20/vocab=32000", func(b *testing.B) {
+		for b.Loop() {
+			Logprob(logits, 5, 20)
+		}
+	})
+}
