@@ -21,25 +21,35 @@ type task interface {
 var ErrFault = errors.New("cpu: memory fault: was a mapped model file truncated or its disk lost?")
 
 // pool is a fixed set of workers that share the chunks of one task after another.
-// The caller of run is worker 0. Between tasks workers spin for a moment, since a
-// model's operators follow each other within microseconds, and then park.
+// The caller of run is worker 0. Chunks are claimed one by one, so a worker that
+// the system keeps from its core delays nothing but the chunk it holds, and none
+// if it has not come yet. Between tasks workers spin for a moment, since a model's
+// operators follow each other within microseconds, and then park; so does the
+// caller while others finish.
 type pool struct {
 	workers int
-	task    task
-	chunks  int64
-	next    atomic.Int64 // chunks handed out
-	busy    atomic.Int64 // workers still at the current task
-	round   atomic.Int64 // number of tasks begun; -1 when closed
-	parked  atomic.Int64
-	mu      sync.Mutex
-	wake    *sync.Cond
+
+	// state is the round in its high and the chunks not yet claimed in its low 32
+	// bits. task and chunks may be read by whoever holds a claimed chunk: the round
+	// cannot end before that.
+	state  atomic.Uint64
+	task   task
+	chunks int
+	left   atomic.Int64 // chunks not yet finished
+
 	failure atomic.Pointer[failure]
+	closed  atomic.Bool
+	parked  atomic.Int64 // workers and callers asleep, or about to be
+	mu      sync.Mutex
+	wake    *sync.Cond // a round began, ended, or the pool was closed
 	done    sync.WaitGroup
 }
 
-// failure is what a worker's panic leaves.
+// failure is what a task's panic leaves.
 type failure struct{ value any }
 
+// spin is how long a thread looks for work before it parks: the operators of a
+// token follow each other faster, and waking a thread costs as much.
 const spin = 60 * time.Microsecond
 
 func newPool(workers int) *pool {
@@ -51,36 +61,24 @@ func newPool(workers int) *pool {
 	return p
 }
 
+// close ends the workers. No run is under way or follows.
 func (p *pool) close() {
-	p.mu.Lock()
-	p.round.Store(-1)
-	p.wake.Broadcast()
-	p.mu.Unlock()
+	p.closed.Store(true)
+	p.signal()
 	p.done.Wait()
 }
 
-// run does chunks 0..n-1 of t. A memory fault comes back as ErrFault; any other
-// panic goes on in the caller.
+// run does chunks 0..n-1 of t, 0 < n < 2³², and returns when all are done. A memory
+// fault comes back as ErrFault; any other panic goes on in the caller.
 func (p *pool) run(n int, t task) error {
-	p.task, p.chunks = t, int64(n)
-	p.next.Store(0)
-	if n > 1 && p.workers > 1 {
-		p.busy.Store(int64(p.workers - 1))
-		p.round.Add(1)
-		if p.parked.Load() > 0 {
-			p.mu.Lock()
-			p.wake.Broadcast()
-			p.mu.Unlock()
-		}
-		p.chunksOf(0)
-		for i := 0; p.busy.Load() > 0; i++ {
-			if i%256 == 255 {
-				runtime.Gosched()
-			}
-		}
-	} else {
-		p.chunksOf(0)
+	p.task, p.chunks = t, n
+	p.left.Store(int64(n))
+	p.state.Store((p.state.Load()>>32+1)<<32 | uint64(n))
+	if n > 1 {
+		p.signal()
 	}
+	p.drain(0)
+	p.await(p.finished)
 	p.task = nil
 	if f := p.failure.Swap(nil); f != nil {
 		if _, fault := f.value.(interface{ Addr() uintptr }); fault {
@@ -93,52 +91,91 @@ func (p *pool) run(n int, t task) error {
 
 // work is the life of worker w.
 func (p *pool) work(w int) {
-	for seen := int64(0); ; {
-		seen = p.await(seen)
-		if seen < 0 {
-			return
-		}
-		p.chunksOf(w)
-		p.busy.Add(-1)
+	for !p.closed.Load() {
+		p.drain(w)
+		p.await(p.begun)
 	}
 }
 
-// await returns the round after seen, once it has begun.
-func (p *pool) await(seen int64) int64 {
+func (p *pool) begun() bool    { return uint32(p.state.Load()) > 0 || p.closed.Load() }
+func (p *pool) finished() bool { return p.left.Load() == 0 }
+
+// await returns once ready, one of the two above, holds.
+func (p *pool) await(ready func() bool) {
 	var start time.Time
-	for i := 0; ; i++ {
-		if r := p.round.Load(); r != seen {
-			return r
-		}
-		if i%256 != 255 {
+	for i := 1; !ready(); i++ {
+		if i%256 != 0 {
 			continue
 		}
 		if start.IsZero() {
 			start = time.Now()
 		} else if time.Since(start) > spin {
-			break
+			p.park(ready)
+			return
 		}
 		runtime.Gosched()
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.parked.Add(1)
-	defer p.parked.Add(-1)
-	for p.round.Load() == seen {
-		p.wake.Wait()
-	}
-	return p.round.Load()
 }
 
-// chunksOf does chunks until none is left.
+// park sleeps until ready. It is counted before it looks, and signal counts after
+// the change it tells of, so one of them sees the other.
+func (p *pool) park(ready func() bool) {
+	p.mu.Lock()
+	p.parked.Add(1)
+	for !ready() {
+		p.wake.Wait()
+	}
+	p.parked.Add(-1)
+	p.mu.Unlock()
+}
+
+// signal wakes whoever is parked.
+func (p *pool) signal() {
+	if p.parked.Load() > 0 {
+		p.mu.Lock()
+		p.wake.Broadcast()
+		p.mu.Unlock()
+	}
+}
+
+// drain does chunks until none is left to claim, those after a panic too.
+func (p *pool) drain(w int) {
+	for uint32(p.state.Load()) > 0 {
+		p.chunksOf(w)
+	}
+}
+
+// chunksOf does chunks until none is left to claim or one panics.
 func (p *pool) chunksOf(w int) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if v := recover(); v != nil {
 			p.failure.CompareAndSwap(nil, &failure{v})
+			p.finish()
 		}
 	}()
-	for c := p.next.Add(1) - 1; c < p.chunks; c = p.next.Add(1) - 1 {
-		p.task.run(w, int(c))
+	for c, ok := p.claim(); ok; c, ok = p.claim() {
+		p.task.run(w, c)
+		p.finish()
+	}
+}
+
+// claim takes the next chunk.
+func (p *pool) claim() (chunk int, ok bool) {
+	for {
+		s := p.state.Load()
+		if uint32(s) == 0 {
+			return 0, false
+		}
+		if p.state.CompareAndSwap(s, s-1) {
+			return p.chunks - int(uint32(s)), true
+		}
+	}
+}
+
+// finish counts a claimed chunk as done.
+func (p *pool) finish() {
+	if p.left.Add(-1) == 0 {
+		p.signal()
 	}
 }
