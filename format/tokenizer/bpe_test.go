@@ -4,7 +4,6 @@ import (
 	"math/bits"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -177,74 +176,6 @@ func TestMatcher(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, m.longest(text), cmp.AllowUnexported(entry{}), cmpopts.EquateEmpty()); diff != "" {
 			r.Fatalf("%v on %q:\n%s", entries, text, diff)
-		}
-	})
-}
-
-func FuzzRoundTrip(f *testing.F) {
-	for _, text := range sampleTexts {
-		f.Add(text)
-	}
-	f.Add(strings.Repeat("ab", 500))
-	f.Add("\xff\xf0\x9f")
-	spm := smallSentencePiece(f)
-	toks := []*Tokenizer{spm, smallByteLevel(f, "gpt-2"), smallByteLevel(f, "smollm"), smallByteLevel(f, "llama3")}
-	f.Fuzz(func(t *testing.T, text string) {
-		for _, tok := range toks {
-			want := string([]rune(text))
-			if tok == spm {
-				want = strings.ReplaceAll(want, spaceSymbol, " ") // SentencePiece's own spelling of a space
-			}
-			ids := tok.Encode(text)
-			if got := tok.Decode(ids); got != want {
-				t.Errorf("Decode(Encode(%q)) = %q", text, got)
-			}
-			for _, id := range ids {
-				if tok.IsSpecial(id) {
-					t.Errorf("plain text %q became %s", text, tok.Token(id))
-				}
-			}
-			if got := tok.Decode(tok.EncodeSpecial(text)); !utf8.ValidString(got) {
-				t.Errorf("EncodeSpecial(%q) decodes to %q", text, got)
-			}
-		}
-	})
-}
-
-func FuzzParseSentencePiece(f *testing.F) {
-	for _, tok := range []*Tokenizer{smallSentencePiece(f), must(f)(NewSentencePiece(smallPieces(false, "▁", "a"), Normalizer{RemoveExtra: true}, smallSpecial))} {
-		_, data := tok.File()
-		f.Add(data)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if tok, err := ParseSentencePiece(data); err == nil {
-			exercise(tok, "ab é<s>")
-			sameTokenizer(t, tok.With(Special{BOS: 0, EOS: -1}), reparsed(t, tok.With(Special{BOS: 0, EOS: -1})))
-		}
-	})
-}
-
-func FuzzParseLlama2C(f *testing.F) {
-	pieces := smallPieces(false, "▁", "ab", "a", "b")
-	f.Add(writeLlama2C(pieces), len(pieces))
-	f.Fuzz(func(t *testing.T, data []byte, vocab int) {
-		if tok, err := ParseLlama2C(data, vocab); err == nil {
-			exercise(tok, "ab é<s>")
-			sameTokenizer(t, tok, reparsed(t, tok))
-		}
-	})
-}
-
-func FuzzParseHF(f *testing.F) {
-	for _, pre := range []string{"gpt-2", "smollm", "llama3"} {
-		_, data := smallByteLevel(f, pre).File()
-		f.Add(data)
-	}
-	f.Add([]byte(llama2JSON))
-	f.Add([]byte(metaspaceJSON))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if tok, err := ParseHF(data); err == nil {
-			exercise(tok, "ab é<s>")
 		}
 	})
 }

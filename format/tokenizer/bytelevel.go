@@ -116,7 +116,7 @@ func newByteLevel(name string, tokens []Piece, merges []string, pre preTokenizer
 		}
 		raw, ok := fromByteAlphabet(p.Text)
 		t.raw[id] = raw
-		if !ok || raw == "" || m.ids[p.Text] != int32(id) {
+		if !ok || raw == "" {
 			continue
 		}
 		if len(raw) == 1 {

@@ -42,8 +42,8 @@ func replaced(s string, oldnew ...string) string {
 
 func TestHFLlama2(t *testing.T) {
 	for _, c := range []struct{ name, file, afterSpecial string }{
-		{"Prepend", llama2JSON, "▁ab|</s>|▁|b"},
-		{"Metaspace", metaspaceJSON, "▁ab|</s>|b"}, // prepend_scheme first
+		{"Prepend", llama2JSON, "▁ab|</s>|▁|b|</s>"},
+		{"Metaspace", metaspaceJSON, "▁ab|</s>|b|</s>"}, // prepend_scheme first
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tok := must(t)(ParseHF([]byte(c.file)))
@@ -57,7 +57,7 @@ func TestHFLlama2(t *testing.T) {
 					t.Errorf("Encode(%q) = %s, want %s", e.text, got, e.want)
 				}
 			}
-			if got := tokens(tok, tok.EncodeSpecial("ab</s>b")); got != c.afterSpecial {
+			if got := tokens(tok, tok.EncodeSpecial("ab</s>b</s>")); got != c.afterSpecial {
 				t.Errorf("after a special token %s, want %s", got, c.afterSpecial)
 			}
 			if got := tok.Decode(tok.Encode(" ab é")); got != " ab é" {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"strings"
 )
 
 // writeHF returns the tokenizer.json that ParseHF reads back to t.
@@ -45,6 +47,8 @@ func patchHF(file []byte, t *Tokenizer) []byte {
 	if err := json.Unmarshal(file, &keys); err != nil {
 		panic(fmt.Sprintf("tokenizer: With: %v in a file that was parsed before", err))
 	}
+	// Reading a key ignores its case.
+	maps.DeleteFunc(keys, func(key string, _ json.RawMessage) bool { return strings.EqualFold(key, "post_processor") })
 	keys["post_processor"] = marshal(t.postProcessor())
 	return marshal(keys)
 }

@@ -53,6 +53,7 @@ func TestLlama2CRefused(t *testing.T) {
 		{"vocabulary of 2^31", good, 1 << 31},
 		{"vocabulary too large", good, len(pieces) + 1},
 		{"vocabulary too small", good, len(pieces) - 1},
+		{"longest token of 4 bytes", append([]byte{4}, good[1:]...), len(pieces)},
 		{"length 0", length(0), len(pieces)},
 		{"length 2^31", length(1 << 31), len(pieces)},
 		{"length 2^32-1", length(math.MaxUint32), len(pieces)},

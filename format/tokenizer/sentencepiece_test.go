@@ -64,8 +64,8 @@ func TestSentencePieceWithoutBytes(t *testing.T) {
 }
 
 func TestSentencePieceKinds(t *testing.T) {
-	pieces := smallPieces(true, "▁", "ab", "a", "b", "bc", "c", "abc", "cd", "d", "▁▁▁")
-	base := len(pieces) - 10
+	pieces := smallPieces(true, "▁", "ab", "a", "b", "bc", "c", "abc", "cd", "d", "▁▁▁", "e", "cde", "bcd")
+	base := len(pieces) - 13
 	pieces[base+1].Kind = Unused      // ab: merges, is split again
 	pieces[base+7].Kind = UserDefined // cd: never merged with c or b
 	pieces[base+9].Kind = UserDefined // ▁▁▁
@@ -74,6 +74,7 @@ func TestSentencePieceKinds(t *testing.T) {
 		{"ab", "▁|a|b"},
 		{"abc", "▁|abc"}, // by way of the unused ab
 		{"abcd", "▁|a|b|cd"},
+		{"cde", "▁|cd|e"},
 		{"   ab", "▁▁▁|▁|a|b"},
 	} {
 		if got := tokens(tok, tok.Encode(c.text)); got != c.want {
@@ -81,6 +82,26 @@ func TestSentencePieceKinds(t *testing.T) {
 		}
 	}
 	sameTokenizer(t, tok, reparsed(t, tok))
+}
+
+func TestEqualScoresMergeLeftmostFirst(t *testing.T) {
+	pieces := smallPieces(false, "▁", "a", "b", "ab", "ba")
+	for i := range pieces {
+		pieces[i].Score = -1
+	}
+	tok := must(t)(NewSentencePiece(pieces, llamaNormalizer, smallSpecial))
+	if got := tokens(tok, tok.Encode("baba")); got != "▁|ba|ba" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestWithChecksIds(t *testing.T) {
+	tok := smallSentencePiece(t)
+	for _, id := range []int32{-1, -2, int32(tok.VocabSize()), math.MaxInt32} {
+		if got, want := tok.With(Special{BOS: id, EOS: id, AddBOS: true}).Special(), (Special{BOS: -1, EOS: -1}); got != want {
+			t.Errorf("With %d: %+v, want %+v", id, got, want)
+		}
+	}
 }
 
 func TestNormalizer(t *testing.T) {

@@ -132,8 +132,7 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 	return id, ok
 }
 
-// IsSpecial says whether id is a control token or the unknown token: one that plain text never encodes to,
-// the unknown token apart.
+// IsSpecial says whether id is a control token, which Encode never returns, or the unknown token.
 func (t *Tokenizer) IsSpecial(id int32) bool {
 	return t.has(id) && (t.pieces[id].Kind == Control || t.pieces[id].Kind == Unknown)
 }
