@@ -17,6 +17,7 @@ type Device struct {
 	pool *pool
 	err  error // first failure since the last Sync
 
+	embed     embedTask
 	linear    linearTask
 	rows      rowsTask
 	attention attentionTask

@@ -2,6 +2,8 @@
 
 package cpu
 
+var floatNEON = floatGeneric
+
 func init() {
 	available = append(available, isa{"neon", intNEON, floatNEON, rowNEON, attentionNEON})
 }

@@ -1,0 +1,47 @@
+package asmgen
+
+import (
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+)
+
+// floatWiden writes widen<Type>AVX2.
+func floatWiden(c *build.Context) {
+	int4Data(c)
+	for _, t := range floatTypes {
+		name := "widen" + t.name + "AVX2"
+		c.Function(name)
+		c.Attributes(attr.NOSPLIT)
+		c.Pragma("noescape")
+		c.Doc(name+" sets dst to n weights of src as float32, a multiple of 64: eight, and the",
+			"next eight stride elements on. It prefetches what stands ahead bytes further.")
+		c.SignatureExpr("func(dst []float32, stride int, src []byte, n, ahead int)")
+		dst := c.Load(c.Param("dst").Base(), c.GP64())
+		stride := c.Load(c.Param("stride"), c.GP64())
+		src := c.Load(c.Param("src").Base(), c.GP64())
+		n := c.Load(c.Param("n"), c.GP64())
+		ahead := c.Load(c.Param("ahead"), c.GP64())
+		k := t.load(c)
+		c.SHLQ(operand.U8(2), stride)
+		stride3 := c.GP64()
+		c.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+		c.Label("group")
+		for line := 0; line < t.bytes; line += 64 {
+			c.PREFETCHT0(operand.Mem{Base: src, Index: ahead, Scale: 1, Disp: line})
+		}
+		for half := range 2 {
+			v := t.widen(c, k, at(src, 0), half)
+			c.VMOVUPS(v[0], at(dst, 0))
+			c.VMOVUPS(v[1], operand.Mem{Base: dst, Index: stride, Scale: 1})
+			c.VMOVUPS(v[2], operand.Mem{Base: dst, Index: stride, Scale: 2})
+			c.VMOVUPS(v[3], operand.Mem{Base: dst, Index: stride3, Scale: 1})
+			c.LEAQ(operand.Mem{Base: dst, Index: stride, Scale: 4}, dst)
+		}
+		c.ADDQ(operand.U32(t.bytes), src)
+		c.SUBQ(operand.U8(floatGroup), n)
+		c.JNZ(operand.LabelRef("group"))
+		c.VZEROUPPER()
+		c.RET()
+	}
+}
