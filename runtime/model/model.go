@@ -1,0 +1,155 @@
+// Package model runs a LLaMA on a device: token ids in, logits out.
+package model
+
+import (
+	"fmt"
+
+	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels"
+)
+
+// Model is a LLaMA whose weights lie in a device's memory, and the memory for one
+// pass over up to MaxTokens tokens. One goroutine uses it at a time.
+type Model struct {
+	dev    kernels.Device
+	arena  *arena
+	config format.Config
+	eps    float32
+
+	embed  kernels.Weight
+	layers []layer
+	norm   kernels.Buf[float32]
+	lmHead kernels.Weight
+
+	rope    *rope
+	meta    batcher
+	scratch *scratch
+	rows    int // of x that the last pass set
+}
+
+// Options bound what one pass holds. Zero values stand for the defaults.
+type Options struct {
+	MaxTokens  int // tokens of a pass: 512
+	MaxSeqs    int // sequences of a pass: 16
+	MaxContext int // tokens of a sequence: the model's max_position_embeddings
+}
+
+// maxPositions is how far RoPE's sines are exact (fp.SinCos).
+const maxPositions = 1 << 20
+
+// Resolve returns o with defaults filled in, or an error that names what no pass
+// of a model of shape c can hold.
+func (o Options) Resolve(c *format.Config) (Options, error) {
+	if o.MaxTokens == 0 {
+		o.MaxTokens = 512
+	}
+	if o.MaxSeqs == 0 {
+		o.MaxSeqs = 16
+	}
+	if o.MaxContext == 0 {
+		o.MaxContext = min(c.MaxPositionEmbeddings, maxPositions)
+	}
+	switch {
+	case o.MaxContext < 1 || o.MaxContext > min(c.MaxPositionEmbeddings, maxPositions):
+		return o, fmt.Errorf("context of %d tokens: this model takes 1 to %d", o.MaxContext, min(c.MaxPositionEmbeddings, maxPositions))
+	case o.MaxTokens < 1 || o.MaxTokens > 1<<16:
+		return o, fmt.Errorf("%d tokens a step; want 1 to %d", o.MaxTokens, 1<<16)
+	case o.MaxSeqs < 1 || o.MaxSeqs > o.MaxTokens:
+		return o, fmt.Errorf("%d sequences at once; want 1 to the %d tokens of a step", o.MaxSeqs, o.MaxTokens)
+	}
+	return o, nil
+}
+
+// Load makes a model of the weights in f, which must stay open until Close. A
+// device that shares the host's memory reads the weights from the file's mapping.
+func Load(dev kernels.Device, f *qat.File, o Options) (*Model, error) {
+	h := f.Header()
+	o, err := o.Resolve(&h.Config)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{dev: dev, arena: &arena{Memory: dev}, config: h.Config, eps: float32(h.Config.RMSNormEps)}
+	if err := m.load(f, h, o); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *Model) load(f *qat.File, h *qat.Header, o Options) (err error) {
+	if err := m.weights(f); err != nil {
+		return err
+	}
+	if m.rope, err = newRoPE(m.arena, &m.config, o.MaxContext); err != nil {
+		return err
+	}
+	if m.meta, err = newBatcher(m.arena, o); err != nil {
+		return err
+	}
+	m.scratch, err = newScratch(m.arena, h, o)
+	return err
+}
+
+// Close frees the model's device memory.
+func (m *Model) Close() { m.arena.free() }
+
+// ScratchBytes is the device memory that Load takes beside the weights for the
+// resolved options o.
+func ScratchBytes(h *qat.Header, o Options) int64 {
+	a := &arena{Memory: nowhere{}}
+	m := &Model{arena: a, config: h.Config}
+	m.rope, _ = newRoPE(a, &m.config, o.MaxContext)
+	m.meta, _ = newBatcher(a, o)
+	m.scratch, _ = newScratch(a, h, o) // nowhere never fails
+	return a.bytes
+}
+
+// Forward computes the hidden states of the runs' tokens and puts their K and V
+// in kv, one cache a layer. It only queues work: failures come from Logits.
+// Runs that exceed the model's options are a caller's bug and panic.
+func (m *Model) Forward(runs []Run, kv []kernels.KVCache) {
+	b := m.meta.pack(m, runs)
+	m.rows = b.T
+	p := pass{m.dev, m.scratch.first(b.T), b, m.rope.table(), m.eps}
+	m.dev.Embed(p.x, m.embed, b.Tokens)
+	for i := range m.layers {
+		m.layers[i].forward(&p, kv[i])
+	}
+}
+
+// Logits calls yield with the logits [vocab] that follow token rows[i] of the last
+// pass, counted over its runs, for each i in order; the slice is good during the
+// call. It waits for the device, and returns the first failure since the last
+// Logits, even where rows is empty; then what yield saw is worthless.
+func (m *Model) Logits(rows []int32, yield func(i int, logits []float32)) error {
+	d, s := m.dev, m.scratch
+	for from := 0; from < len(rows); from += s.logits.Rows {
+		part := rows[from:min(from+s.logits.Rows, len(rows))]
+		for _, r := range part {
+			if r < 0 || int(r) >= m.rows {
+				panic(fmt.Sprintf("model: logits of row %d of a pass of %d", r, m.rows))
+			}
+		}
+		n := len(part)
+		kernels.Upload(d, s.rows, part)
+		d.Gather(s.last.First(n), s.x.First(m.rows), s.rows.Slice(0, n))
+		d.RMSNorm(s.lmIn.First(n), s.last.First(n), m.norm, m.eps)
+		d.Linear(s.logits.First(n), s.lmIn.First(n), m.lmHead)
+		if err := m.sync(); err != nil {
+			return err
+		}
+		for i := range n {
+			kernels.Download(d, s.host, s.logits.Buf.Slice(i*s.logits.Stride, i*s.logits.Stride+len(s.host)))
+			yield(from+i, s.host)
+		}
+	}
+	return m.sync()
+}
+
+func (m *Model) sync() error {
+	if err := m.dev.Sync(); err != nil {
+		return fmt.Errorf("forward pass on %s: %w", m.dev.Name(), err)
+	}
+	return nil
+}
