@@ -7,25 +7,22 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/internal/mapped"
 	"github.com/llmqat/llmqat/format/tokenizer"
 )
 
 // File is an open .qat file, mapped into memory. Its methods may be called from
 // several goroutines, Close when none of them runs.
 type File struct {
-	path    string
+	mapped  *mapped.File
 	header  Header
 	tensors []Tensor
 	index   map[string]int
-	data    []byte // the whole file
-	unmap   func() error
 }
 
 // Open maps a file and checks all of its header: form, checksum, and every
@@ -33,36 +30,35 @@ type File struct {
 // are left to Verify, but for the tokenizer's. What is wrong wraps
 // format.ErrCorrupt or format.ErrUnsupported and names the file.
 func Open(path string) (*File, error) {
-	f, err := os.Open(path)
+	m, err := mapped.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() // a mapping needs it no longer
-	q := &File{path: path}
-	if err := q.read(f); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	f := &File{mapped: m}
+	err = mapped.Guard(path, func() error {
+		if err := f.parse(m.Bytes()); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		return nil
+	})
+	if err != nil {
+		m.Close()
+		return nil, err
 	}
-	return q, nil
+	return f, nil
 }
 
 // Close gives the mapping back: Bytes must not be used any more.
-func (f *File) Close() error {
-	unmap := f.unmap
-	f.data, f.unmap = nil, nil
-	if unmap == nil {
-		return nil
-	}
-	return unmap()
-}
+func (f *File) Close() error { return f.mapped.Close() }
 
 // Path returns the name that the file was opened by.
-func (f *File) Path() string { return f.path }
+func (f *File) Path() string { return f.mapped.Path }
 
 // Header returns the file's header, which must not be changed.
 func (f *File) Header() *Header { return &f.header }
 
 // Bytes returns the whole file, as mapped: read-only, and valid until Close.
-func (f *File) Bytes() []byte { return f.data }
+func (f *File) Bytes() []byte { return f.mapped.Bytes() }
 
 // Tensors returns all tensors in the order of the file.
 func (f *File) Tensors() []Tensor { return slices.Clone(f.tensors) }
@@ -77,55 +73,15 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 }
 
 // Data returns a tensor's bytes within Bytes.
-func (f *File) Data(t Tensor) []byte { return f.data[t.Offset : t.Offset+t.Size : t.Offset+t.Size] }
+func (f *File) Data(t Tensor) []byte {
+	return f.Bytes()[t.Offset : t.Offset+t.Size : t.Offset+t.Size]
+}
 
-func (f *File) read(r *os.File) error {
-	info, err := r.Stat()
+func (f *File) parse(file []byte) error {
+	header, err := cutHeader(file)
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("no regular file: %w", format.ErrUnsupported)
-	}
-	// The header is copied: nothing that another process does to the file while
-	// it is read can change what was checked.
-	header, err := readHeader(r, info.Size())
-	if err != nil {
-		return err
-	}
-	if err := f.parse(header, r, info.Size()); err != nil {
-		return err
-	}
-	f.data, f.unmap, err = mapFile(r, info.Size())
-	return err
-}
-
-// readHeader returns the length and the header, their checksum not yet checked.
-func readHeader(r io.ReaderAt, size int64) ([]byte, error) {
-	var length [8]byte
-	if size < int64(len(length)) {
-		return nil, fmt.Errorf("%d bytes, want at least the 8 of a header's length: %w", size, format.ErrCorrupt)
-	}
-	if _, err := r.ReadAt(length[:], 0); err != nil {
-		return nil, err
-	}
-	n := binary.LittleEndian.Uint64(length[:])
-	switch {
-	case n == 0:
-		return nil, fmt.Errorf("header length is 0: writing was cut short, or this is no .qat file: %w", format.ErrCorrupt)
-	case n > maxHeader:
-		return nil, fmt.Errorf("header length is %d, want at most %d: no .qat file: %w", n, maxHeader, format.ErrCorrupt)
-	case n > uint64(size)-8:
-		return nil, fmt.Errorf("header length is %d, and %d bytes follow: %w", n, size-8, format.ErrCorrupt)
-	case (n+8)%dataAlign != 0:
-		return nil, fmt.Errorf("header length is %d: data begin at %d, want a multiple of %d: %w", n, n+8, dataAlign, format.ErrCorrupt)
-	}
-	header := make([]byte, 8+n)
-	_, err := r.ReadAt(header, 0)
-	return header, err
-}
-
-func (f *File) parse(header []byte, r io.ReaderAt, size int64) error {
 	if err := checkDigest(header); err != nil {
 		return err
 	}
@@ -140,19 +96,39 @@ func (f *File) parse(header []byte, r io.ReaderAt, size int64) error {
 		return err
 	}
 	base := int64(len(header))
-	if err := f.place(entries, meta["tensors"], size-base); err != nil {
+	if err := f.place(entries, meta["tensors"], int64(len(file))-base); err != nil {
 		return err
 	}
 	for i := range f.tensors {
 		f.tensors[i].Offset += base
 	}
-	if err := f.readTokenizer(meta["tokenizer"], r); err != nil {
+	if err := f.readTokenizer(meta["tokenizer"]); err != nil {
 		return err
 	}
 	if err := f.header.check(); err != nil { // now with the tokenizer
 		return fmt.Errorf("%w: %w", err, format.ErrCorrupt)
 	}
 	return nil
+}
+
+// cutHeader returns the length and the header at the start of a file. It copies
+// them: what another process does to the file cannot change what was checked.
+func cutHeader(file []byte) ([]byte, error) {
+	if len(file) < 8 {
+		return nil, fmt.Errorf("%d bytes, want at least the 8 of a header's length: %w", len(file), format.ErrCorrupt)
+	}
+	n := binary.LittleEndian.Uint64(file)
+	switch {
+	case n == 0:
+		return nil, fmt.Errorf("header length is 0: writing was cut short, or this is no .qat file: %w", format.ErrCorrupt)
+	case n > maxHeader:
+		return nil, fmt.Errorf("header length is %d, want at most %d: no .qat file: %w", n, maxHeader, format.ErrCorrupt)
+	case n > uint64(len(file)-8):
+		return nil, fmt.Errorf("header length is %d, and %d bytes follow: %w", n, len(file)-8, format.ErrCorrupt)
+	case (n+8)%dataAlign != 0:
+		return nil, fmt.Errorf("header length is %d: data begin at %d, want a multiple of %d: %w", n, n+8, dataAlign, format.ErrCorrupt)
+	}
+	return bytes.Clone(file[:8+n]), nil
 }
 
 // checkDigest compares the header's checksum, before anything in it is believed.
@@ -293,7 +269,7 @@ func equal(found []int64, want []int) bool {
 }
 
 // readTokenizer parses the tokenizer within the file from a copy: it outlives the mapping.
-func (f *File) readTokenizer(meta string, r io.ReaderAt) error {
+func (f *File) readTokenizer(meta string) error {
 	var t Tensor
 	for _, name := range tokenizerNames {
 		if i, ok := f.index[name]; ok {
@@ -306,10 +282,7 @@ func (f *File) readTokenizer(meta string, r io.ReaderAt) error {
 		}
 		return nil
 	}
-	data := make([]byte, t.Size)
-	if _, err := r.ReadAt(data, t.Offset); err != nil {
-		return err
-	}
+	data := bytes.Clone(f.Data(t))
 	if sum := hexSum(data); sum != t.SHA256 {
 		return fmt.Errorf("tensor %q: SHA-256 is %s, want %s: %w", t.Name, sum, t.SHA256, format.ErrCorrupt)
 	}

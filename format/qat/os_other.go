@@ -2,26 +2,7 @@
 
 package qat
 
-import (
-	"fmt"
-	"io"
-	"os"
-	"unsafe"
-)
-
-// mapFile reads all of f, where there is no mapping, to memory aligned as a mapping is.
-func mapFile(f *os.File, size int64) (data []byte, unmap func() error, err error) {
-	if int64(int(size)) != size || size > 1<<62 {
-		return nil, nil, fmt.Errorf("%d bytes do not fit this machine's address space", size)
-	}
-	buf := make([]byte, size+dataAlign)
-	skip := -uintptr(unsafe.Pointer(&buf[0])) & (dataAlign - 1)
-	data = buf[skip : skip+uintptr(size) : skip+uintptr(size)]
-	if _, err := io.ReadFull(io.NewSectionReader(f, 0, size), data); err != nil {
-		return nil, nil, err
-	}
-	return data, func() error { return nil }, nil
-}
+import "os"
 
 // lock does nothing: these systems do not let another process replace an open file.
 func lock(*os.File) error { return nil }

@@ -4,23 +4,10 @@ package qat
 
 import (
 	"errors"
-	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
-
-// mapFile maps all of f, read-only.
-func mapFile(f *os.File, size int64) (data []byte, unmap func() error, err error) {
-	if int64(int(size)) != size {
-		return nil, nil, fmt.Errorf("%d bytes do not fit this machine's address space", size)
-	}
-	data, err = unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		return nil, nil, fmt.Errorf("mmap of %d bytes: %w", size, err)
-	}
-	return data, func() error { return unix.Munmap(data) }, nil
-}
 
 // lock takes f for this process, if no other has it.
 func lock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/internal/mapped"
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
@@ -38,23 +38,24 @@ func (f *File) Verify(ctx context.Context, progress func(done, total int64)) err
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, t := range list {
 		g.Go(func() error {
-			err := f.verify(ctx, t, func(n int64) {
-				if n := done.Add(n); progress != nil {
-					progress(n, total)
+			return mapped.Guard(f.Path(), func() error {
+				err := f.verify(ctx, t, func(n int64) {
+					if n := done.Add(n); progress != nil {
+						progress(n, total)
+					}
+				})
+				if err != nil {
+					return fmt.Errorf("%s: tensor %q: %w", f.Path(), t.Name, err)
 				}
+				return nil
 			})
-			if err != nil {
-				return fmt.Errorf("%s: tensor %q: %w", f.path, t.Name, err)
-			}
-			return nil
 		})
 	}
 	return g.Wait()
 }
 
 // verify reads one tensor in blocks of whole rows.
-func (f *File) verify(ctx context.Context, t Tensor, progress func(n int64)) (err error) {
-	defer guard(&err)()
+func (f *File) verify(ctx context.Context, t Tensor, progress func(n int64)) error {
 	const block = 1 << 20 // bytes, or one row if that is longer
 	rowBytes := t.Size / int64(t.Shape[0])
 	step := max(block/rowBytes, 1) * rowBytes
@@ -79,22 +80,6 @@ func (f *File) verify(ctx context.Context, t Tensor, progress func(n int64)) (er
 		return fmt.Errorf("%w: %w", wrong, format.ErrCorrupt)
 	}
 	return nil
-}
-
-// guard turns a fault in mapped memory into an error: what another process cuts
-// off an open file is no longer there to be read.
-func guard(err *error) func() {
-	old := debug.SetPanicOnFault(true)
-	return func() {
-		debug.SetPanicOnFault(old)
-		switch r := recover().(type) {
-		case nil:
-		case interface{ Addr() uintptr }: // what the runtime panics with on a fault
-			*err = fmt.Errorf("the file was cut short, or failed, while it was read: %w", format.ErrCorrupt)
-		default:
-			panic(r)
-		}
-	}
 }
 
 // checkRows looks for numbers that no writer stores. b is whole rows of rowBytes.
