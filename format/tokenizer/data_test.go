@@ -148,3 +148,27 @@ func TestWordsMergeAlone(t *testing.T) {
 		t.Error("word by word and as a whole the ids differ")
 	}
 }
+
+// A vocabulary handed over as plain values, as GGUF has it, is the tokenizer of the file, and so is its File.
+func TestFromValuesAgreesWithFile(t *testing.T) {
+	text := string(testdata(t, "text/wiki.test.raw"))[:100_000]
+	check := func(t *testing.T, file, values *Tokenizer) {
+		t.Helper()
+		again := reparsed(t, values)
+		for _, tok := range []*Tokenizer{values, again} {
+			sameTokenizer(t, file, tok)
+			if !cmp.Equal(file.Encode(text), tok.Encode(text)) {
+				t.Error("wiki.test.raw has other ids")
+			}
+		}
+	}
+	t.Run("sentencepiece", func(t *testing.T) {
+		file := must(t)(ParseSentencePiece(testdata(t, "tok/llama2.tokenizer.model")))
+		check(t, file, must(t)(NewSentencePiece(file.pieces, llamaNormalizer, file.Special())))
+	})
+	t.Run("byte-level", func(t *testing.T) {
+		file := must(t)(ParseHF(testdata(t, "tok/llama3.tokenizer.json")))
+		merges := file.model.(*byteLevel).merges
+		check(t, file, must(t)(NewByteLevel(file.pieces, merges, "llama-bpe", file.Special())))
+	})
+}

@@ -22,7 +22,6 @@ type hfAdded struct {
 	SingleWord bool   `json:"single_word"`
 	LStrip     bool   `json:"lstrip"`
 	RStrip     bool   `json:"rstrip"`
-	Normalized bool   `json:"normalized"`
 	Special    bool   `json:"special"`
 }
 

@@ -75,6 +75,7 @@ func TestSentencePieceKinds(t *testing.T) {
 		{"abc", "▁|abc"}, // by way of the unused ab
 		{"abcd", "▁|a|b|cd"},
 		{"cde", "▁|cd|e"},
+		{"bcd", "▁|b|cd"},
 		{"   ab", "▁▁▁|▁|a|b"},
 	} {
 		if got := tokens(tok, tok.Encode(c.text)); got != c.want {
