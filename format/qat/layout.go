@@ -3,6 +3,7 @@ package qat
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/kernels/quant"
@@ -22,6 +23,30 @@ type Tensor struct {
 	Size   int64  // bytes
 	SHA256 string // of the bytes, 64 hexadecimal digits; empty while being written
 }
+
+// Kind is what a tensor's bytes are.
+type Kind int
+
+const (
+	Weight    Kind = iota // numbers of the model
+	Scale                 // of a quantized weight, one a row
+	Tokenizer             // the bytes of its file
+)
+
+// Kind tells from the name what t is.
+func (t Tensor) Kind() Kind {
+	switch {
+	case slices.Contains(tokenizerNames, t.Name):
+		return Tokenizer
+	case strings.HasSuffix(t.Name, ScaleSuffix):
+		return Scale
+	}
+	return Weight
+}
+
+// Quantized reports whether t is a weight of integers, with a tensor of scales
+// under its name and ScaleSuffix.
+func (t Tensor) Quantized() bool { return t.Kind() == Weight && (t.DType == "U8" || t.DType == "I8") }
 
 // elemSize is the size of one element of a stored type, bytes.
 var elemSize = map[string]int64{"U8": 1, "I8": 1, "F16": 2, "BF16": 2, "F32": 4}

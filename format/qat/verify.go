@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -86,7 +85,7 @@ func (f *File) verify(ctx context.Context, t Tensor, progress func(n int64)) err
 func (t Tensor) checkRows(b []byte, rowBytes int64) error {
 	tail := t.paddingMask()
 	switch {
-	case slices.Contains(tokenizerNames, t.Name):
+	case t.Kind() == Tokenizer:
 		return nil
 	case t.DType == "U8": // int4
 		for ; tail != nil && len(b) > 0; b = b[rowBytes:] {
@@ -104,7 +103,7 @@ func (t Tensor) checkRows(b []byte, rowBytes int64) error {
 		}
 	case !finite(t.DType, b):
 		return errors.New("a float is NaN or infinite")
-	case strings.HasSuffix(t.Name, ScaleSuffix):
+	case t.Kind() == Scale:
 		for i := 3; i < len(b); i += 4 {
 			if b[i]&0x80 != 0 {
 				return errors.New("a scale is negative")

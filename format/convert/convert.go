@@ -1,0 +1,125 @@
+// Package convert makes .qat files: by rounding a float model to nearest, and with
+// random weights of a real model's shape. Both stream, so that a model larger than
+// memory can be made.
+package convert
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/format/tokenizer"
+	"github.com/llmqat/llmqat/kernels/quant"
+)
+
+// Options say what file to make. The zero value of each field but Bits chooses.
+type Options struct {
+	Bits       quant.Bits
+	KVScheme   quant.KVScheme // "": quant.KVHeadZP
+	LMHeadBits int            // 8 or 16; 0: 8, or 16 where Bits.W is 16
+	// Float is the type of the embedding, of 16-bit weights and of a 16-bit lm_head:
+	// qat.Float16, BFloat16 or Float32. "": where Bits.W is 16 the source's own, else
+	// float16, or bfloat16 where float16 cannot hold the source's values.
+	Float     string
+	Tokenizer *tokenizer.Tokenizer // nil: the source's
+	Source    string               // what is converted, in words, for provenance
+	CreatedBy string               // program and version, for provenance
+	Seed      uint64               // of Synth
+	// Progress, if not nil, is called from several goroutines with numbers of
+	// parameters.
+	Progress func(done, total int64)
+}
+
+// ParseFloat reads the name of a float type as flags spell it: f32, f16 or bf16, or
+// in full; "" stays "".
+func ParseFloat(s string) (string, error) {
+	switch s {
+	case "f16", qat.Float16:
+		return qat.Float16, nil
+	case "bf16", qat.BFloat16:
+		return qat.BFloat16, nil
+	case "f32", qat.Float32:
+		return qat.Float32, nil
+	case "":
+		return "", nil
+	}
+	return "", fmt.Errorf("float type %q: want f32, f16 or bf16", s)
+}
+
+// quantization returns what o asks for, Float excepted.
+func (o *Options) quantization(method string) (qat.Quantization, error) {
+	q := qat.Quantization{
+		Bits: o.Bits, KVScheme: cmp.Or(o.KVScheme, quant.KVHeadZP),
+		Float: cmp.Or(o.Float, qat.Float16), LMHeadBits: o.LMHeadBits, Method: method,
+	}
+	if q.LMHeadBits == 0 {
+		q.LMHeadBits = 8
+		if q.Bits.W == 16 {
+			q.LMHeadBits = 16
+		}
+	}
+	err := q.Check()
+	q.Float = o.Float
+	return q, err
+}
+
+// blockBytes is about what a worker holds of a tensor at a time.
+const blockBytes = 1 << 20
+
+// create writes the file of h at path: fill is called once for every weight, from
+// several goroutines, and writes it and its scales to w; step counts parameters.
+func create(ctx context.Context, path string, h *qat.Header, progress func(done, total int64),
+	fill func(ctx context.Context, w *qat.Writer, t qat.Tensor, step func(n int)) error) error {
+	w, err := qat.Create(path, h)
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	weights := slices.DeleteFunc(w.Tensors(), func(t qat.Tensor) bool { return t.Kind() != qat.Weight })
+	var total int64
+	for _, t := range weights {
+		total += int64(params(t))
+	}
+	// The largest first, so that none is left alone at the end.
+	slices.SortStableFunc(weights, func(a, b qat.Tensor) int { return cmp.Compare(params(b), params(a)) })
+	var done atomic.Int64
+	step := func(n int) {
+		if n := done.Add(int64(n)); progress != nil {
+			progress(n, total)
+		}
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, t := range weights {
+		g.Go(func() error {
+			if err := fill(gctx, w, t, step); err != nil {
+				return fmt.Errorf("tensor %q: %w", t.Name, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return w.Commit()
+}
+
+// params is the number of a tensor's numbers, padding excluded.
+func params(t qat.Tensor) int {
+	rows, cols := dims(t)
+	return rows * cols
+}
+
+// dims returns a tensor as a matrix: a vector is one row.
+func dims(t qat.Tensor) (rows, cols int) {
+	if len(t.True) == 1 {
+		return 1, t.True[0]
+	}
+	return t.True[0], t.True[1]
+}

@@ -1,0 +1,142 @@
+package convert
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels/quant"
+)
+
+// Quantize writes src to a .qat file at path, each weight row rounded to nearest
+// with a MinMax scale (method "rtn"). Values that the formats cannot hold, NaN and
+// infinities first, are errors that name tensor and place. Memory is bounded
+// whatever the model's size. A file already at path stays until the new one is whole.
+func Quantize(ctx context.Context, src format.Source, path string, o Options) error {
+	q, err := o.quantization("rtn")
+	if err != nil {
+		return err
+	}
+	if q.Float == "" {
+		if q.Float, err = chooseFloat(ctx, src, q); err != nil {
+			return err
+		}
+	}
+	h := &qat.Header{Config: *src.Config(), Quantization: q, Tokenizer: o.Tokenizer}
+	if h.Tokenizer == nil {
+		h.Tokenizer = src.Tokenizer()
+	}
+	h.Provenance = qat.Provenance{Source: o.Source, CreatedBy: o.CreatedBy}
+	if h.Provenance.SourceHash, err = src.Hash(); err != nil {
+		return err
+	}
+	return create(ctx, path, h, o.Progress, func(ctx context.Context, w *qat.Writer, t qat.Tensor, step func(int)) error {
+		return quantizeTensor(ctx, w, t, src, step)
+	})
+}
+
+// quantizeTensor streams one tensor, a block of rows at a time.
+func quantizeTensor(ctx context.Context, w *qat.Writer, t qat.Tensor, src format.Source, step func(int)) error {
+	rows, cols := dims(t)
+	name := sourceName(src, t.Name)
+	rowBytes := int(t.Size) / rows
+	block := min(max(blockBytes/(4*cols), 1), rows)
+	in := make([]float32, block*cols)
+	out := make([]byte, block*rowBytes)
+	scales := make([]byte, 4*block)
+	enc := newEncoder(t)
+	for first := 0; first < rows; first += block {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(block, rows-first)
+		if err := src.ReadRows(in[:n*cols], name, first); err != nil {
+			return err
+		}
+		for r := range n {
+			err := enc.row(out[r*rowBytes:][:rowBytes], scales[4*r:], in[r*cols:][:cols])
+			if err != nil {
+				return fmt.Errorf("row %d: %w", first+r, err)
+			}
+		}
+		if err := w.Write(t.Name, out[:n*rowBytes]); err != nil {
+			return err
+		}
+		if t.Quantized() {
+			if err := w.Write(t.Name+qat.ScaleSuffix, scales[:4*n]); err != nil {
+				return err
+			}
+		}
+		step(n * cols)
+	}
+	return nil
+}
+
+// sourceName is the tensor of src that becomes the named one: a tied lm_head is the embedding.
+func sourceName(src format.Source, name string) string {
+	if name == format.LMHeadName && src.Config().TieWordEmbeddings {
+		return format.EmbedName
+	}
+	return name
+}
+
+// chooseFloat returns the float type for a model of which the user named none.
+func chooseFloat(ctx context.Context, src format.Source, q qat.Quantization) (string, error) {
+	if q.Bits.W == 16 {
+		return ownFloat(src), nil
+	}
+	for _, s := range src.Config().Tensors() {
+		stays := s.Embedding || s.LMHead && q.LMHeadBits == 16
+		if d := src.DType(s.Name); !stays || d != format.F32 && d != format.BF16 {
+			continue // integers, or cannot exceed float16
+		}
+		fits, err := fitsFloat16(ctx, src, s)
+		if err != nil {
+			return "", err
+		}
+		if !fits {
+			return qat.BFloat16, nil
+		}
+	}
+	return qat.Float16, nil
+}
+
+// ownFloat returns the type in which src stores its matrices, float32 where it has
+// several, float16 where they are quantized.
+func ownFloat(src format.Source) string {
+	own := ""
+	for _, s := range src.Config().Tensors() {
+		f := map[format.DType]string{format.F32: qat.Float32, format.F16: qat.Float16, format.BF16: qat.BFloat16}[src.DType(s.Name)]
+		switch {
+		case s.In == 0 || f == "" || f == own:
+		case own == "":
+			own = f
+		default:
+			return qat.Float32
+		}
+	}
+	if own == "" {
+		return qat.Float16
+	}
+	return own
+}
+
+// fitsFloat16 reports whether no value of a tensor exceeds float16's range.
+func fitsFloat16(ctx context.Context, src format.Source, s format.TensorSpec) (bool, error) {
+	block := min(max(blockBytes/(4*s.In), 1), s.Out)
+	x := make([]float32, block*s.In)
+	for first := 0; first < s.Out; first += block {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		x := x[:min(block, s.Out-first)*s.In]
+		if err := src.ReadRows(x, s.Name, first); err != nil {
+			return false, err
+		}
+		if quant.AbsMax(x) > quant.MaxFloat16 {
+			return false, nil
+		}
+	}
+	return true, nil
+}
