@@ -1,0 +1,38 @@
+// Command llmqat makes .qat files and looks into them.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+var version = "dev" // set by the linker
+
+const about = `Makes, and looks into, .qat files: LLaMA models with int4 or int8 weights, their scales and
+their tokenizer in one safetensors file that llmqat-serve maps into memory.
+
+  llmqat quantize --model TinyLlama-1.1B/ --bits 4-8-4 --out tinyllama.qat
+  llmqat inspect tinyllama.qat --verify
+  llmqat synth --shape llama-7b --bits 4-8-4 --out speed.qat
+
+llmqat COMMAND --help tells more of each. Every flag is also a variable: --bits is LLMQAT_BITS.`
+
+type commands struct {
+	Inspect inspectCmd `cmd:"" help:"Print what is in a .qat file, and check it."`
+	Synth   synthCmd   `cmd:"" help:"Make a model of a real shape with random weights, to measure speed."`
+
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var c commands
+	k := kong.Parse(&c, kong.Name("llmqat"), kong.Description(about), kong.DefaultEnvars("LLMQAT"),
+		kong.Vars{"version": version}, kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+	k.FatalIfErrorf(k.Run())
+}
