@@ -1,0 +1,169 @@
+// Package engine turns requests into tokens: one goroutine owns scheduler, cache
+// and device, and runs all requests together, step by step.
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/quant"
+	"github.com/llmqat/llmqat/runtime/kvcache"
+	"github.com/llmqat/llmqat/runtime/model"
+)
+
+// Options say how much an engine does at once. Zero values stand for the defaults.
+type Options struct {
+	Device         kernels.Device // required; the engine alone uses it until Close
+	MaxContext     int            // tokens of prompt and answer: the model's
+	MaxSeqs        int            // sequences run together: 16
+	Budget         int            // tokens of a step: 512
+	KVBytes        int64          // KV cache: MaxSeqs times min(MaxContext, 2048) tokens, at least MaxContext
+	MaxQueue       int            // requests that wait: 256
+	MaxQueueTokens int64          // their tokens, prompts and answers: four times the cache's, at least
+	MemoryBytes    int64          // that weights, cache and scratch may take: what the host has available
+}
+
+// Info says what an engine runs and what it takes.
+type Info struct {
+	Device       string // as "cpu/avx2"
+	Bits         quant.Bits
+	KVScheme     quant.KVScheme
+	Parameters   int64
+	VocabSize    int
+	MaxContext   int // tokens
+	MaxSeqs      int
+	Budget       int   // tokens of a step
+	KVPages      int   // of kernels.PageTokens tokens
+	WeightBytes  int64 // of the file, mapped where the device shares the host's memory
+	KVBytes      int64
+	ScratchBytes int64
+}
+
+// Stats counts what an engine did and does.
+type Stats struct {
+	Waiting, Running int   // requests
+	FreePages        int   // of Info.KVPages
+	Steps            int64 // forward passes
+	PromptTokens     int64 // computed
+	GeneratedTokens  int64
+	Cancelled        int64 // requests that ended by their context
+	Failed           int64 // requests that ended by an error of the device or the engine
+	Panics           int64
+}
+
+// forwarder is a model and its cache, as the loop uses them: model.Model's methods.
+type forwarder interface {
+	Forward(runs []model.Run)
+	Logits(rows []int32, yield func(i int, logits []float32)) error
+}
+
+// Engine runs requests until it is closed.
+type Engine struct {
+	info Info
+	o    Options
+	eos  []int32
+
+	mu           sync.Mutex
+	closed       bool
+	queued       int   // requests that no step has touched yet
+	queuedTokens int64 // their prompts and answers
+	arrivals     chan *request
+
+	drain, stop         chan struct{} // closed: no more requests come; end those that run
+	drainOnce, stopOnce sync.Once
+	done                chan struct{} // closed when the loop has ended
+
+	stats atomic.Pointer[Stats] // as of the last step
+}
+
+// New loads the model in f, which must stay open until Close, allocates its cache
+// and starts the loop. What does not fit in memory is refused with the sums.
+func New(f *qat.File, o Options) (*Engine, error) {
+	info, o, err := plan(f, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Path(), err)
+	}
+	h := f.Header()
+	m, err := model.Load(o.Device, f, modelOptions(o))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Path(), err)
+	}
+	kv, err := kvcache.NewPool(o.Device, &h.Config, h.Quantization.KV(), info.KVPages)
+	if err != nil {
+		m.Close()
+		return nil, fmt.Errorf("%s: %w", f.Path(), err)
+	}
+	eos := make([]int32, len(h.Config.EOSTokenIDs))
+	for i, id := range h.Config.EOSTokenIDs {
+		eos[i] = int32(id)
+	}
+	return start(&loaded{m, kv}, info, o, eos), nil
+}
+
+// loaded is a model with its cache.
+type loaded struct {
+	*model.Model
+	kv *kvcache.Pool
+}
+
+func (l *loaded) Forward(runs []model.Run) { l.Model.Forward(runs, l.kv.Layers) }
+
+// start runs the loop over fw. info and o are complete.
+func start(fw forwarder, info Info, o Options, eos []int32) *Engine {
+	e := &Engine{
+		info: info, o: o, eos: eos,
+		arrivals: make(chan *request, o.MaxQueue),
+		drain:    make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	e.stats.Store(&Stats{FreePages: info.KVPages})
+	go func() {
+		defer close(e.done)
+		newLoop(e, fw).run()
+		if m, ok := fw.(interface{ Close() }); ok {
+			m.Close()
+		}
+	}()
+	return e
+}
+
+// Info returns what the engine runs.
+func (e *Engine) Info() Info { return e.info }
+
+// Stats returns the counts as of the last step.
+func (e *Engine) Stats() Stats {
+	s := *e.stats.Load()
+	e.mu.Lock()
+	s.Waiting = e.queued
+	e.mu.Unlock()
+	return s
+}
+
+// Drain refuses new requests, waits for those there are, and closes the engine;
+// when ctx ends first, so do they, with ErrClosed.
+func (e *Engine) Drain(ctx context.Context) {
+	e.refuse()
+	e.drainOnce.Do(func() { close(e.drain) })
+	select {
+	case <-e.done:
+	case <-ctx.Done():
+		e.Close()
+	}
+}
+
+// Close ends all requests with ErrClosed, within one step, and frees the model.
+// It may be called again.
+func (e *Engine) Close() {
+	e.refuse()
+	e.stopOnce.Do(func() { close(e.stop) })
+	<-e.done
+}
+
+func (e *Engine) refuse() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+}

@@ -1,0 +1,290 @@
+package engine
+
+import (
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"github.com/llmqat/llmqat/runtime/kvcache"
+	"github.com/llmqat/llmqat/runtime/model"
+	"github.com/llmqat/llmqat/runtime/sample"
+	"github.com/llmqat/llmqat/runtime/sched"
+)
+
+// PanicError is a bug met while a step ran. It ends the requests that were
+// running; the engine goes on.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("engine: internal error: %v", e.Value) }
+
+// loop is what the engine's goroutine owns.
+type loop struct {
+	e     *Engine
+	fw    forwarder
+	sched *sched.Scheduler
+	pages *kvcache.Pages
+	work  *sample.Work
+	live  []*request // all that have arrived and not ended, in order of arrival
+	ids   int64      // sequences so far
+	stats Stats
+
+	// Of the step in flight.
+	runs  []model.Run
+	rows  []int32
+	wants []want
+	drawn []int32
+}
+
+// want is a row of logits that a step asks for.
+type want struct {
+	q      *request
+	next   int32 // for a row of the prompt: the token that follows it; else -1: draw it
+	result Token
+	err    error // sample.ErrNoToken
+}
+
+func newLoop(e *Engine, fw forwarder) *loop {
+	l := &loop{e: e, fw: fw, work: sample.NewWork(e.info.VocabSize)}
+	l.reset()
+	return l
+}
+
+// reset makes the cache empty.
+func (l *loop) reset() {
+	l.pages = kvcache.NewPages(l.e.info.KVPages)
+	l.sched = sched.New(l.e.o.Budget, l.e.o.MaxSeqs, l.pages)
+}
+
+// run runs steps until the engine is closed.
+func (l *loop) run() {
+	for l.collect() {
+		l.cancelled()
+		l.guarded(l.step)
+		l.publish()
+	}
+	for _, q := range slices.Clone(l.live) {
+		l.end(q, Event{Err: ErrClosed})
+	}
+	l.publish()
+}
+
+// collect takes what has arrived, and waits for something where nothing is live.
+// It returns false when the engine is closed.
+func (l *loop) collect() bool {
+	for {
+		select {
+		case <-l.e.stop:
+			for len(l.e.arrivals) > 0 { // no more come
+				l.arrive(<-l.e.arrivals)
+			}
+			return false
+		default:
+		}
+		select {
+		case q := <-l.e.arrivals:
+			l.arrive(q)
+			continue
+		default:
+		}
+		if len(l.live) > 0 {
+			return true
+		}
+		select {
+		case q := <-l.e.arrivals:
+			l.arrive(q)
+		case <-l.e.stop:
+		case <-l.e.drain:
+			if len(l.e.arrivals) == 0 {
+				return false
+			}
+		}
+	}
+}
+
+func (l *loop) arrive(q *request) {
+	l.live = append(l.live, q)
+	l.ids++
+	q.seq.ID = l.ids
+	l.sched.Add(q.seq)
+}
+
+// cancelled ends the requests whose context has ended.
+func (l *loop) cancelled() {
+	for _, q := range slices.Clone(l.live) {
+		if q.ctx.Err() != nil {
+			l.sched.Remove(q.seq)
+			l.stats.Cancelled++
+			l.end(q, Event{Err: q.ctx.Err()})
+		}
+	}
+}
+
+// end sends q's last event, after its sequence has left the scheduler.
+func (l *loop) end(q *request, last Event) {
+	l.begin(q)
+	last.Kind = KindDone
+	q.events <- last
+	close(q.events)
+	l.live = slices.DeleteFunc(l.live, func(x *request) bool { return x == q })
+}
+
+// begin takes q off the queue's count.
+func (l *loop) begin(q *request) {
+	if q.begun {
+		return
+	}
+	q.begun = true
+	l.e.mu.Lock()
+	defer l.e.mu.Unlock()
+	l.e.queued--
+	l.e.queuedTokens -= int64(len(q.IDs) + q.MaxTokens)
+}
+
+// guarded runs f. A panic ends the running requests, and the scheduler, which may
+// be half way through something, begins anew with the waiting ones.
+func (l *loop) guarded(f func()) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		err := &PanicError{v, debug.Stack()}
+		l.stats.Panics++
+		l.reset()
+		for _, q := range slices.Clone(l.live) {
+			if q.begun {
+				l.stats.Failed++
+				l.end(q, Event{Err: err})
+			} else {
+				l.sched.Add(q.seq)
+			}
+		}
+		l.forget()
+	}()
+	f()
+}
+
+// forget drops the failure that an abandoned step may have left in the device.
+func (l *loop) forget() {
+	defer func() { _ = recover() }()
+	_ = l.fw.Logits(nil, nil)
+}
+
+// step runs one step and hands out its tokens.
+func (l *loop) step() {
+	step := l.sched.Next()
+	if len(step) == 0 {
+		return
+	}
+	l.pack(step)
+	l.fw.Forward(l.runs)
+	err := l.fw.Logits(l.rows, func(i int, logits []float32) { l.wants[i].settle(l.work, logits) })
+	l.stats.Steps++
+	if err != nil {
+		for _, r := range step {
+			q := l.request(r.Sequence)
+			l.sched.Remove(r.Sequence)
+			l.stats.Failed++
+			l.end(q, Event{Err: err})
+		}
+		return
+	}
+	l.deliver(step)
+}
+
+// pack lists the step's runs, and the rows whose logits it needs.
+func (l *loop) pack(step sched.Step) {
+	l.runs, l.rows, l.wants = l.runs[:0], l.rows[:0], l.wants[:0]
+	row := int32(0)
+	for _, r := range step {
+		q := l.request(r.Sequence)
+		l.begin(q)
+		l.runs = append(l.runs, model.Run{Tokens: r.Tokens[r.From:r.To], Position: r.From, Pages: r.Pages})
+		if q.PromptLogprobs {
+			for i := r.From; i < min(r.To, r.Prompt-1); i++ {
+				l.rows = append(l.rows, row+int32(i-r.From))
+				l.wants = append(l.wants, want{q: q, next: r.Tokens[i+1]})
+			}
+		}
+		row += int32(r.To - r.From)
+		if r.Samples() {
+			l.rows = append(l.rows, row-1)
+			l.wants = append(l.wants, want{q: q, next: -1})
+		}
+		l.stats.PromptTokens += int64(max(min(r.To, r.Prompt)-r.From, 0))
+	}
+}
+
+// settle decides a row's token from its logits.
+func (w *want) settle(work *sample.Work, logits []float32) {
+	id := w.next
+	if id < 0 {
+		if id, w.err = w.q.sampler.Token(work, logits); w.err != nil {
+			return
+		}
+	}
+	w.result.ID = id
+	if w.q.Logprobs >= 0 {
+		w.result.Logprob, w.result.Top = sample.Logprob(logits, id, w.q.Logprobs)
+	}
+}
+
+// deliver sends the step's tokens and ends the sequences that are done.
+func (l *loop) deliver(step sched.Step) {
+	l.drawn = l.drawn[:0]
+	for i := range l.wants {
+		w := &l.wants[i]
+		if w.next >= 0 {
+			w.q.prompt = append(w.q.prompt, w.result)
+		} else {
+			l.drawn = append(l.drawn, w.result.ID)
+		}
+	}
+	finished := l.sched.Advance(step, l.drawn)
+	for _, r := range step {
+		if q := l.request(r.Sequence); q.PromptLogprobs && r.From < r.Prompt && r.To >= r.Prompt {
+			q.events <- Event{Kind: KindPrompt, Prompt: q.prompt}
+			q.prompt = nil
+		}
+	}
+	for i := range l.wants {
+		switch w := &l.wants[i]; {
+		case w.next >= 0:
+		case w.err != nil:
+			l.sched.Remove(w.q.seq)
+			l.stats.Failed++
+			l.end(w.q, Event{Err: w.err})
+		case w.q.seq.Stopped():
+			l.stats.GeneratedTokens++
+			l.end(w.q, Event{Reason: ReasonStop, Token: w.result})
+		default:
+			l.stats.GeneratedTokens++
+			w.q.events <- Event{Kind: KindToken, Token: w.result}
+		}
+	}
+	for _, s := range finished {
+		if q := l.request(s); q != nil {
+			l.end(q, Event{Reason: ReasonLength})
+		}
+	}
+}
+
+// request returns the live request of a sequence, or nil.
+func (l *loop) request(s *sched.Sequence) *request {
+	for _, q := range l.live {
+		if q.seq == s {
+			return q
+		}
+	}
+	return nil
+}
+
+// publish makes the loop's counts visible.
+func (l *loop) publish() {
+	s := l.stats
+	s.Running, s.FreePages = l.sched.Running(), l.pages.Free()
+	l.e.stats.Store(&s)
+}

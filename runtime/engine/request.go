@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/llmqat/llmqat/runtime/sample"
+	"github.com/llmqat/llmqat/runtime/sched"
+)
+
+// Errors that Generate returns, to be tested with errors.Is. A request that asks
+// for something impossible gets a *sample.ParamError instead.
+var (
+	ErrQueueFull = errors.New("engine: the queue is full")
+	ErrTooLong   = errors.New("engine: more tokens than the context holds")
+	ErrClosed    = errors.New("engine: closed")
+)
+
+// MaxLogprobs is the largest Request.Logprobs.
+const MaxLogprobs = 20
+
+// Request is one sequence to be continued.
+type Request struct {
+	IDs            []int32 // prompt, BOS included if wanted; at least one; not changed, not to be changed
+	MaxTokens      int     // 1 or more, or 0 with PromptLogprobs
+	Sampling       sample.Params
+	Logprobs       int  // -1: none; 0..20: the chosen token's and as many of the most likely
+	PromptLogprobs bool // also for every prompt token after the first; takes Logprobs >= 0
+	IgnoreEOS      bool // go on to MaxTokens
+}
+
+// TokenLogprob is a token and its natural-log probability.
+type TokenLogprob = sample.TokenLogprob
+
+// Token is a token of prompt or answer. Logprobs are of the model's own
+// distribution, before temperature, penalties and biases; -Inf where it gives 0.
+type Token struct {
+	ID      int32
+	Logprob float32        // where Request.Logprobs >= 0
+	Top     []TokenLogprob // Request.Logprobs of them, the most likely first
+}
+
+// EventKind says what an Event holds.
+type EventKind uint8
+
+const (
+	KindPrompt EventKind = iota // Prompt: once, before the first token, where PromptLogprobs was asked
+	KindToken                   // Token: a generated one, EOS apart
+	KindDone                    // Reason or Err: the last event
+)
+
+// FinishReason says why a request ended without an error.
+type FinishReason string
+
+const (
+	ReasonStop   FinishReason = "stop"   // the model ended with an EOS token, which Event.Token holds
+	ReasonLength FinishReason = "length" // MaxTokens
+)
+
+// Event is a piece of a request's answer.
+type Event struct {
+	Kind   EventKind
+	Prompt []Token // those after the first
+	Token  Token
+	Reason FinishReason
+	Err    error // the context's, the device's, ErrClosed, a *PanicError
+}
+
+// request is a Request on its way.
+type request struct {
+	Request
+	ctx     context.Context
+	seq     *sched.Sequence
+	sampler *sample.Sampler
+	events  chan Event // room for all that the request can produce
+	prompt  []Token    // logprobs so far
+	begun   bool       // no longer counted as queued
+}
+
+// Generate queues a request. Its events come through a channel with room for all
+// of them, so that nobody waits for the reader; the last is KindDone, then the channel
+// is closed. When ctx ends, so does the request, within one step. An error comes
+// at once: a *sample.ParamError, ErrTooLong, ErrQueueFull or ErrClosed.
+func (e *Engine) Generate(ctx context.Context, r Request) (<-chan Event, error) {
+	if err := e.check(&r); err != nil {
+		return nil, err
+	}
+	q := &request{Request: r, ctx: ctx}
+	if err := e.enqueue(q); err != nil {
+		return nil, err
+	}
+	return q.events, nil
+}
+
+func (e *Engine) check(r *Request) error {
+	bad := func(name string, v any, want string) error {
+		return &sample.ParamError{Param: name, Value: v, Want: want}
+	}
+	switch {
+	case len(r.IDs) == 0:
+		return bad("prompt", "empty", "at least one token")
+	case r.MaxTokens < 0 || r.MaxTokens == 0 && !r.PromptLogprobs:
+		return bad("max_tokens", r.MaxTokens, "1 or more, or 0 with the prompt's logprobs")
+	case r.Logprobs < -1 || r.Logprobs > MaxLogprobs:
+		return bad("logprobs", r.Logprobs, fmt.Sprintf("-1 (none) to %d", MaxLogprobs))
+	case r.PromptLogprobs && r.Logprobs < 0:
+		return bad("logprobs", r.Logprobs, "0 or more for the prompt's logprobs")
+	case len(r.IDs) > e.info.MaxContext || r.MaxTokens > e.info.MaxContext-len(r.IDs):
+		return fmt.Errorf("%w: prompt %d + max_tokens %d > %d", ErrTooLong, len(r.IDs), r.MaxTokens, e.info.MaxContext)
+	}
+	for i, id := range r.IDs {
+		if id < 0 || int(id) >= e.info.VocabSize {
+			return bad("prompt", fmt.Sprintf("token %d at %d", id, i), fmt.Sprintf("ids 0 to %d", e.info.VocabSize-1))
+		}
+	}
+	return r.Sampling.Check(e.info.VocabSize)
+}
+
+// enqueue hands q to the loop, unless too much waits already.
+func (e *Engine) enqueue(q *request) error {
+	tokens := int64(len(q.IDs) + q.MaxTokens)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.closed:
+		return ErrClosed
+	case e.queued == e.o.MaxQueue:
+		return fmt.Errorf("%w: %d requests wait", ErrQueueFull, e.queued)
+	case e.queued > 0 && e.queuedTokens+tokens > e.o.MaxQueueTokens:
+		return fmt.Errorf("%w: %d requests of %d tokens wait, the limit is %d tokens", ErrQueueFull, e.queued, e.queuedTokens, e.o.MaxQueueTokens)
+	}
+	q.prepare(e.info.VocabSize, e.eos)
+	e.queued++
+	e.queuedTokens += tokens
+	e.arrivals <- q // has room for MaxQueue
+	return nil
+}
+
+// prepare makes what the loop needs, so that the loop need not.
+func (q *request) prepare(vocab int, eos []int32) {
+	tokens := make([]int32, len(q.IDs), len(q.IDs)+q.MaxTokens)
+	copy(tokens, q.IDs)
+	q.seq = &sched.Sequence{Tokens: tokens, Prompt: len(q.IDs), MaxTokens: q.MaxTokens, EOS: eos}
+	if q.IgnoreEOS {
+		q.seq.EOS = nil
+	}
+	q.sampler = sample.New(q.Sampling, vocab, q.IDs, q.MaxTokens)
+	q.events = make(chan Event, q.MaxTokens+2)
+}
