@@ -18,27 +18,27 @@ const Block = 256
 // FMA returns x·y+z rounded once, as VFMADD and FMLA do.
 //
 // The product is exact in float64. The sum may be rounded there, and rounding it
-// again to float32 errs only where the float64 is, or is next to, a tie; such
-// sums are first rounded to odd, which keeps the second rounding right.
+// again to float32 errs only where the float64 is a tie, whose lower bits are zero;
+// such a sum is first moved off the tie, to the side that the exact sum is on.
 func FMA(x, y, z float32) float32 {
 	p := float64(x) * float64(y)
 	s := p + float64(z)
 	b := math.Float64bits(s)
-	if b&(1<<28-1) != 0 && b>>52&0x7ff > 1023-126 {
-		return float32(s) // no tie near: one rounding or two, the same
+	if b&(1<<28-1) != 0 {
+		return float32(s)
 	}
-	// TwoSum: s + e = p + z exactly.
+	// TwoSum: s + e = p + z exactly; e is NaN where s is not finite.
 	t := s - p
 	e := (p - (s - t)) + (float64(z) - t)
-	if e != 0 && b&1 == 0 && !math.IsNaN(e) && !math.IsInf(s, 0) {
-		if (e > 0) == (s > 0) {
-			b++
-		} else {
-			b--
-		}
-		s = math.Float64frombits(b)
+	if e == 0 || math.IsNaN(e) {
+		return float32(s)
 	}
-	return float32(s)
+	if (e > 0) == (s > 0) {
+		b++
+	} else {
+		b--
+	}
+	return float32(math.Float64frombits(b))
 }
 
 // Dot returns Σ w·x in the kernels' order: per Block of elements, Lanes partial
