@@ -1,15 +1,155 @@
 package cpu
 
-import "github.com/llmqat/llmqat/kernels"
+import (
+	"fmt"
+	"math"
 
-// attentionKernels are the inner loops of attention over the KV cache.
-type attentionKernels struct{}
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/fp"
+)
 
-var attentionGeneric, attentionAVX2, attentionNEON attentionKernels
-
-type attentionTask struct{}
-
-func (d *Device) RoPEAppendKV(q kernels.Rows, kv kernels.KVCache, qkv kernels.Floats, b *kernels.Batch, rope kernels.RoPE) {
-}
+// PagedAttention implements kernels.Device. A query at position p sees positions
+// 0..p, in splits of splitTokens positions; within a split
+//
+//	score = q·k/√HeadDim            integers where both are, else fp.Dot with
+//	                                k as quant.KV.KVLoad gives it, rotated if need be
+//	m, e, l = max, exp(score-m), Σe
+//	o = Σ (e·scale)·v + Σ e·zero    v the stored integers or floats, scale and
+//	                                zero those of the value's group (1 and 0)
+//
+// and splits are merged from m = -∞, l = 0, o = 0, in order, each by
+//
+//	M = max(m, m'), a, b = exp(m-M), exp(m'-M)
+//	l = l·a + l'·b, o = o·a + o'·b
+//
+// with one FMA each; the result is o/l, without negative zeros. Which tokens share
+// a batch, a page, a thread or a pass has no part in it.
 func (d *Device) PagedAttention(out kernels.Floats, q kernels.Rows, kv kernels.KVCache, b *kernels.Batch, rope kernels.RoPE) {
+	heads := out.Cols / kv.HeadDim
+	if out.Rows != b.T || q.N != b.T*heads || q.Cols != kv.HeadDim || out.Cols%kv.HeadDim != 0 || heads%kv.KVHeads != 0 {
+		panic(fmt.Sprintf("cpu: PagedAttention: out is [%d, %d], q [%d, %d], batch %d tokens, cache %d heads of %d",
+			out.Rows, out.Cols, q.N, q.Cols, b.T, kv.KVHeads, kv.HeadDim))
+	}
+	if q.Bits != 16 && (!kv.Quantized() || kv.RotateOnRead()) {
+		panic(fmt.Sprintf("cpu: PagedAttention: queries of %d bits with a cache of %d bits, scheme %s", q.Bits, kv.Bits, kv.Scheme))
+	}
+	if kv.RotateOnRead() && rope.HeadDim != kv.HeadDim {
+		panic(fmt.Sprintf("cpu: PagedAttention: rope for heads of %d, cache of %d", rope.HeadDim, kv.HeadDim))
+	}
+	if kv.HeadDim%2 != 0 || kv.HeadDim > maxIntDim {
+		panic(fmt.Sprintf("cpu: PagedAttention: heads of %d; want an even number up to %d", kv.HeadDim, maxIntDim))
+	}
+	t := &d.attention
+	t.k, t.rows = &d.isa.attentionKernels, &d.isa.rowKernels
+	t.cache.set(kv)
+	t.rope.set(rope)
+	t.heads, t.group = heads, heads/kv.KVHeads
+	t.dim = (kv.HeadDim + dimAlign - 1) / dimAlign * dimAlign
+	t.scale = 1 / float32(math.Sqrt(float64(kv.HeadDim)))
+	t.out, t.outStride = view(out.Buf), out.Stride
+	t.bits, t.qStride = q.Bits, q.Stride
+	if q.Bits == 16 {
+		t.qFloats = view(q.F.Buf)
+	} else {
+		t.qInts, t.qScale, t.qSum = view(q.Q), view(q.Scale), view(q.Sum)
+	}
+	t.plan(b, d.pool.workers)
+
+	t.merging = false
+	d.run(len(t.units), t)
+	t.merging = true
+	d.run(len(t.merges), t)
+}
+
+// attentionTask is one call's arguments, its plan, and the workers' memory, which
+// is kept.
+type attentionTask struct {
+	k     *attentionKernels
+	rows  *rowKernels
+	cache cache
+	rope  ropeTable
+
+	heads, group  int // query heads, and those that share a KV head
+	dim           int // HeadDim in scratch memory
+	scale         float32
+	out           []float32
+	outStride     int
+	bits, qStride int
+	qFloats       []float32
+	qInts         []int8
+	qScale        []float32
+	qSum          []int32
+
+	units   []attentionUnit
+	merges  []attentionUnit // of tiles that several units did in part
+	merging bool
+	parts   []float32
+	scratch []*attentionScratch
+}
+
+func (t *attentionTask) run(worker, i int) {
+	s := t.scratch[worker]
+	if t.merging {
+		t.mergeParts(s, &t.merges[i])
+		return
+	}
+	t.attend(s, &t.units[i])
+}
+
+// merged is what a tile's rows have seen so far.
+type merged struct {
+	m, l []float32 // [rows]
+	o    []float32 // [rows, dim]
+}
+
+func (x *merged) reset() {
+	for r := range x.m {
+		x.m[r], x.l[r] = float32(math.Inf(-1)), 0
+	}
+	clear(x.o)
+}
+
+// add merges a split of row r: its maximum, sum, values and their correction.
+func (x *merged) add(k *attentionKernels, r int, m, l, c float32, o []float32) {
+	a, b := float32(1), float32(1) // fp.Exp(0)
+	if m > x.m[r] {
+		a = fp.Exp(x.m[r] - m)
+		x.m[r] = m
+	} else {
+		b = fp.Exp(m - x.m[r])
+	}
+	x.l[r] = fp.FMA(x.l[r], a, float32(l*b))
+	k.merge(x.o[r*len(o):][:len(o)], o, a, b, c)
+}
+
+// store writes the rows' results. Row r is head r mod group of token r / group.
+func (t *attentionTask) store(u *attentionUnit, x *merged) {
+	for r, l := range x.l {
+		at := (u.token+r/t.group)*t.outStride + (u.head*t.group+r%t.group)*t.cache.dim
+		out, o := t.out[at:][:t.cache.dim], x.o[r*t.dim:][:t.cache.dim]
+		n := len(o) &^ 7
+		t.k.divide(out[:n], o[:n], l)
+		divideGeneric(out[n:], o[n:], l)
+	}
+}
+
+// queries copies the tile's queries to q or f [rows, dim], and what goes with them to a.
+func (t *attentionTask) queries(s *attentionScratch, u *attentionUnit) {
+	bias := int32(-8)
+	if t.cache.Bits == 8 || t.cache.HasZero() {
+		bias = 0
+	}
+	for r := range u.rows(t.group) {
+		i := (u.token+r/t.group)*t.heads + u.head*t.group + r%t.group
+		if t.bits == 16 {
+			copy(s.f[r*t.dim:][:t.dim], t.qFloats[i*t.qStride:][:t.cache.dim])
+			continue
+		}
+		copy(s.q[r*t.dim:][:t.dim], t.qInts[i*t.qStride:][:t.cache.dim])
+		s.a[r] = intQuery{
+			queryBias:  float32(bias * t.qSum[i]),
+			querySum:   float32(t.qSum[i]),
+			queryScale: t.qScale[i] * t.scale,
+		}
+	}
 }

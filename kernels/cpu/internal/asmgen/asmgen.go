@@ -5,4 +5,24 @@ package asmgen
 import "github.com/mmcloughlin/avo/build"
 
 // units are the generated files by base name: kernels/cpu/NAME_amd64.{s,go}.
-var units = map[string]func(*build.Context){}
+var units = map[string]func(*build.Context){
+	"dots_w4": dotsW4,
+	"dots_w8": dotsW8,
+
+	"float_dot":   floatDot,
+	"float_widen": floatWiden,
+	"float_tile":  floatTile,
+	"peak":        peak,
+	"scale":       scale,
+
+	"quantize":     quantize,
+	"rmsnorm":      rmsnorm,
+	"swiglu":       swiglu,
+	"rope":         rope,
+	"append_kv":    appendKV,
+	"unpack_kv":    unpackKV,
+	"scores_int":   scoresInt,
+	"scores_float": scoresFloat,
+	"softmax":      softmax,
+	"add_values":   addValues,
+}

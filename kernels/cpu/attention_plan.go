@@ -1,0 +1,153 @@
+package cpu
+
+import (
+	"fmt"
+
+	"github.com/llmqat/llmqat/kernels"
+)
+
+// tileRows is the number of queries, times heads of a KV head, that read a key
+// page together, where a sequence has that many: enough to spread the cost of
+// unpacking it, few enough for scores [tileRows, splitTokens] to stay in the
+// second-level cache.
+const tileRows = 64
+
+// attentionUnit is some queries of one sequence, the heads of one KV head, and a
+// range of splits.
+type attentionUnit struct {
+	pages         []int32 // of the sequence
+	token, tokens int     // in the batch
+	position      int     // of the first token
+	head          int     // KV head
+	from, to      int     // splits
+	part          int     // where results of split 0 go in parts; -1: the unit does all splits
+}
+
+// rows is the number of the unit's queries.
+func (u *attentionUnit) rows(group int) int { return u.tokens * group }
+
+// firstRow returns the first row that sees any of a split.
+func (u *attentionUnit) firstRow(split, group int) int {
+	return max(0, split*splitTokens-u.position) * group
+}
+
+// plan cuts the batch in units. Late tiles of a sequence, which see most, come
+// first. Where the work has fewer tiles than workers want, tiles are cut in ranges
+// of splits, so that no unit is more than a fourth of a worker's share.
+func (t *attentionTask) plan(b *kernels.Batch, workers int) {
+	starts, lens, table := view(b.QueryStart), view(b.SeqLens), view(b.PageTable)
+	t.units, t.merges = t.units[:0], t.merges[:0]
+	work, rows := 0, 0
+	for s := range b.S {
+		from, to, length := int(starts[s]), int(starts[s+1]), int(lens[s])
+		if from < 0 || to < from || to > b.T || length < to-from || (length+kernels.PageTokens-1)/kernels.PageTokens > b.MaxPages {
+			panic(fmt.Sprintf("cpu: PagedAttention: sequence %d has tokens %d..%d of %d, length %d, %d pages", s, from, to, b.T, length, b.MaxPages))
+		}
+		u := attentionUnit{pages: table[s*b.MaxPages:][:b.MaxPages], part: -1}
+		per := max(1, tileRows/t.group)
+		for end := to; end > from; end -= u.tokens {
+			u.tokens = (end-from-1)%per + 1
+			u.token, u.position = end-u.tokens, length-to+end-u.tokens
+			u.to = (u.position+u.tokens-1)/splitTokens + 1
+			for u.head = range t.cache.heads {
+				t.units = append(t.units, u)
+			}
+			work += u.to * u.rows(t.group) * t.cache.heads
+			rows = max(rows, u.rows(t.group))
+		}
+	}
+	if workers > 1 {
+		t.cut(max(1, work/(4*workers)))
+	}
+	t.grow(workers, rows)
+}
+
+// cut replaces units of more than limit rows·splits by units of fewer splits.
+func (t *attentionTask) cut(limit int) {
+	size := 0
+	for i, n := 0, len(t.units); i < n; i++ {
+		u := t.units[i]
+		step := max(1, limit/u.rows(t.group))
+		if step >= u.to {
+			continue
+		}
+		splits := u.to
+		u.part = size
+		t.merges = append(t.merges, u)
+		size += splits * t.partSize(&u)
+		for from := 0; from < splits; from += step {
+			u.from, u.to = from, min(from+step, splits)
+			if from == 0 {
+				t.units[i] = u
+			} else {
+				t.units = append(t.units, u)
+			}
+		}
+	}
+	if len(t.parts) < size {
+		t.parts = make([]float32, size)
+	}
+}
+
+// partSize is the number of floats of a unit's results of one split.
+func (t *attentionTask) partSize(u *attentionUnit) int { return u.rows(t.group) * (t.dim + 3) }
+
+// attentionScratch is one worker's memory.
+type attentionScratch struct {
+	q []int8     // queries [rows, dim]
+	a []intQuery // [rows]
+	f []float32  // queries [rows, dim]
+
+	s       []float32 // scores [rows, splitTokens]
+	m, l, c []float32 // of a split [rows]
+	o       []float32 // of a split [rows, dim]
+	sum     merged
+
+	bytes  []uint8   // keys of a page [PageTokens, dim]
+	floats []float32 // keys or values of a page [PageTokens, dim]
+
+	kscale, kzero [kernels.PageTokens]float32
+	vscale, vzero [splitTokens]float32
+}
+
+// grow makes scratch memory for tiles of the given number of rows.
+func (t *attentionTask) grow(workers, rows int) {
+	for len(t.scratch) < workers {
+		t.scratch = append(t.scratch, &attentionScratch{})
+	}
+	for _, s := range t.scratch {
+		if len(s.floats) < kernels.PageTokens*t.dim {
+			s.floats = make([]float32, kernels.PageTokens*t.dim)
+			s.bytes = make([]uint8, kernels.PageTokens*t.dim)
+		}
+		if len(s.s) < rows*splitTokens {
+			s.s = make([]float32, rows*splitTokens)
+			s.a = make([]intQuery, rows)
+			for _, p := range []*[]float32{&s.m, &s.l, &s.c, &s.sum.m, &s.sum.l} {
+				*p = make([]float32, rows)
+			}
+		}
+		if len(s.q) < rows*t.dim {
+			s.q = make([]int8, rows*t.dim)
+			for _, p := range []*[]float32{&s.f, &s.o, &s.sum.o} {
+				*p = make([]float32, rows*t.dim)
+			}
+		}
+		if t.dim != t.cache.dim { // padding stays zero
+			clear(s.q)
+			clear(s.f)
+			clear(s.bytes)
+			clear(s.floats)
+		}
+		fill(s.kscale[:], 1)
+		fill(s.vscale[:], 1)
+		clear(s.kzero[:])
+		clear(s.vzero[:])
+	}
+}
+
+func fill(x []float32, v float32) {
+	for i := range x {
+		x[i] = v
+	}
+}

@@ -1,0 +1,212 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/llmqat/llmqat/kernels"
+)
+
+const splitPages = splitTokens / kernels.PageTokens
+
+// attend does a unit's splits, and writes results or parts of them.
+func (t *attentionTask) attend(s *attentionScratch, u *attentionUnit) {
+	t.queries(s, u)
+	rows := u.rows(t.group)
+	sum := merged{s.sum.m[:rows], s.sum.l[:rows], s.sum.o[:rows*t.dim]}
+	sum.reset()
+	for split := u.from; split < u.to; split++ {
+		first := u.firstRow(split, t.group)
+		t.split(s, u, split, first)
+		for r := first; r < rows; r++ {
+			o := s.o[r*t.dim:][:t.dim]
+			if u.part < 0 {
+				sum.add(t.k, r, s.m[r], s.l[r], s.c[r], o)
+				continue
+			}
+			p := t.part(u, split, r)
+			copy(p, o)
+			p[t.dim], p[t.dim+1], p[t.dim+2] = s.m[r], s.l[r], s.c[r]
+		}
+	}
+	if u.part < 0 {
+		t.store(u, &sum)
+	}
+}
+
+// part returns where row r's part of a split is kept: o [dim], m, l, c.
+func (t *attentionTask) part(u *attentionUnit, split, r int) []float32 {
+	return t.parts[u.part+split*t.partSize(u)+r*(t.dim+3):][:t.dim+3]
+}
+
+// mergeParts merges the parts of a tile, of all splits.
+func (t *attentionTask) mergeParts(s *attentionScratch, u *attentionUnit) {
+	rows := u.rows(t.group)
+	sum := merged{s.sum.m[:rows], s.sum.l[:rows], s.sum.o[:rows*t.dim]}
+	sum.reset()
+	for split := range u.to {
+		for r := u.firstRow(split, t.group); r < rows; r++ {
+			p := t.part(u, split, r)
+			sum.add(t.k, r, p[t.dim], p[t.dim+1], p[t.dim+2], p[:t.dim])
+		}
+	}
+	t.store(u, &sum)
+}
+
+// split sets m, l, c and o of the rows from first on to a split's.
+func (t *attentionTask) split(s *attentionScratch, u *attentionUnit, split, first int) {
+	start := split * splitTokens
+	rows := u.rows(t.group)
+	n := min(u.position+u.tokens-start, splitTokens)
+	n8 := (n + 7) &^ 7
+	for at := 0; at < n; at += kernels.PageTokens {
+		t.scores(s, u, t.page(u, start+at), start+at, at, min(n8-at, kernels.PageTokens), first)
+	}
+	for i := n; i < n8; i++ { // slots not yet written may hold anything
+		s.vscale[i], s.vzero[i] = 0, 0
+	}
+	for r := first; r < rows; r++ { // what a query must not see
+		x := s.s[r*splitTokens:][:n8]
+		for i := min(u.position+r/t.group+1-start, n8); i < n8; i++ {
+			x[i] = float32(math.Inf(-1))
+		}
+	}
+	t.k.softmax(s.s[first*splitTokens:], s.vscale[:n8], s.vzero[:n8], s.m[first:rows], s.l[first:rows], s.c[first:rows])
+
+	o := s.o[first*t.dim : rows*t.dim]
+	clear(o)
+	for at := 0; at < n; at += kernels.PageTokens {
+		count := min(n-at, kernels.PageTokens)
+		v := t.values(s, u, t.page(u, start+at), count)
+		t.k.addValues(o, s.s[first*splitTokens+at:], v, count, t.dim)
+	}
+}
+
+// page returns the page of a position.
+func (t *attentionTask) page(u *attentionUnit, position int) int {
+	p := int(u.pages[position/kernels.PageTokens])
+	if p < 0 || p >= t.cache.Pages {
+		panic(fmt.Sprintf("cpu: PagedAttention: position %d is in page %d of %d", position, p, t.cache.Pages))
+	}
+	return p
+}
+
+// scores sets the scores of n keys, a multiple of 8, from position on, at column
+// at of the split. It sets the scales of the values too.
+func (t *attentionTask) scores(s *attentionScratch, u *attentionUnit, page, position, at, n, first int) {
+	rows := u.rows(t.group)
+	scores := s.s[first*splitTokens+at:]
+	t.scales(s, u, page, at, n)
+	if t.bits == 16 {
+		k := t.keys(s, u, page, position, n)
+		t.k.scoresFloat(scores, k, s.f[first*t.dim:rows*t.dim], t.scale, n, t.dim)
+		return
+	}
+	k := t.cache.page(&t.cache.k, u.head, page, n)
+	q, a := s.q[first*t.dim:], s.a[first:rows]
+	if t.cache.Bits == 4 {
+		t.nibbles(s.bytes[:n*t.dim], k)
+		t.k.scores4(scores, s.bytes, q, a, s.kscale[:n], s.kzero[:n], t.dim)
+		return
+	}
+	if t.dim != t.cache.dim {
+		for i := range n {
+			copy(s.bytes[i*t.dim:], k[i*t.cache.dim:][:t.cache.dim])
+		}
+		k = s.bytes
+	}
+	t.k.scores8(scores, k, q, a, s.kscale[:n], s.kzero[:n], t.dim)
+}
+
+// scales widens the scales and zeros of n tokens of a page.
+func (t *attentionTask) scales(s *attentionScratch, u *attentionUnit, page, at, n int) {
+	if !t.cache.Quantized() {
+		return
+	}
+	from := t.cache.scaleAt(min(u.head, t.cache.groups()-1), page*kernels.PageTokens)
+	t.k.unpack16(s.kscale[:n], t.cache.k.scale[from:][:n])
+	t.k.unpack16(s.vscale[at:][:n], t.cache.v.scale[from:][:n])
+	if t.cache.HasZero() {
+		t.k.unpack16(s.kzero[:n], t.cache.k.zero[from:][:n])
+		t.k.unpack16(s.vzero[at:][:n], t.cache.v.zero[from:][:n])
+	}
+}
+
+// keys returns n keys of a page as floats [n, dim]: quant.KV.KVLoad, and rotated
+// where they are stored before RoPE. The keys stand at position and after.
+func (t *attentionTask) keys(s *attentionScratch, u *attentionUnit, page, position, n int) []float32 {
+	k := t.unpack(s, &t.cache.k, u.head, page, n)
+	if !t.cache.Quantized() {
+		return k
+	}
+	for i := range n {
+		x := k[i*t.dim:][:t.dim]
+		t.k.affine(x, s.kscale[i], s.kzero[i])
+		if t.dim != t.cache.dim {
+			clear(x[t.cache.dim:])
+		}
+		if t.cache.RotateOnRead() && position+i < u.position+u.tokens {
+			x = x[:t.cache.dim]
+			cos, sin := t.rope.at(position + i)
+			t.rows.rotateAny(x, x, cos, sin)
+		}
+	}
+	return k
+}
+
+// values returns n values of a page as floats [n, dim], without scale.
+func (t *attentionTask) values(s *attentionScratch, u *attentionUnit, page, n int) []float32 {
+	return t.unpack(s, &t.cache.v, u.head, page, n)
+}
+
+// unpack returns n vectors of a page as floats [n, dim]: the integers as they
+// are. The result is scratch memory, or the page itself.
+func (t *attentionTask) unpack(s *attentionScratch, side *cacheSide, head, page, n int) []float32 {
+	src := t.cache.page(side, head, page, n)
+	x := s.floats[:n*t.dim]
+	if t.dim != t.cache.dim {
+		t.unpackPadded(x, src, n)
+		return x
+	}
+	switch t.cache.Bits {
+	case 4:
+		t.k.unpack4(x, src, t.dim, t.cache.offset())
+	case 8:
+		t.k.unpack8(x, src)
+	case 16:
+		t.k.unpack16(x, halves(src))
+	default:
+		return words(src)
+	}
+	return x
+}
+
+// unpackPadded is unpack for heads that are no multiple of dimAlign.
+func (t *attentionTask) unpackPadded(x []float32, src []byte, n int) {
+	size := t.cache.VectorBytes(t.cache.dim)
+	for i := range n {
+		x, src := x[i*t.dim:][:t.cache.dim], src[i*size:][:size]
+		switch t.cache.Bits {
+		case 4:
+			unpack4Generic(x, src, t.cache.dim, t.cache.offset())
+		case 8:
+			unpack8Generic(x, src)
+		case 16:
+			unpack16Generic(x, halves(src))
+		default:
+			copy(x, words(src))
+		}
+	}
+}
+
+// nibbles unpacks 4-bit keys to bytes.
+func (t *attentionTask) nibbles(dst, src []uint8) {
+	if t.dim == t.cache.dim {
+		t.k.nibbles(dst, src, t.dim)
+		return
+	}
+	for len(dst) > 0 {
+		nibblesGeneric(dst[:t.cache.dim], src[:t.cache.dim/2], t.cache.dim)
+		dst, src = dst[t.dim:], src[t.cache.dim/2:]
+	}
+}

@@ -1,0 +1,217 @@
+package asmgen
+
+import (
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// splitBytes is the distance of rows of scores: cpu.splitTokens float32s.
+const splitBytes = 4 * 256
+
+// queryBytes is the size of a cpu.intQuery, of which the parts stand in the order
+// bias, sum, scale.
+const queryBytes = 12
+
+// eight are the addresses of eight rows: two bases and multiples of the distance.
+type eight struct{ low, high, step, step3 reg.GPVirtual }
+
+func newEight(c *build.Context, step reg.GPVirtual) eight {
+	r := eight{c.GP64(), c.GP64(), step, c.GP64()}
+	c.LEAQ(operand.Mem{Base: step, Index: step, Scale: 2}, r.step3)
+	return r
+}
+
+// start sets the first row.
+func (r eight) start(c *build.Context, first reg.GPVirtual) {
+	c.MOVQ(first, r.low)
+	c.LEAQ(operand.Mem{Base: first, Index: r.step, Scale: 4}, r.high)
+}
+
+func (r eight) advance(c *build.Context, bytes int) {
+	c.ADDQ(operand.U32(bytes), r.low)
+	c.ADDQ(operand.U32(bytes), r.high)
+}
+
+// row is byte disp of row i.
+func (r eight) row(i, disp int) operand.Mem {
+	m := operand.Mem{Base: r.low, Disp: disp}
+	if i >= 4 {
+		m.Base = r.high
+	}
+	switch i % 4 {
+	case 1, 2:
+		m.Index, m.Scale = r.step, uint8(i%4)
+	case 3:
+		m.Index, m.Scale = r.step3, 1
+	}
+	return m
+}
+
+// scoresInt writes scores4AVX2 and scores8AVX2, eight keys at a time.
+//
+//	4 bits  i16 += pmaddubsw(k, q)                   |15·127·2·8| < 2¹⁵ for dim <= 256
+//	        i32  = pmaddwd(i16, 1)
+//	8 bits  i32 += pmaddwd(pmaddubsw(|k|, ±q), 1)    |128·127·2| < 2¹⁵
+func scoresInt(c *build.Context) {
+	for _, bits := range []int{4, 8} {
+		name := map[int]string{4: "scores4", 8: "scores8"}[bits]
+		begin(c, name+"AVX2", "func(s []float32, k []uint8, q []int8, a [][3]float32, kscale, kzero []float32, dim int)", "scoreKernels."+name+".")
+		s, k := base(c, "s"), base(c, "k")
+		kscale, kzero, n, dim := base(c, "kscale"), base(c, "kzero"), length(c, "kscale"), integer(c, "dim")
+		keys := newEight(c, dim)
+		ones := c.YMM()
+		c.VPCMPEQW(ones, ones, ones)
+		c.VPSRLW(operand.U8(15), ones, ones)
+
+		c.Label("keys")
+		scale, zero := c.YMM(), c.YMM()
+		c.VMOVUPS(operand.Mem{Base: kscale}, scale)
+		c.VMOVUPS(operand.Mem{Base: kzero}, zero)
+		q, a, rows, to := base(c, "q"), base(c, "a"), length(c, "a"), c.GP64()
+		c.MOVQ(s, to)
+
+		c.Label("rows")
+		var acc [8]reg.VecVirtual
+		for i := range acc {
+			acc[i] = zeroed(c)
+		}
+		keys.start(c, k)
+		left := c.GP64()
+		c.MOVQ(dim, left)
+		c.Label("dims")
+		x, t, sx := c.YMM(), c.YMM(), c.YMM()
+		c.VMOVDQU(operand.Mem{Base: q}, x)
+		for i := range acc {
+			if bits == 4 {
+				c.VMOVDQU(keys.row(i, 0), t)
+				c.VPMADDUBSW(x, t, t)
+				c.VPADDW(t, acc[i], acc[i])
+				continue
+			}
+			c.VPABSB(keys.row(i, 0), t)
+			c.VPSIGNB(keys.row(i, 0), x, sx)
+			c.VPMADDUBSW(sx, t, t)
+			c.VPMADDWD(ones, t, t)
+			c.VPADDD(t, acc[i], acc[i])
+		}
+		keys.advance(c, 32)
+		c.ADDQ(operand.U8(32), q)
+		c.SUBQ(operand.U8(32), left)
+		c.JNZ(operand.LabelRef("dims"))
+
+		if bits == 4 {
+			for i := range acc {
+				c.VPMADDWD(ones, acc[i], acc[i])
+			}
+		}
+		y := sumEach(c, acc)
+		c.VCVTDQ2PS(y, y)
+		b := c.YMM()
+		c.VBROADCASTSS(operand.Mem{Base: a}, b)
+		c.VADDPS(b, y, y)
+		c.VMULPS(scale, y, y)
+		c.VBROADCASTSS(operand.Mem{Base: a, Disp: 4}, b)
+		c.VFMADD231PS(zero, b, y)
+		c.VBROADCASTSS(operand.Mem{Base: a, Disp: 8}, b)
+		c.VMULPS(b, y, y)
+		c.VMOVUPS(y, operand.Mem{Base: to})
+		c.ADDQ(operand.U32(splitBytes), to)
+		c.ADDQ(operand.U8(queryBytes), a)
+		c.DECQ(rows)
+		c.JNZ(operand.LabelRef("rows"))
+
+		c.LEAQ(operand.Mem{Base: k, Index: dim, Scale: 8}, k)
+		c.ADDQ(operand.U8(32), kscale)
+		c.ADDQ(operand.U8(32), kzero)
+		c.ADDQ(operand.U8(32), s)
+		c.SUBQ(operand.U8(8), n)
+		c.JNZ(operand.LabelRef("keys"))
+		ret(c)
+	}
+}
+
+// sumEach returns the sums of the int32 lanes of each of v.
+func sumEach(c *build.Context, v [8]reg.VecVirtual) reg.VecVirtual {
+	for i := 0; i < 8; i += 2 {
+		c.VPHADDD(v[i+1], v[i], v[i])
+	}
+	c.VPHADDD(v[2], v[0], v[0])
+	c.VPHADDD(v[6], v[4], v[4])
+	y := v[1]
+	c.VPERM2I128(operand.U8(0x31), v[4], v[0], y)
+	c.VPERM2I128(operand.U8(0x20), v[4], v[0], v[0])
+	c.VPADDD(v[0], y, y)
+	return y
+}
+
+// scoresFloat writes scoresFloatAVX2, eight keys at a time, a register each.
+func scoresFloat(c *build.Context) {
+	begin(c, "scoresFloatAVX2", "func(s, k, q []float32, scale float32, n, dim int)", "scoreKernels.scoresFloat.")
+	s, k, q0, n, dim := base(c, "s"), base(c, "k"), base(c, "q"), integer(c, "n"), integer(c, "dim")
+	end := length(c, "q")
+	c.LEAQ(operand.Mem{Base: q0, Index: end, Scale: 4}, end)
+	c.SHLQ(operand.U8(2), dim)
+	keys := newEight(c, dim)
+	scale := broadcast(c, "scale")
+	zero := zeroed(c)
+
+	c.Label("keys")
+	q, to := c.GP64(), c.GP64()
+	c.MOVQ(q0, q)
+	c.MOVQ(s, to)
+
+	c.Label("rows")
+	var acc [8]reg.VecVirtual
+	for i := range acc {
+		acc[i] = zeroed(c)
+	}
+	keys.start(c, k)
+	left := c.GP64()
+	c.MOVQ(dim, left)
+	c.Label("dims")
+	for disp := 0; disp < 128; disp += 32 {
+		x := c.YMM()
+		c.VMOVUPS(operand.Mem{Base: q, Disp: disp}, x)
+		for i := range acc {
+			c.VFMADD231PS(keys.row(i, disp), x, acc[i])
+		}
+	}
+	keys.advance(c, 128)
+	c.SUBQ(operand.I32(-128), q)
+	c.ADDQ(operand.I32(-128), left)
+	c.JNZ(operand.LabelRef("dims"))
+
+	y := sum8Each(c, acc)
+	c.VADDPS(zero, y, y) // fp.Dot's total starts from 0
+	c.VMULPS(scale, y, y)
+	c.VMOVUPS(y, operand.Mem{Base: to})
+	c.ADDQ(operand.U32(splitBytes), to)
+	c.CMPQ(q, end)
+	c.JLT(operand.LabelRef("rows"))
+
+	c.LEAQ(operand.Mem{Base: k, Index: dim, Scale: 8}, k)
+	c.ADDQ(operand.U8(32), s)
+	c.SUBQ(operand.U8(8), n)
+	c.JNZ(operand.LabelRef("keys"))
+	ret(c)
+}
+
+// sum8Each returns fp.Sum8 of each of v: halves, then quarters, then the last two.
+func sum8Each(c *build.Context, v [8]reg.VecVirtual) reg.VecVirtual {
+	t := c.YMM()
+	for i := range 4 { // v[i] = [halves of i | halves of i+4]
+		c.VPERM2F128(operand.U8(0x31), v[i+4], v[i], t)
+		c.VPERM2F128(operand.U8(0x20), v[i+4], v[i], v[i])
+		c.VADDPS(t, v[i], v[i])
+	}
+	for i := 0; i < 4; i += 2 {
+		c.VUNPCKHPD(v[i+1], v[i], t)
+		c.VUNPCKLPD(v[i+1], v[i], v[i])
+		c.VADDPS(t, v[i], v[i])
+	}
+	c.VSHUFPS(operand.U8(0xdd), v[2], v[0], t)
+	c.VSHUFPS(operand.U8(0x88), v[2], v[0], v[0])
+	c.VADDPS(t, v[0], v[0])
+	return v[0]
+}

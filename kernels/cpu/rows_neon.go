@@ -1,0 +1,8 @@
+//go:build arm64 && !purego
+
+package cpu
+
+var (
+	rowNEON       = rowGeneric
+	attentionNEON = attentionGeneric
+)

@@ -1,0 +1,25 @@
+package cpu
+
+import (
+	"math"
+
+	"github.com/llmqat/llmqat/kernels/fp"
+)
+
+func softmaxGeneric(s, scale, zero, m, l, c []float32) {
+	for r := range m {
+		s := s[r*splitTokens:][:len(scale)]
+		top := float32(math.Inf(-1))
+		for _, v := range s {
+			top = max(top, v)
+		}
+		var sum, corr [fp.Lanes]float32
+		for t, v := range s {
+			e := fp.Exp(v - top)
+			sum[t%fp.Lanes] += e
+			corr[t%fp.Lanes] = fp.FMA(e, zero[t], corr[t%fp.Lanes])
+			s[t] = float32(e * scale[t])
+		}
+		m[r], l[r], c[r] = top, fp.Sum8(&sum), fp.Sum8(&corr)
+	}
+}
