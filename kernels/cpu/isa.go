@@ -14,9 +14,10 @@ type isa struct {
 	floatKernels
 	rowKernels
 	attentionKernels
+	peak peakKernels
 }
 
-var generic = isa{"generic", intGeneric, floatGeneric, rowGeneric, attentionGeneric}
+var generic = isa{"generic", intGeneric, floatGeneric, rowGeneric, attentionGeneric, peakGeneric}
 
 // available lists what this machine can run, slowest first. Each isa_$GOARCH.go
 // appends to it in init.

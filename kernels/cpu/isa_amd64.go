@@ -10,6 +10,47 @@ import (
 
 //go:generate go test ./internal/asmgen -generate
 
+var intAVX2 = intKernels{
+	w4: dotKernel{
+		offset: 8,
+		tiles:  []tileFunc{dotsW4x1AVX2, dotsW4x2AVX2, dotsW4x3AVX2, dotsW4x4AVX2, dotsW4x5AVX2, dotsW4x6AVX2},
+	},
+	w8: dotKernel{
+		tiles: []tileFunc{dotsW8x1AVX2, dotsW8x2AVX2, dotsW8x3AVX2, dotsW8x4AVX2, dotsW8x5AVX2, dotsW8x6AVX2},
+	},
+	scaleSums: scaleEights(scaleSumsAVX2, scaleSumsGeneric),
+	addSums:   scaleEights(addSumsAVX2, addSumsGeneric),
+}
+
+var intVNNI = intKernels{
+	w4: dotKernel{
+		offset: 8,
+		tiles: []tileFunc{dotsW4x1VNNI, dotsW4x2VNNI, dotsW4x3VNNI, dotsW4x4VNNI,
+			dotsW4x5VNNI, dotsW4x6VNNI, dotsW4x7VNNI, dotsW4x8VNNI},
+		block: dotsW4x4VNNIRows4,
+	},
+	w8: dotKernel{
+		offset: 128,
+		tiles: []tileFunc{dotsW8x1VNNI, dotsW8x2VNNI, dotsW8x3VNNI, dotsW8x4VNNI,
+			dotsW8x5VNNI, dotsW8x6VNNI, dotsW8x7VNNI, dotsW8x8VNNI},
+		block: dotsW8x4VNNIRows4,
+	},
+	scaleSums: intAVX2.scaleSums,
+	addSums:   intAVX2.addSums,
+}
+
+var peakAVX2 = peakKernels{
+	read: readAVX2,
+	int8: peakLoop{1536, peakInt8AVX2},
+	fma:  peakLoop{96, peakFMA},
+}
+
+var peakVNNI = peakKernels{
+	read: readAVX512,
+	int8: peakLoop{1024, peakInt8VNNI},
+	fma:  peakAVX2.fma,
+}
+
 var floatAVX2 = floatKernels{
 	dot: [...]func([]byte, []float32) float32{
 		kernels.Int4:     dotInt4AVX2,
@@ -31,7 +72,11 @@ var floatAVX2 = floatKernels{
 }
 
 func init() {
-	if cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3, cpuid.F16C) {
-		available = append(available, isa{"avx2", intAVX2, floatAVX2, rowAVX2, attentionAVX2})
+	if !cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3, cpuid.F16C) {
+		return
+	}
+	available = append(available, isa{"avx2", intAVX2, floatAVX2, rowAVX2, attentionAVX2, peakAVX2})
+	if cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI) {
+		available = append(available, isa{"avx512vnni", intVNNI, floatAVX2, rowAVX2, attentionAVX2, peakVNNI})
 	}
 }

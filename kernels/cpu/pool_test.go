@@ -86,7 +86,7 @@ func TestPoolPanic(t *testing.T) {
 func TestPoolFault(t *testing.T) {
 	p := newPool(2)
 	defer p.close()
-	last := &guarded[uint8](t, 1)[0]
+	last := &guardedOf[uint8](t, 1)[0]
 	var sink byte
 	err := p.run(4, taskFunc(func(w, c int) {
 		if c == 2 {

@@ -1,0 +1,180 @@
+package cpu
+
+import (
+	"fmt"
+
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/quant"
+)
+
+// Linear is kernels.Device's.
+func (d *Device) Linear(out kernels.Floats, x kernels.Rows, w ...kernels.Weight) {
+	t := &d.linear
+	t.parts = t.parts[:0]
+	for i := range w {
+		t.parts = append(t.parts, partOf(w[i]))
+	}
+	d.runLinear("Linear", out, x, false)
+}
+
+// LinearAdd is kernels.Device's.
+func (d *Device) LinearAdd(out kernels.Floats, x kernels.Rows, w kernels.Weight) {
+	d.linear.parts = append(d.linear.parts[:0], partOf(w))
+	d.runLinear("LinearAdd", out, x, true)
+}
+
+// linearTask is a linear layer under way. Its chunks are bands of weight rows by
+// spans of tokens; chunks of the same rows follow each other.
+type linearTask struct {
+	d      *Device
+	parts  []linearPart
+	x      kernels.Rows
+	q      []int8    // x.Q
+	xScale []float32 // x.Scale
+	xSum   []int32   // x.Sum
+	f      []float32 // x.F
+	out    []float32
+	stride int // of out
+	add    bool
+
+	span, spans int // tokens of a chunk; spans in all
+	sums        [][]int32
+}
+
+// linearPart is one of the weights that stand side by side.
+type linearPart struct {
+	kernels.Weight
+	data        []byte
+	scale       []float32
+	column      int // of out, where the weight's first row goes
+	band, bands int // rows of a chunk; bands in all
+}
+
+func partOf(w kernels.Weight) linearPart {
+	p := linearPart{Weight: w, data: view(w.Data)}
+	if w.Type.Quantized() {
+		p.scale = view(w.Scale)
+	}
+	return p
+}
+
+const (
+	// chunkBytes is the size of a chunk's weights: what a second-level cache holds
+	// while tokens stream by, and long enough to read at full bandwidth.
+	chunkBytes = 256 << 10
+	// chunkRows bounds a chunk's weight rows, and with them a worker's sums.
+	chunkRows = 256
+	// chunkTokens bounds a chunk's tokens, so that prefill has chunks to share.
+	chunkTokens = 128
+	// chunkAlign is what a chunk's rows are a multiple of: a cache line of outputs.
+	chunkAlign = 16
+	// chunksPerWorker keeps the last chunk of a layer short beside the rest.
+	chunksPerWorker = 4
+)
+
+// runLinear checks the shapes of the layer in d.linear.parts and runs it.
+func (d *Device) runLinear(op string, out kernels.Floats, x kernels.Rows, add bool) {
+	t := &d.linear
+	t.check(op, out, x)
+	if x.N == 0 {
+		return
+	}
+	t.d, t.x, t.add = d, x, add
+	t.out, t.stride = view(out.Buf), out.Stride
+	if x.Bits == 16 {
+		t.f = view(x.F.Buf)
+	} else {
+		t.q, t.xScale, t.xSum = view(x.Q), view(x.Scale), view(x.Sum)
+		for len(t.sums) < d.pool.workers {
+			t.sums = append(t.sums, make([]int32, maxTile*chunkRows))
+		}
+	}
+	d.run(t.cut(d.pool.workers), t)
+}
+
+// check panics unless x fits every part and their outputs fill out.
+func (t *linearTask) check(op string, out kernels.Floats, x kernels.Rows) {
+	column := 0
+	for i := range t.parts {
+		p := &t.parts[i]
+		if p.In != x.Cols || quant.Align(p.In) != x.Stride {
+			panic(fmt.Sprintf("cpu: %s: x is [%d, %d] with rows %d apart, w[%d] takes %d padded to %d",
+				op, x.N, x.Cols, x.Stride, i, p.In, quant.Align(p.In)))
+		}
+		if x.Bits != 16 && !p.Type.Quantized() {
+			panic(fmt.Sprintf("cpu: %s: x has %d bits, w[%d] is %v: integer rows take int4 or int8", op, x.Bits, i, p.Type))
+		}
+		if want := p.Out * p.Type.RowBytes(p.In); len(p.data) != want {
+			panic(fmt.Sprintf("cpu: %s: w[%d] has %d bytes, %v [%d, %d] has %d", op, i, len(p.data), p.Type, p.Out, p.In, want))
+		}
+		if p.Type.Quantized() && len(p.scale) != p.Out {
+			panic(fmt.Sprintf("cpu: %s: w[%d] has %d scales for %d rows", op, i, len(p.scale), p.Out))
+		}
+		p.column = column
+		column += p.Out
+	}
+	if out.Rows != x.N || out.Cols != column {
+		panic(fmt.Sprintf("cpu: %s: out is [%d, %d], x · wᵀ is [%d, %d]", op, out.Rows, out.Cols, x.N, column))
+	}
+}
+
+// cut sets the sizes of the chunks and returns their number.
+func (t *linearTask) cut(workers int) int {
+	t.spans = (t.x.N + chunkTokens - 1) / chunkTokens
+	t.span = (t.x.N + t.spans - 1) / t.spans
+	t.span = (t.span + blockTokens - 1) / blockTokens * blockTokens
+	t.spans = (t.x.N + t.span - 1) / t.span // rounding may have emptied the last
+	last := &t.parts[len(t.parts)-1]
+	share := (last.column + last.Out) * t.spans / (workers * chunksPerWorker)
+	chunks := 0
+	for i := range t.parts {
+		p := &t.parts[i]
+		band := min(chunkRows, chunkBytes/p.Type.RowBytes(p.In), share)
+		p.band = max(chunkAlign, band/chunkAlign*chunkAlign)
+		p.bands = (p.Out + p.band - 1) / p.band
+		chunks += p.bands * t.spans
+	}
+	return chunks
+}
+
+// run does one chunk.
+func (t *linearTask) run(worker, chunk int) {
+	band, span := chunk/t.spans, chunk%t.spans
+	i := 0
+	for band >= t.parts[i].bands {
+		band -= t.parts[i].bands
+		i++
+	}
+	p := &t.parts[i]
+	row0, token0 := band*p.band, span*t.span
+	row1, token1 := min(row0+p.band, p.Out), min(token0+t.span, t.x.N)
+	if t.x.Bits == 16 {
+		t.d.floatBlock(t.out[token0*t.stride+p.column+row0:], t.stride, t.f[token0*t.x.Stride:], t.x.Stride, token1-token0,
+			p.Weight, p.data, p.scale, row0, row1, t.add)
+		return
+	}
+	t.ints(t.sums[worker], p, row0, row1, token0, token1)
+}
+
+// ints does rows row0..row1-1 and tokens token0..token1-1 of an integer layer.
+func (t *linearTask) ints(sums []int32, p *linearPart, row0, row1, token0, token1 int) {
+	isa := &t.d.isa.intKernels
+	kernel, scale := &isa.w4, isa.scaleSums
+	if p.Type == kernels.Int8 {
+		kernel = &isa.w8
+	}
+	if t.add {
+		scale = isa.addSums
+	}
+	rowBytes, depth, rows := p.Type.RowBytes(p.In), t.x.Stride, row1-row0
+	w := p.data[row0*rowBytes : row1*rowBytes]
+	for token := token0; token < token1; {
+		n, block := kernel.step(token-token0, token1-token0)
+		kernel.dots(sums, w, t.q[token*depth:(token+n)*depth], depth, rows, rows, n, block)
+		for i := range n {
+			out := t.out[(token+i)*t.stride+p.column+row0:][:rows]
+			scale(out, sums[i*rows:], p.scale[row0:row1], t.xScale[token+i], kernel.offset*t.xSum[token+i])
+		}
+		token += n
+	}
+}

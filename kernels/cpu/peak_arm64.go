@@ -1,0 +1,12 @@
+//go:build !purego
+
+package cpu
+
+//go:noescape
+func readNEON(b []byte)
+
+// peakInt8NEON does n times 256 multiply-adds, n >= 1.
+func peakInt8NEON(n int)
+
+// peakFMANEON does n times 64 multiply-adds, n >= 1.
+func peakFMANEON(n int)
