@@ -113,6 +113,22 @@ func TestFloatWiden(t *testing.T) {
 	})
 }
 
+// All halves, NaNs included, are what F16C and FCVTL make of them.
+func TestFloat16Widens(t *testing.T) {
+	eachISA(t, func(t *testing.T, k *isa) {
+		src, dst := guardedOf[uint8](t, 1<<17), guardedOf[float32](t, 1<<16)
+		for i := range 1 << 16 {
+			binary.LittleEndian.PutUint16(src[2*i:], uint16(i))
+		}
+		k.floatKernels.widen[kernels.Float16](dst, fp.Lanes, src, 1<<16, 0)
+		for i, got := range dst {
+			if want := quant.Float16To32(uint16(i)); math.Float32bits(got) != math.Float32bits(want) {
+				t.Fatalf("%#04x is %#08x, want %#08x", i, math.Float32bits(got), math.Float32bits(want))
+			}
+		}
+	})
+}
+
 // linearCase is a linear layer in host memory, everything before a guard page.
 type linearCase struct {
 	w           kernels.Weight
