@@ -100,6 +100,9 @@ const noDigest = "00000000000000000000000000000000000000000000000000000000000000
 // encode returns the length and header that precede the data. Its size depends on
 // h and the tensors' layout alone, not on their sums.
 func (h *Header) encode(tensors []Tensor) ([]byte, error) {
+	if len(tensors) > maxTensors {
+		return nil, fmt.Errorf("%d tensors, at most %d: %w", len(tensors), maxTensors, format.ErrUnsupported)
+	}
 	m := h.metadata(tensors)
 	for _, s := range []string{m.Config, m.Quantization, m.Tokenizer, m.Provenance} {
 		if len(s) > maxSection {

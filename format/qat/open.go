@@ -34,15 +34,22 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	f, err := read(m)
+	if err != nil {
+		m.Close()
+	}
+	return f, err
+}
+
+func read(m *mapped.File) (*File, error) {
 	f := &File{mapped: m}
-	err = mapped.Guard(path, func() error {
+	err := mapped.Guard(m.Path, func() error {
 		if err := f.parse(m.Bytes()); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w", m.Path, err)
 		}
 		return nil
 	})
 	if err != nil {
-		m.Close()
 		return nil, err
 	}
 	return f, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -262,8 +263,9 @@ func once(text []byte) error {
 	return value(0)
 }
 
-// unmarshal decodes a JSON string of the metadata. strict refuses unknown keys:
-// what a reader does not know may change what a model computes.
+// unmarshal decodes a JSON string of the metadata. strict refuses what v does not
+// hold, and what it holds beside: a key that is unknown, missing or null may change
+// what a model computes.
 func unmarshal(text string, v any, strict bool) error {
 	if len(text) > maxSection {
 		return fmt.Errorf("%d bytes, at most %d", len(text), maxSection)
@@ -271,9 +273,18 @@ func unmarshal(text string, v any, strict bool) error {
 	if err := once([]byte(text)); err != nil {
 		return err
 	}
-	d := json.NewDecoder(bytes.NewReader([]byte(text)))
-	if strict {
-		d.DisallowUnknownFields()
+	if err := json.Unmarshal([]byte(text), v); err != nil || !strict {
+		return err
 	}
-	return d.Decode(v)
+	var said, understood any
+	if err := json.Unmarshal([]byte(text), &said); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(mustJSON(v), &understood); err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(said, understood) {
+		return fmt.Errorf("%s, understood as %s", text, mustJSON(v))
+	}
+	return nil
 }

@@ -40,6 +40,17 @@ func tinyTokenizer(t testing.TB) *tokenizer.Tokenizer {
 	return tok
 }
 
+// smallTokenizer has no tokens but the three that every one has.
+func smallTokenizer(t testing.TB) *tokenizer.Tokenizer {
+	t.Helper()
+	tok, err := tokenizer.NewSentencePiece([]tokenizer.Piece{{Text: "<unk>"}, {Text: "<s>"}, {Text: "</s>"}},
+		tokenizer.Normalizer{}, tokenizer.Special{BOS: 1, EOS: 2, AddBOS: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok
+}
+
 func tinyHeader(t testing.TB) *Header {
 	return &Header{
 		Config: tinyConfig(),
@@ -112,22 +123,24 @@ func write(t testing.TB, path string, h *Header) map[string][]byte {
 }
 
 func TestRoundTrip(t *testing.T) {
+	schemes := []quant.KVScheme{quant.KVToken, quant.KVHead, quant.KVHeadZP}
+	n := 0
 	for _, bits := range []string{"4-8-4", "4-6-16", "4-4-8", "4-16-16", "8-8-8", "8-16-4", "16-16-16", "16-16-4"} {
-		for _, scheme := range []quant.KVScheme{quant.KVToken, quant.KVHead, quant.KVHeadZP} {
-			for _, float := range []string{Float16, BFloat16, Float32} {
-				for _, head := range []int{8, 16} {
-					for _, tied := range []bool{false, true} {
-						h := tinyHeader(t)
-						b, err := quant.ParseBits(bits)
-						if err != nil {
-							t.Fatal(err)
-						}
-						h.Quantization = Quantization{b, scheme, float, head, "rtn"}
-						h.Config.TieWordEmbeddings = tied
-						t.Run(fmt.Sprintf("%s/%s/%s/head=%d/tied=%v", bits, scheme, float, head, tied), func(t *testing.T) {
-							testRoundTrip(t, h)
-						})
+		for _, float := range []string{Float16, BFloat16, Float32} {
+			for _, head := range []int{8, 16} {
+				for _, tied := range []bool{false, true} {
+					h := tinyHeader(t)
+					b, err := quant.ParseBits(bits)
+					if err != nil {
+						t.Fatal(err)
 					}
+					scheme := schemes[n%len(schemes)] // nothing but the header depends on it
+					n++
+					h.Quantization = Quantization{b, scheme, float, head, "rtn"}
+					h.Config.TieWordEmbeddings = tied
+					t.Run(fmt.Sprintf("%s/%s/%s/head=%d/tied=%v", bits, scheme, float, head, tied), func(t *testing.T) {
+						testRoundTrip(t, h)
+					})
 				}
 			}
 		}
