@@ -1,0 +1,103 @@
+package serve
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// listener is what fasthttp accepts from. It outlives a shortage of file descriptors, and its connections
+// carry a deadline for every write.
+type listener struct {
+	net.Listener
+	writeTimeout time.Duration
+	log          *slog.Logger
+	close        sync.Once
+	closed       chan struct{}
+}
+
+func newListener(ln net.Listener, writeTimeout time.Duration, log *slog.Logger) *listener {
+	return &listener{Listener: ln, writeTimeout: writeTimeout, log: log, closed: make(chan struct{})}
+}
+
+// Accept waits out errors that pass: fasthttp would stop serving at the first one.
+func (l *listener) Accept() (net.Conn, error) {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		c, err := l.Listener.Accept()
+		if err == nil {
+			tuneTCP(c, l.writeTimeout)
+			return &conn{Conn: c, writeTimeout: l.writeTimeout}, nil
+		}
+		if !passes(err) {
+			return nil, err
+		}
+		l.log.Warn("accept failed, trying again", "err", err, "wait", wait)
+		select {
+		case <-time.After(wait):
+		case <-l.closed:
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+// passes says whether err is a shortage of this moment, or the end of one connection only.
+func passes(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *listener) Close() error {
+	l.close.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+const (
+	writeStep   = 64 << 10               // bytes that one write deadline is for
+	lingerFor   = 500 * time.Millisecond // how long a refused client may go on sending
+	lingerBytes = 16 << 20
+)
+
+// conn is a connection whose writes each have a deadline, so that a reader that stops cannot keep a
+// goroutine, and an answer of any length may take as long as its reader keeps reading.
+type conn struct {
+	net.Conn
+	writeTimeout time.Duration
+	linger       bool // the client may still be sending: take it, or a reset would destroy our last answer
+}
+
+// NetConn returns the connection below, as tls.Conn's does.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
+func (c *conn) Write(p []byte) (n int, err error) {
+	for {
+		step := p[n:min(len(p), n+writeStep)]
+		if err := c.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
+			return n, err
+		}
+		m, err := c.Conn.Write(step)
+		if n += m; err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
+func (c *conn) Close() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger && half.CloseWrite() == nil {
+		buf := make([]byte, 16<<10)
+		_ = c.SetReadDeadline(time.Now().Add(lingerFor))
+		for left := lingerBytes; left > 0; {
+			n, err := c.Read(buf)
+			if left -= n; err != nil {
+				break
+			}
+		}
+	}
+	return c.Conn.Close()
+}

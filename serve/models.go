@@ -1,0 +1,70 @@
+package serve
+
+import (
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+// current returns the model, or a 503 while there is none.
+func (s *Server) current() (*Model, error) {
+	if m := s.model.Load(); m != nil {
+		return m, nil
+	}
+	return nil, unavailable("the model is loading")
+}
+
+// modelJSON is OpenAI's model object, with vLLM's max_model_len.
+type modelJSON struct {
+	ID          string `json:"id"`
+	Object      string `json:"object"`
+	Created     int64  `json:"created"`
+	OwnedBy     string `json:"owned_by"`
+	MaxModelLen int    `json:"max_model_len"`
+}
+
+func describe(m *Model) modelJSON {
+	return modelJSON{m.Name, "model", m.Created.Unix(), "llmqat", m.MaxContext}
+}
+
+func (s *Server) listModels(ctx *fasthttp.RequestCtx) error {
+	m, err := s.current()
+	if err != nil {
+		return err
+	}
+	writeJSON(ctx, struct {
+		Object string      `json:"object"`
+		Data   []modelJSON `json:"data"`
+	}{"list", []modelJSON{describe(m)}})
+	return nil
+}
+
+func (s *Server) showModel(ctx *fasthttp.RequestCtx) error {
+	m, err := s.current()
+	if err != nil {
+		return err
+	}
+	if name := strings.TrimPrefix(string(ctx.Path()), modelsPath); name != m.Name {
+		return modelNotFound(name)
+	}
+	writeJSON(ctx, describe(m))
+	return nil
+}
+
+func modelNotFound(name string) *apiError {
+	e := invalid(fasthttp.StatusNotFound, "the model %.100q does not exist: GET /v1/models lists those that do", name)
+	e.param, e.code = "model", "model_not_found"
+	return e
+}
+
+// health is 200 when a completion would be taken, and 503 while loading and while shutting down.
+func (s *Server) health(ctx *fasthttp.RequestCtx) error {
+	if s.draining.Load() {
+		return unavailable("the server is shutting down")
+	}
+	if _, err := s.current(); err != nil {
+		return err
+	}
+	writeJSON(ctx, map[string]string{"status": "ok"})
+	return nil
+}

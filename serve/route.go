@@ -1,0 +1,131 @@
+package serve
+
+import (
+	"bytes"
+	"encoding/json"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+// endpoint answers one path. The error it returns becomes the answer, as OpenAI's error JSON; what stood in the
+// response before is dropped.
+type endpoint struct {
+	method string // GET answers HEAD too
+	answer func(*Server, *fasthttp.RequestCtx) error
+}
+
+const modelsPath = "/v1/models/"
+
+// endpoints by path; below modelsPath stand the models' ids.
+var endpoints = map[string]endpoint{
+	"/v1/completions": {"POST", (*Server).completions},
+	"/v1/models":      {"GET", (*Server).listModels},
+	modelsPath:        {"GET", (*Server).showModel},
+	"/health":         {"GET", (*Server).health},
+	"/metrics":        {"GET", (*Server).metrics},
+	"/tokenize":       {"POST", (*Server).tokenize},
+	"/detokenize":     {"POST", (*Server).detokenize},
+}
+
+// handle is fasthttp's handler. A panic below it would end the process: it ends the request.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.panicked(p)
+			ctx.Response.Reset()
+			ctx.SetConnectionClose()
+			writeError(ctx, internalError())
+		}
+		s.counters.answered(ctx.Response.StatusCode())
+	}()
+	if err := s.route(ctx); err != nil {
+		ctx.Response.Reset()
+		writeError(ctx, asAPIError(err))
+	}
+}
+
+func (s *Server) panicked(p any) {
+	s.counters.panics.Inc()
+	s.options.Log.Error("panic", "panic", p, "stack", string(debug.Stack()))
+}
+
+func (s *Server) route(ctx *fasthttp.RequestCtx) error {
+	if twoLengths(ctx.Request.Header.RawHeaders()) {
+		ctx.SetConnectionClose()
+		return invalid(fasthttp.StatusBadRequest, "the request has both Content-Length and Transfer-Encoding")
+	}
+	path := string(ctx.Path())
+	key := path
+	if strings.HasPrefix(path, modelsPath) && len(path) > len(modelsPath) {
+		key = modelsPath
+	} else if path == modelsPath {
+		key = "/v1/models"
+	}
+	e, ok := endpoints[key]
+	if !ok {
+		return &apiError{status: fasthttp.StatusNotFound, kind: invalidRequest, code: "unknown_url",
+			message: "no such path: " + strconv.QuoteToASCII(path[:min(len(path), 100)])}
+	}
+	method := string(ctx.Method())
+	if method != e.method && !(method == "HEAD" && e.method == "GET") {
+		return &apiError{status: fasthttp.StatusMethodNotAllowed, kind: invalidRequest, code: "method_not_allowed",
+			message: path + " wants " + e.method, allow: e.method}
+	}
+	return e.answer(s, ctx)
+}
+
+// twoLengths says whether raw header lines carry both lengths a body can have: what one side takes for the body
+// another takes for the next request. fasthttp lets the first win silently.
+func twoLengths(raw []byte) bool {
+	var length, encoding bool
+	for line := range bytes.Lines(raw) {
+		name, _, _ := bytes.Cut(line, []byte(":"))
+		switch name = bytes.TrimSpace(name); {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			length = true
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			encoding = true
+		}
+	}
+	return length && encoding
+}
+
+// handleParseError answers what never became a request. fasthttp closes the connection after it.
+func (s *Server) handleParseError(ctx *fasthttp.RequestCtx, err error) {
+	if c, ok := ctx.Conn().(*conn); ok {
+		c.linger = true
+	}
+	e := parseError(err, s.options.MaxBody)
+	writeError(ctx, e)
+	s.counters.answered(e.status)
+}
+
+func writeError(ctx *fasthttp.RequestCtx, e *apiError) {
+	ctx.SetStatusCode(e.status)
+	if e.retry > 0 {
+		ctx.Response.Header.Set("Retry-After", strconv.Itoa(e.retry))
+	}
+	if e.allow != "" {
+		ctx.Response.Header.Set("Allow", e.allow)
+	}
+	writeJSON(ctx, errorBody{e})
+}
+
+func writeJSON(ctx *fasthttp.RequestCtx, v any) {
+	ctx.SetContentType("application/json")
+	ctx.SetBody(appendJSON(nil, v))
+}
+
+// appendJSON appends v and a newline to dst, with < and > as they are. Every v here can be encoded.
+func appendJSON(dst []byte, v any) []byte {
+	buf := bytes.NewBuffer(dst)
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(err)
+	}
+	return buf.Bytes()
+}

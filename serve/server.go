@@ -1,0 +1,146 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/llmqat/llmqat/format/tokenizer"
+	"github.com/llmqat/llmqat/runtime/engine"
+)
+
+// Generator makes tokens; *engine.Engine is one.
+type Generator interface {
+	// Generate answers a request with events on a channel that never blocks the sender, ends with one Done
+	// event and is closed. Cancelling ctx ends it early.
+	Generate(ctx context.Context, r engine.Request) (<-chan engine.Event, error)
+}
+
+// Model is what a Server serves.
+type Model struct {
+	Name       string // its id in the API
+	Tokenizer  *tokenizer.Tokenizer
+	Generator  Generator
+	MaxContext int       // tokens of prompt and answer together
+	Created    time.Time // of the model file
+
+	pieceBytes int // the longest text of one token
+}
+
+// Options of a Server; a zero value means the default in brackets.
+type Options struct {
+	ReadTimeout  time.Duration // for a whole request to arrive [30 s]
+	IdleTimeout  time.Duration // between requests on a connection [2 min]
+	WriteTimeout time.Duration // for a client to take 64 KiB, or one token of a stream [30 s]
+	PingInterval time.Duration // between SSE comments while a stream is silent [15 s]
+	MaxBody      int           // bytes of a request's body [4 MiB]
+	MaxConns     int           // open connections [4096]
+	Log          *slog.Logger  // [slog.Default]
+}
+
+const (
+	headerLimit = 16 << 10 // bytes of a request's line and headers
+
+	// idleWorker is how long a goroutine of fasthttp's pool outlives its connection.
+	idleWorker = time.Second
+
+	// drainLast is what cancelled requests get to end once a drain ran out of time.
+	drainLast = 2 * time.Second
+)
+
+// Server answers HTTP. It may listen before its model is loaded: until SetModel, everything that needs one is 503.
+type Server struct {
+	options  Options
+	http     *fasthttp.Server
+	model    atomic.Pointer[Model]
+	draining atomic.Bool
+	leaving  leaveWatcher
+	counters counters
+
+	ctx    context.Context // parent of every request's
+	cancel context.CancelFunc
+}
+
+// New returns a server without a model.
+func New(o Options) *Server {
+	setDefault(&o.ReadTimeout, 30*time.Second)
+	setDefault(&o.IdleTimeout, 2*time.Minute)
+	setDefault(&o.WriteTimeout, 30*time.Second)
+	setDefault(&o.PingInterval, 15*time.Second)
+	setDefault(&o.MaxBody, 4<<20)
+	setDefault(&o.MaxConns, 4096)
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	s := &Server{options: o, counters: newCounters()}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.http = &fasthttp.Server{
+		Handler:               s.handle,
+		ErrorHandler:          s.handleParseError,
+		Name:                  "llmqat",
+		Logger:                httpLog{o.Log},
+		Concurrency:           o.MaxConns,
+		ReadBufferSize:        headerLimit,
+		MaxRequestBodySize:    o.MaxBody,
+		ReadTimeout:           o.ReadTimeout,
+		IdleTimeout:           o.IdleTimeout,
+		WriteTimeout:          0, // would cut long streams: conn sets a deadline for every write
+		MaxIdleWorkerDuration: idleWorker,
+		CloseOnShutdown:       true,
+
+		NoDefaultContentType:         true,
+		DisablePreParseMultipartForm: true,
+	}
+	return s
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// SetModel starts answering with m.
+func (s *Server) SetModel(m Model) {
+	m.pieceBytes = 1
+	for id := range m.Tokenizer.VocabSize() {
+		m.pieceBytes = max(m.pieceBytes, len(m.Tokenizer.Piece(int32(id))))
+	}
+	s.model.Store(&m)
+}
+
+// Serve answers connections of ln until Shutdown, which makes it return nil, and closes ln.
+func (s *Server) Serve(ln net.Listener) error {
+	l := newListener(ln, s.options.WriteTimeout, s.options.Log)
+	defer l.Close()
+	return s.http.Serve(l)
+}
+
+// Shutdown stops listening, waits for the requests under way and returns nil when they have ended. When ctx is
+// done first it cancels them, and returns ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	defer s.cancel()
+	err := s.http.ShutdownWithContext(ctx)
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	s.cancel()
+	for end := time.Now().Add(drainLast); s.http.GetOpenConnectionsCount() > 0 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	return ctx.Err()
+}
+
+// httpLog takes fasthttp's complaints about connections, none of which is the server's fault.
+type httpLog struct{ log *slog.Logger }
+
+func (l httpLog) Printf(format string, args ...any) {
+	l.log.Debug("http", "message", fmt.Sprintf(format, args...))
+}
