@@ -31,3 +31,6 @@ func guardedOf[T kernels.Elem](t testing.TB, n int) []T {
 	}
 	return unsafe.Slice((*T)(unsafe.Pointer(&m[size-bytes])), n)
 }
+
+// guarded is guardedOf for bytes.
+func guarded(t testing.TB, n int) []byte { return guardedOf[uint8](t, n) }
