@@ -1,0 +1,318 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/convert"
+	"github.com/llmqat/llmqat/format/hf"
+	"github.com/llmqat/llmqat/format/llama2c"
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/kernels/quant"
+	"github.com/llmqat/llmqat/runtime/sample"
+)
+
+func options(t *testing.T, bits string, scheme quant.KVScheme, float string) convert.Options {
+	t.Helper()
+	b, err := quant.ParseBits(bits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return convert.Options{Bits: b, KVScheme: scheme, Float: float, Seed: 1}
+}
+
+// random returns a .qat file of random weights. No size is a multiple of 64.
+func random(t *testing.T, o convert.Options) *qat.File {
+	t.Helper()
+	c := format.Config{
+		HiddenSize: 80, IntermediateSize: 120, NumHiddenLayers: 2, NumAttentionHeads: 4, NumKeyValueHeads: 2, HeadDim: 24,
+		VocabSize: 300, MaxPositionEmbeddings: 500, RMSNormEps: 1e-5, RopeTheta: 10000, BOSTokenID: 1, EOSTokenIDs: []int{2},
+	}
+	path := filepath.Join(t.TempDir(), "random.qat")
+	if err := convert.Synth(context.Background(), c, path, o); err != nil {
+		t.Fatal(err)
+	}
+	return opened(t, path)
+}
+
+func opened(t *testing.T, path string) *qat.File {
+	t.Helper()
+	f, err := qat.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// realEngine runs f on the CPU.
+func realEngine(t *testing.T, f *qat.File, isa string, workers int, o Options) *Engine {
+	t.Helper()
+	dev, err := cpu.New(workers, isa)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dev.Close)
+	o.Device = dev
+	e, err := New(f, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+// answer is a request's whole answer.
+type answer struct {
+	Prompt, Tokens []Token
+	Reason         FinishReason
+}
+
+func answers(t *testing.T, e *Engine, requests []Request, together bool) (out []answer) {
+	t.Helper()
+	var waiting []<-chan Event
+	for _, r := range requests {
+		waiting = append(waiting, generate(t, e, context.Background(), r))
+		if !together {
+			out = append(out, read(t, waiting[0]))
+			waiting = nil
+		}
+	}
+	for _, events := range waiting {
+		out = append(out, read(t, events))
+	}
+	return out
+}
+
+func read(t *testing.T, events <-chan Event) answer {
+	t.Helper()
+	prompt, tokens, done := collect(t, events)
+	if done.Err != nil {
+		t.Fatal(done.Err)
+	}
+	return answer{prompt, tokens, done.Reason}
+}
+
+// Alone or together, in small steps or large, on any instruction set, with any
+// number of threads: a request's tokens and logprobs are the same to the bit.
+func TestSameTokensEverywhere(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	var requests []Request
+	for i := range 7 {
+		q := Request{MaxTokens: 5 + r.IntN(40), Logprobs: i % 3, IgnoreEOS: true, PromptLogprobs: i%3 == 2}
+		for range 1 + r.IntN(150) {
+			q.IDs = append(q.IDs, int32(r.IntN(300)))
+		}
+		if i%2 == 0 {
+			q.Sampling = sample.Params{Temperature: 1, TopP: 0.9, Seed: uint64(i), RepetitionPenalty: 1.1}
+		}
+		requests = append(requests, q)
+	}
+	for _, o := range []convert.Options{
+		options(t, "4-8-4", quant.KVHeadZP, ""), options(t, "4-8-4", quant.KVToken, ""), options(t, "8-8-8", quant.KVHead, ""),
+		options(t, "4-16-8", quant.KVHeadZP, ""), options(t, "16-16-16", "", qat.Float16), options(t, "16-16-16", "", qat.Float32),
+	} {
+		t.Run(fmt.Sprintf("%v/%s/%s", o.Bits, o.KVScheme, o.Float), func(t *testing.T) {
+			f := random(t, o)
+			want := answers(t, realEngine(t, f, "generic", 1, Options{}), requests, false)
+			for _, c := range []struct {
+				isa      string
+				workers  int
+				together bool
+				o        Options
+			}{
+				{"generic", 3, true, Options{}},
+				{"", 1, false, Options{}},
+				{"", 2, true, Options{}},
+				{"", 3, true, Options{MaxSeqs: 3, Budget: 17, KVBytes: 400_000}},
+			} {
+				got := answers(t, realEngine(t, f, c.isa, c.workers, c.o), requests, c.together)
+				for i := range want {
+					if d := cmp.Diff(want[i], got[i], cmp.Comparer(sameBits)); d != "" {
+						t.Errorf("isa %q, %d threads, together %v, %+v: request %d (-want +got):\n%s", c.isa, c.workers, c.together, c.o, i, d)
+						break
+					}
+				}
+			}
+		})
+	}
+}
+
+func sameBits(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }
+
+func testData(t testing.TB, path string) string {
+	t.Helper()
+	dir := os.Getenv("LLMQAT_TESTDATA")
+	if dir == "" {
+		t.Skip("LLMQAT_TESTDATA is not set: no trained models")
+	}
+	return filepath.Join(dir, path)
+}
+
+func converted(t testing.TB, src format.Source, o convert.Options) *qat.File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "m.qat")
+	if err := convert.Quantize(context.Background(), src, path, o); err != nil {
+		t.Fatal(err)
+	}
+	f, err := qat.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// Greedy text is llama2.c's own, which stops at BOS.
+func TestStoriesAreTold(t *testing.T) {
+	for _, c := range []struct {
+		golden string
+		open   func() (format.Source, error)
+	}{
+		{"stories260K", func() (format.Source, error) { return hf.Open(testData(t, "hf/stories260K"), "") }},
+		{"stories260K", func() (format.Source, error) {
+			return llama2c.Open(testData(t, "models/stories260K.bin"), testData(t, "models/tok512.bin"))
+		}},
+		{"stories3M-fp32", func() (format.Source, error) {
+			return llama2c.Open(testData(t, "models/stories3M-q80.bin"), testData(t, "models/tok4096.bin"))
+		}},
+	} {
+		t.Run(c.golden, func(t *testing.T) {
+			want, err := os.ReadFile(testData(t, "golden/"+c.golden+".greedy256.txt"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			src, err := c.open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer src.Close()
+			f := converted(t, src, options(t, "16-16-16", "", qat.Float32))
+			tok := f.Header().Tokenizer
+			e := realEngine(t, f, "", 2, Options{})
+			var ids []int32
+			for _, x := range read(t, generate(t, e, context.Background(), Request{IDs: []int32{tok.BOS()}, MaxTokens: 256, Logprobs: -1, IgnoreEOS: true})).Tokens {
+				ids = append(ids, x.ID)
+			}
+			if i := slices.Index(ids, tok.BOS()); i >= 0 {
+				ids = ids[:i]
+			}
+			if got := tok.Decode(ids) + "\n"; got != string(want) {
+				t.Errorf("the story differs (-llama2.c +got):\n%s", cmp.Diff(string(want), got))
+			}
+		})
+	}
+}
+
+// What does not fit is refused before it is taken, with the sums.
+func TestMemoryPlan(t *testing.T) {
+	f := random(t, options(t, "4-8-4", quant.KVHeadZP, ""))
+	dev, err := cpu.New(1, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	for _, c := range []struct {
+		name string
+		o    Options
+		is   error
+		says string
+	}{
+		{"no device", Options{}, nil, "no device"},
+		{"context beyond the model's", Options{Device: dev, MaxContext: 501}, nil, "this model takes 1 to 500"},
+		{"cache below one context", Options{Device: dev, KVBytes: 30_000}, ErrMemory, "one sequence of the whole context of 500 needs"},
+		{"more than there is", Options{Device: dev, MemoryBytes: 1_000_000}, ErrMemory, "1000 kB are available"},
+		{"absurd cache", Options{Device: dev, KVBytes: 1 << 60}, ErrMemory, "can be numbered"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e, err := New(f, c.o)
+			if err == nil {
+				e.Close()
+				t.Fatal("accepted")
+			}
+			if c.is != nil && !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), f.Path()) {
+				t.Errorf("error %q, want one that names the file and says %q", err, c.says)
+			}
+		})
+	}
+	e := realEngine(t, f, "", 1, Options{MaxSeqs: 2, MaxContext: 200})
+	i := e.Info()
+	// 2 layers · 64 tokens · K and V · 2 heads · (12 bytes + scale and zero)
+	if page := int64(2 * 64 * 2 * 2 * 16); i.KVPages != 2*4 || i.KVBytes != 8*page || i.MaxContext != 200 {
+		t.Errorf("two sequences of 200 tokens: %d pages, %d bytes of cache, context %d; want 8, %d, 200", i.KVPages, i.KVBytes, i.MaxContext, 8*page)
+	}
+}
+
+// A file that shrinks while it is mapped fails requests, not the process.
+func TestTruncatedFile(t *testing.T) {
+	f := random(t, options(t, "4-8-4", quant.KVHeadZP, ""))
+	e := realEngine(t, f, "", 2, Options{})
+	r := Request{IDs: []int32{1, 2, 3}, MaxTokens: 3, Logprobs: -1}
+	read(t, generate(t, e, context.Background(), r))
+	if err := os.Truncate(f.Path(), 4096); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, _, done := collect(t, generate(t, e, context.Background(), r)); done.Err == nil || !strings.Contains(done.Err.Error(), "memory fault") {
+			t.Errorf("ended with %+v, want the device's memory fault", done)
+		}
+	}
+	idle(t, e)
+}
+
+// BenchmarkStories measures whole requests of the smallest real model.
+func BenchmarkStories(b *testing.B) {
+	src, err := hf.Open(testData(b, "hf/stories260K"), "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer src.Close()
+	for _, bits := range []quant.Bits{{W: 16, A: 16, KV: 16}, {W: 4, A: 8, KV: 4}} {
+		f := converted(b, src, convert.Options{Bits: bits})
+		for _, together := range []int{1, 8} {
+			b.Run(fmt.Sprintf("bits=%v/requests=%d", bits, together), func(b *testing.B) {
+				dev, err := cpu.New(0, "")
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer dev.Close()
+				e, err := New(f, Options{Device: dev})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer e.Close()
+				tokens := 0
+				for b.Loop() {
+					var list []<-chan Event
+					for range together {
+						events, err := e.Generate(context.Background(), Request{IDs: []int32{1}, MaxTokens: 256, Logprobs: -1, IgnoreEOS: true})
+						if err != nil {
+							b.Fatal(err)
+						}
+						list = append(list, events)
+					}
+					for _, events := range list {
+						for ev := range events {
+							if ev.Kind == KindToken {
+								tokens++
+							}
+						}
+					}
+				}
+				b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tok/s")
+			})
+		}
+	}
+}
