@@ -10,8 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// endpoint answers one path. The error it returns becomes the answer, as OpenAI's error JSON; what stood in the
-// response before is dropped.
+// endpoint answers one path. The error it returns becomes the answer, as OpenAI's error JSON.
 type endpoint struct {
 	method string // GET answers HEAD too
 	answer func(*Server, *fasthttp.RequestCtx) error
@@ -42,7 +41,6 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		s.counters.answered(ctx.Response.StatusCode())
 	}()
 	if err := s.route(ctx); err != nil {
-		ctx.Response.Reset()
 		writeError(ctx, asAPIError(err))
 	}
 }

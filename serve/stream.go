@@ -31,6 +31,9 @@ func (st *stream) SupportsBodyWriteTo() bool { return true }
 
 // Close ends the completion; fasthttp calls it in any case.
 func (st *stream) Close() error {
+	if st.open > 0 {
+		st.cancel(errLeft) // unless there is a cause already, a write failed
+	}
 	st.end()
 	return nil
 }
@@ -42,6 +45,7 @@ func (st *stream) WriteTo(w io.Writer) (n int64, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			st.server.panicked(p)
+			st.cancel(errPanicked)
 			err = errors.Join(errPanicked, st.send(errorBody{internalError()}))
 		}
 		n = st.n
@@ -93,6 +97,7 @@ func (st *stream) take(e choiceEvent) error {
 // fail tells the client, if it is still there, why the stream ends early.
 func (st *stream) fail(err error) error {
 	e := st.explain(err)
+	st.cancel(e)
 	return errors.Join(e, st.send(errorBody{e}))
 }
 

@@ -1,0 +1,286 @@
+package serve
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// badValues are wrong for every field of the kind.
+var badValues = map[string][]string{
+	"number": {`"1"`, `"NaN"`, `[1]`, `{}`, `true`, `1e308`, `-1e308`, `1e999`, `-1`, `1000`},
+	"int":    {`"1"`, `[1]`, `{}`, `false`, `1e308`, `1.5`, `-2`, `99999999999999999999`, `-0.5`},
+	"bool":   {`"true"`, `1`, `0`, `[]`, `{}`},
+	"string": {`1`, `true`, `[]`, `{}`},
+}
+
+var fieldKinds = []struct{ name, kind string }{
+	{"temperature", "number"}, {"top_p", "number"}, {"min_p", "number"}, {"repetition_penalty", "number"},
+	{"max_tokens", "int"}, {"n", "int"}, {"logprobs", "int"}, {"top_k", "int"}, {"best_of", "int"},
+	{"stream", "bool"}, {"echo", "bool"}, {"ignore_eos", "bool"}, {"model", "string"},
+}
+
+// malformed returns request bodies and the parameter that their answers must name, "" for none.
+func malformed() map[string]string {
+	m := map[string]string{
+		``: "", ` `: "", `{`: "", `}`: "", `[]`: "", `null`: "", `"x"`: "", `1`: "", `{"prompt":}`: "", `{"prompt":"x",}`: "",
+		`{"prompt":"x"} {}`: "", `{"prompt":"x"}x`: "", `{'prompt':'x'}`: "", `{"prompt":"x","temperature":NaN}`: "",
+		`{"prompt":"x","temperature":Infinity}`: "", `{"prompt":"x","n":+1}`: "", `{"prompt":"x","n":01}`: "", `{"prompt":"\x"}`: "",
+		"{\"prompt\":\"a\nb\"}": "", `{"prompt":"x","prompt":"y"}`: "", `{"n":1,"n":1,"prompt":"x"}`: "",
+		`{"prompt":"x","\u006e":1,"n":1}`: "", `{"prompt":"x","logit_bias":{"5":1,"5":2}}`: "", `{"prompt":"x","other":{"a":1,"a":1}}`: "",
+		`{"prompt":"x","other":[{"a":[{"b":1,"b":1}]}]}`: "", "\xff\xfe": "", "\x00": "", `{"prompt":"x`: "", `{"prompt`: "",
+		`{"prompt":"x","deep":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + `}`: "",
+		strings.Repeat("[", 100000): "", strings.Repeat(`{"a":`, 100000): "",
+		`{"prompt":"x","wide":{` + wide(5000) + `}}`: "",
+
+		`{}`: "prompt", `{"prompt":null}`: "prompt", `{"prompt":1}`: "prompt", `{"prompt":true}`: "prompt", `{"prompt":{}}`: "prompt",
+		`{"prompt":[]}`: "prompt", `{"prompt":[[]]}`: "prompt", `{"prompt":[null]}`: "prompt", `{"prompt":["x",1]}`: "prompt",
+		`{"prompt":[1,"x"]}`: "prompt", `{"prompt":[1.5]}`: "prompt", `{"prompt":[-1]}`: "prompt", `{"prompt":[1000000]}`: "prompt",
+		`{"prompt":[1e3]}`: "prompt", `{"prompt":[5,null]}`: "prompt", `{"prompt":[[1],2]}`: "prompt", `{"prompt":[[1],"x"]}`: "prompt",
+		`{"prompt":[[1],[[2]]]}`: "prompt", `{"prompt":[{}]}`: "prompt", `{"prompt":[99999999999999999999]}`: "prompt", `{"prompt":[[1],[]]}`: "prompt",
+		`{"prompt":[true]}`: "prompt",
+		`{"prompt":[` + strings.Repeat(`"",`, 128) + `""]}`:      "prompt",
+		`{"n":16,"prompt":[` + strings.Repeat(`"",`, 8) + `""]}`: "prompt",
+
+		`{"prompt":"x","presence_penalty":2.5}`: "presence_penalty", `{"prompt":"x","presence_penalty":-2.5}`: "presence_penalty",
+		`{"prompt":"x","frequency_penalty":-3}`: "frequency_penalty", `{"prompt":"x","frequency_penalty":"0"}`: "frequency_penalty",
+		`{"prompt":"x","repetition_penalty":0}`: "repetition_penalty", `{"prompt":"x","temperature":2.1}`: "temperature",
+		`{"prompt":"x","n":0}`: "n", `{"prompt":"x","n":17}`: "n", `{"prompt":"x","n":2147483648}`: "n", `{"prompt":"x","logprobs":21}`: "logprobs",
+		`{"prompt":"x","max_tokens":0}`: "max_tokens", `{"prompt":"x","max_tokens":4294967296}`: "max_tokens",
+		`{"prompt":"x","best_of":2}`: "best_of", `{"prompt":"x","n":2,"best_of":1}`: "best_of", `{"prompt":"x","suffix":"y"}`: "suffix",
+		`{"prompt":"x","suffix":1}`: "suffix", `{"prompt":"x","seed":1.5}`: "seed", `{"prompt":"x","seed":"1"}`: "seed",
+		`{"prompt":"x","seed":18446744073709551616}`: "seed",
+
+		`{"prompt":"x","stop":1}`: "stop", `{"prompt":"x","stop":""}`: "stop", `{"prompt":"x","stop":["a",1]}`: "stop", `{"prompt":"x","stop":{}}`: "stop",
+		`{"prompt":"x","stop":[null]}`: "stop", `{"prompt":"x","stop":[["a"]]}`: "stop", `{"prompt":"x","stop":["a",""]}`: "stop",
+		`{"prompt":"x","stop":"` + strings.Repeat("s", 257) + `"}`:      "stop",
+		`{"prompt":"x","stop":[` + strings.Repeat(`"a",`, 16) + `"a"]}`: "stop",
+
+		`{"prompt":"x","logit_bias":[]}`: "logit_bias", `{"prompt":"x","logit_bias":1}`: "logit_bias", `{"prompt":"x","logit_bias":{"x":1}}`: "logit_bias",
+		`{"prompt":"x","logit_bias":{"-1":1}}`: "logit_bias", `{"prompt":"x","logit_bias":{"99999":1}}`: "logit_bias",
+		`{"prompt":"x","logit_bias":{"5":101}}`: "logit_bias", `{"prompt":"x","logit_bias":{"5":-101}}`: "logit_bias",
+		`{"prompt":"x","logit_bias":{"5":"1"}}`: "logit_bias", `{"prompt":"x","logit_bias":{"5":null}}`: "logit_bias",
+		`{"prompt":"x","logit_bias":{"5":1e308}}`: "logit_bias", `{"prompt":"x","logit_bias":{"1e1":1}}`: "logit_bias",
+		`{"prompt":"x","logit_bias":{` + wide(1025) + `}}`: "logit_bias",
+
+		`{"prompt":"x","stream_options":{}}`: "stream_options", `{"prompt":"x","stream":true,"stream_options":1}`: "stream_options",
+		`{"prompt":"x","stream":true,"stream_options":{"include_usage":1}}`: "stream_options",
+	}
+	for _, f := range fieldKinds {
+		for _, v := range badValues[f.kind] {
+			m[fmt.Sprintf(`{"prompt":"x","%s":%s}`, f.name, v)] = f.name
+		}
+	}
+	return m
+}
+
+// wide returns n members of an object.
+func wide(n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `"%d":1`, i)
+	}
+	return b.String()
+}
+
+func TestMalformedBodies(t *testing.T) {
+	s := newSite(t, &fake{}, Options{})
+	bodies := malformed()
+	if len(bodies) < 100 {
+		t.Fatalf("%d bodies, want at least 100", len(bodies))
+	}
+	for body, want := range bodies {
+		resp, data := s.do("POST", "/v1/completions", body)
+		if param, _ := wantError(t, resp, data, 400); param != want {
+			t.Errorf("%.100s: param %q, want %q: %s", body, param, want, data)
+		}
+	}
+	if len(s.fake.requests) != 0 {
+		t.Errorf("%d malformed requests reached the model", len(s.fake.requests))
+	}
+	s.complete(`{"prompt":"x"}`)
+}
+
+// What a strict server may not refuse.
+func TestOddButGoodBodies(t *testing.T) {
+	s := newSite(t, &fake{}, Options{})
+	for _, body := range []string{
+		`{"prompt":"x","user":1,"suffix":"","model":null,"n":null,"stop":null,"logprobs":null,"stream":false}`,
+		" \n{ \"prompt\" : \"x\" , \"N\" : 99 }\r\n", // names are case sensitive: N is unknown
+		`{"prompt":"\ud83d\ude00 \ud83d","stop":["\ud83d\ude00"]}`,
+		`{"prompt":"x","temperature":1e-3,"top_p":1E0,"presence_penalty":-0.0}`,
+		`{"prompt":"x","other":` + strings.Repeat("[", 31) + strings.Repeat("]", 31) + `}`,
+		`{"prompt":"{[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["}`,
+		`{"prompt":"x","logit_bias":{` + strings.ReplaceAll(wide(290), ":1", ":0") + `}}`,
+		`{"prompt":"x","n":2,"best_of":2}`,
+	} {
+		s.complete(body)
+	}
+}
+
+func TestPathsAndMethods(t *testing.T) {
+	s := newSite(t, &fake{}, Options{})
+	for _, c := range []struct {
+		method, path string
+		status       int
+		param        string
+	}{
+		{"GET", "/v1/completions", 405, ""}, {"PUT", "/v1/completions", 405, ""}, {"DELETE", "/v1/models/tiny", 405, ""},
+		{"POST", "/v1/models", 405, ""}, {"POST", "/health", 405, ""}, {"OPTIONS", "/tokenize", 405, ""}, {"FOO", "/health", 405, ""},
+		{"GET", "/", 404, ""}, {"GET", "/v1", 404, ""}, {"POST", "/v1/completions/", 404, ""}, {"POST", "/v1/chat/nothing", 404, ""},
+		{"GET", "/v1/models/other", 404, "model"}, {"GET", "/v1/models/tiny/x", 404, "model"}, {"GET", "/%00%ff", 404, ""},
+		{"GET", "/" + strings.Repeat("a", 8000), 404, ""},
+	} {
+		resp, data := s.do(c.method, c.path, "")
+		if param, _ := wantError(t, resp, data, c.status); param != c.param {
+			t.Errorf("%s %s: param %q, want %q", c.method, c.path, param, c.param)
+		}
+		if c.status == 405 && resp.Header.Get("Allow") == "" {
+			t.Errorf("%s %s: 405 without Allow", c.method, c.path)
+		}
+	}
+	resp, data := s.do("POST", "/v1/completions", `{"prompt":"x","model":"other"}`)
+	if param, _ := wantError(t, resp, data, 404); param != "model" || !strings.Contains(string(data), `"model_not_found"`) {
+		t.Errorf("unknown model: %s", data)
+	}
+	if resp, data := s.do("HEAD", "/health", ""); resp.StatusCode != 200 || len(data) != 0 {
+		t.Errorf("HEAD /health: %d %q", resp.StatusCode, data)
+	}
+}
+
+// raw sends bytes and returns the answer, nil if the connection was closed without one.
+func (s *site) raw(request string) (*http.Response, []byte) {
+	s.t.Helper()
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	go io.WriteString(c, request) // the answer may come before all of it is taken
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err == io.ErrUnexpectedEOF {
+		return nil, nil
+	}
+	if err != nil {
+		s.t.Fatalf("%.100q: %v", request, err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatalf("%.100q: %v", request, err)
+	}
+	return resp, data
+}
+
+const goodBody = `{"prompt":"x"}`
+
+func TestMalformedHTTP(t *testing.T) {
+	s := newTCPSite(t, &fake{}, Options{ReadTimeout: 200 * time.Millisecond})
+	post := func(headers, body string) string {
+		return "POST /v1/completions HTTP/1.1\r\nHost: t\r\n" + headers + "\r\n" + body
+	}
+	for _, c := range []struct {
+		name, request string
+		statuses      []int
+	}{
+		{"not HTTP", "hello\r\n\r\n", []int{400}},
+		{"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", []int{400}},
+		{"another protocol", "GET /health GOPHER/1.0\r\nHost: t\r\n\r\n", []int{400}},
+		{"no name", post(": x\r\nContent-Length: 14\r\n", goodBody), []int{400}},
+		{"bad value", post("X: a\x00b\r\n", ""), []int{400}},
+		{"length not a number", post("Content-Length: x\r\n", goodBody), []int{400}},
+		{"negative length", post("Content-Length: -1\r\n", goodBody), []int{400}},
+		{"huge length", post("Content-Length: 99999999999999999999\r\n", goodBody), []int{400, 413}},
+		{"length of 2^62", post("Content-Length: 4611686018427387904\r\n", goodBody), []int{413}},
+		{"two lengths", post("Content-Length: 14\r\nContent-Length: 15\r\n", goodBody), []int{400}},
+		{"length and chunks", post("Content-Length: 14\r\nTransfer-Encoding: chunked\r\n", "e\r\n"+goodBody+"\r\n0\r\n\r\n"), []int{400}},
+		{"chunks and length", post("transfer-encoding: chunked\r\ncontent-length: 14\r\n", "e\r\n"+goodBody+"\r\n0\r\n\r\n"), []int{400}},
+		{"length and identity", post("Content-Length: 14\r\nTransfer-Encoding: identity\r\n", goodBody), []int{400}},
+		{"unknown coding", post("Transfer-Encoding: gzip\r\n", goodBody), []int{400, 501}},
+		{"bad chunk", post("Transfer-Encoding: chunked\r\n", "zz\r\n"+goodBody), []int{400}},
+		{"huge chunk", post("Transfer-Encoding: chunked\r\n", "7fffffffffffffff\r\n"+goodBody), []int{400, 413}},
+		{"no body", post("Content-Length: 14\r\n", ""), []int{408}},
+		{"half a header", "POST /v1/completions HTTP/1.1\r\nHos", []int{408}},
+		{"stream over HTTP/1.0", "POST /v1/completions HTTP/1.0\r\nContent-Length: 28\r\n\r\n" + `{"prompt":"x","stream":true}`, []int{400}},
+		{"big header", post("X: "+strings.Repeat("x", 40<<10)+"\r\nContent-Length: 14\r\n", goodBody), []int{431}},
+		{"many headers", post(strings.Repeat("X: y\r\n", 20000)+"Content-Length: 14\r\n", goodBody), []int{431}},
+		{"big body", post(fmt.Sprintf("Content-Length: %d\r\n", 5<<20), strings.Repeat("x", 5<<20)), []int{413}},
+		{"big chunked body", post("Transfer-Encoding: chunked\r\n", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", 5<<20, strings.Repeat("x", 5<<20))), []int{413}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			sub := *s
+			sub.t = t
+			resp, data := sub.raw(c.request)
+			if resp == nil {
+				return
+			}
+			wantError(t, resp, data, c.statuses...)
+			if !resp.Close {
+				t.Errorf("the connection stays open after a request whose end is unknown")
+			}
+		})
+		s.complete(goodBody)
+	}
+	// 12 KB of headers, as cookies and proxies make them, are good
+	if resp, data := s.raw(post("X: "+strings.Repeat("x", 12<<10)+"\r\nContent-Length: 14\r\n", goodBody)); resp == nil || resp.StatusCode != 200 {
+		t.Errorf("12 KB of headers: %v %s", resp, data)
+	}
+}
+
+// A request that asks for much costs little: it is refused before anything is allocated for it.
+func TestParameterBombs(t *testing.T) {
+	s := newTCPSite(t, &fake{}, Options{})
+	long := strings.Repeat("a", 3<<20)
+	bombs := []string{
+		`{"prompt":"` + long + `"}`,
+		`{"prompt":"` + strings.Repeat(" ", 3<<20) + `"}`,
+		`{"prompt":"` + strings.Repeat(`\u0000`, 500<<10) + `"}`,
+		`{"prompt":[` + strings.Repeat("1,", 2<<20) + `1]}`,
+		`{"prompt":[` + strings.Repeat("[1],", 1<<20) + `[1]]}`,
+		`{"prompt":[` + strings.Repeat(`"",`, 1<<20) + `""]}`,
+		`{"prompt":"x","n":1000000000}`,
+		`{"prompt":"x","n":16,"max_tokens":2147483647}`,
+		`{"prompt":"x","best_of":1000000000}`,
+		`{"prompt":"x","logprobs":1000000000}`,
+		`{"prompt":"x","stop":[` + strings.Repeat(`"a",`, 1<<20) + `"a"]}`,
+		`{"prompt":"x","stop":"` + long + `"}`,
+		`{"prompt":"x","logit_bias":{` + wide(300000) + `}}`,
+		`{"prompt":"x","a":{` + wide(300000) + `}}`,
+		`{` + wide(300000) + `}`,
+		`{"prompt":"x","` + long + `":1,"` + long[:1<<20] + `":1`,
+		strings.Repeat("[", 4<<20),
+		strings.Repeat(`{"":`, 1<<20),
+		`{"model":"` + long + `"}`,
+		`{"temperature":` + strings.Repeat("1", 3<<20) + `}`,
+		`{"temperature":1e-` + strings.Repeat("1", 3<<20) + `,"n":0}`,
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for _, body := range bombs {
+		resp, data := s.do("POST", "/v1/completions", body)
+		wantError(t, resp, data, 400, 404, 413)
+		if len(data) > 4096 {
+			t.Errorf("%.60s: the answer has %d bytes: it repeats the request", body, len(data))
+		}
+		s.complete(goodBody)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 64<<20 {
+		t.Errorf("%d MiB are still in use", grown>>20)
+	}
+	if len(s.fake.requests) != len(bombs) {
+		t.Errorf("%d requests reached the model, want the %d good ones", len(s.fake.requests), len(bombs))
+	}
+}
