@@ -133,9 +133,13 @@ func (m metadata) ends() (bos int, eos []int, err error) {
 
 // id returns the token id of a name, -1 where there is none.
 func (m metadata) id(name string) (int, error) {
-	id, err := m.int("tokenizer.ggml."+name+"_token_id", -1)
-	if uint64(id) == math.MaxUint32 { // how some writers spell -1
-		id = -1
+	key := "tokenizer.ggml." + name + "_token_id"
+	id, err := m.int(key, -1)
+	switch {
+	case uint64(id) == math.MaxUint32: // how some writers spell -1
+		return -1, err
+	case id < -1:
+		return -1, fmt.Errorf("%s is %d, want an id or -1: %w", key, id, format.ErrCorrupt)
 	}
 	return id, err
 }

@@ -2,11 +2,9 @@ package gguf
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"math"
 	"math/bits"
-	"slices"
 	"strconv"
 
 	"github.com/llmqat/llmqat/format"
@@ -178,26 +176,27 @@ func (t *tensor) bytes() (uint64, error) {
 	return size, nil
 }
 
-// place finds the tensors in data, which must hold each of them, apart.
+// place finds the tensors in data, which hold them in the header's order, each on a
+// multiple of the alignment, and nothing else.
 func (f *file) place(infos []info, data []byte, alignment uint64) error {
+	have := uint64(len(data))
+	next := uint64(0) // where the next tensor begins: at most have, rounded up
 	for _, t := range infos {
-		have := uint64(len(data))
 		switch _, twice := f.tensors[t.name]; {
 		case twice:
 			return fmt.Errorf("tensor %q stands there twice: %w", t.name, format.ErrCorrupt)
-		case t.offset%alignment != 0:
-			return fmt.Errorf("tensor %q is at %d, want a multiple of %d: %w", t.name, t.offset, alignment, format.ErrCorrupt)
+		case t.offset != next:
+			return fmt.Errorf("tensor %q is at %d, want %d, the next multiple of %d after the one before: %w",
+				t.name, t.offset, next, alignment, format.ErrCorrupt)
 		case t.offset > have || t.size > have-t.offset:
 			return fmt.Errorf("tensor %q takes %d bytes at %d, the file has %d for data: %w", t.name, t.size, t.offset, have, format.ErrCorrupt)
 		}
 		t.data = data[t.offset : t.offset+t.size]
 		f.tensors[t.name] = t.tensor
+		next = (t.offset + t.size + alignment - 1) / alignment * alignment
 	}
-	slices.SortFunc(infos, func(a, b info) int { return cmp.Compare(a.offset, b.offset) })
-	for i := 1; i < len(infos); i++ {
-		if a, b := infos[i-1], infos[i]; a.offset+a.size > b.offset {
-			return fmt.Errorf("tensors %q and %q overlap at %d: %w", a.name, b.name, b.offset, format.ErrCorrupt)
-		}
+	if have > next {
+		return fmt.Errorf("%d bytes after the last tensor: %w", have-next, format.ErrCorrupt)
 	}
 	return nil
 }
