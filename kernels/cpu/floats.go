@@ -116,7 +116,15 @@ func (b *floatProduct) band(s *floatScratch, row0, row1, t0, t1 int) {
 	for k := 0; k < b.depth; k += depth {
 		n := min(depth, b.depth-k)
 		for p := range panels {
-			b.fill(s, row0+p*rows, row1, k, n)
+			// Behind this panel come the next rows', and behind the last the first
+			// rows' next inputs, or the next band.
+			ahead := rows * b.rowBytes
+			if p == panels-1 && k+n < b.depth {
+				ahead += b.typ.RowBytes(n) - panels*ahead
+			} else if p == panels-1 {
+				ahead -= b.typ.RowBytes(k)
+			}
+			b.fill(s, row0+p*rows, row1, k, n, ahead)
 			total := s.total[p*perPanel:][:perPanel]
 			for t := 0; t < tokens; {
 				tile, step := b.isa.tile3, 3
@@ -141,13 +149,13 @@ func (b *floatProduct) band(s *floatScratch, row0, row1, t0, t1 int) {
 
 // fill widens inputs k..k+n-1 of the panelRows rows from row on. Past the last row
 // it repeats that one: its sums are not used.
-func (b *floatProduct) fill(s *floatScratch, row, last, k, n int) {
+func (b *floatProduct) fill(s *floatScratch, row, last, k, n, ahead int) {
 	rows := b.isa.panelRows
 	offset := b.typ.RowBytes(k)
 	for i := range rows {
 		r := min(row+i, last-1)
 		src := b.data[r*b.rowBytes+offset : (r+1)*b.rowBytes]
-		b.isa.widen[b.typ](s.panel[i*fp.Lanes:], rows*fp.Lanes, src, n, rows*b.rowBytes)
+		b.isa.widen[b.typ](s.panel[i*fp.Lanes:], rows*fp.Lanes, src, n, ahead)
 	}
 }
 

@@ -71,12 +71,26 @@ var floatAVX2 = floatKernels{
 	tile3:     floatTile3AVX2,
 }
 
+var floatAVX512 = floatKernels{
+	dot: [...]func([]byte, []float32) float32{
+		kernels.Int4:     dotInt4AVX512,
+		kernels.Int8:     dotInt8AVX2,
+		kernels.Float16:  dotFloat16AVX2,
+		kernels.BFloat16: dotBFloat16AVX2,
+		kernels.Float32:  dotFloat32AVX2,
+	},
+	widen:     floatAVX2.widen,
+	panelRows: 16,
+	tile2:     floatTile2AVX512,
+	tile3:     floatTile3AVX512,
+}
+
 func init() {
 	if !cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3, cpuid.F16C) {
 		return
 	}
 	available = append(available, isa{"avx2", intAVX2, floatAVX2, rowAVX2, attentionAVX2, peakAVX2})
 	if cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI) {
-		available = append(available, isa{"avx512vnni", intVNNI, floatAVX2, rowAVX2, attentionAVX2, peakVNNI})
+		available = append(available, isa{"avx512vnni", intVNNI, floatAVX512, rowAVX2, attentionAVX2, peakVNNI})
 	}
 }

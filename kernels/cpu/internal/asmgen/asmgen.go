@@ -9,11 +9,13 @@ var units = map[string]func(*build.Context){
 	"dots_w4": dotsW4,
 	"dots_w8": dotsW8,
 
-	"float_dot":   floatDot,
-	"float_widen": floatWiden,
-	"float_tile":  floatTile,
-	"peak":        peak,
-	"scale":       scale,
+	"float_dot":     floatDot,
+	"float_dot512":  floatDot512,
+	"float_widen":   floatWiden,
+	"float_tile":    floatTile,
+	"float_tile512": floatTile512,
+	"peak":          peak,
+	"scale":         scale,
 
 	"quantize":     quantize,
 	"rmsnorm":      rmsnorm,

@@ -4,6 +4,7 @@ import (
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // floatWiden writes widen<Type>AVX2.
@@ -22,7 +23,7 @@ func floatWiden(c *build.Context) {
 		src := c.Load(c.Param("src").Base(), c.GP64())
 		n := c.Load(c.Param("n"), c.GP64())
 		ahead := c.Load(c.Param("ahead"), c.GP64())
-		k := t.load(c)
+		k := t.constants(c)
 		c.SHLQ(operand.U8(2), stride)
 		stride3 := c.GP64()
 		c.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, stride3)
@@ -30,14 +31,18 @@ func floatWiden(c *build.Context) {
 		for line := 0; line < t.bytes; line += 64 {
 			c.PREFETCHT0(operand.Mem{Base: src, Index: ahead, Scale: 1, Disp: line})
 		}
-		for half := range 2 {
-			v := t.widen(c, k, at(src, 0), half)
-			c.VMOVUPS(v[0], at(dst, 0))
-			c.VMOVUPS(v[1], operand.Mem{Base: dst, Index: stride, Scale: 1})
-			c.VMOVUPS(v[2], operand.Mem{Base: dst, Index: stride, Scale: 2})
-			c.VMOVUPS(v[3], operand.Mem{Base: dst, Index: stride3, Scale: 1})
-			c.LEAQ(operand.Mem{Base: dst, Index: stride, Scale: 4}, dst)
-		}
+		t.widen(c, k, at(src, 0), func(i int, v reg.VecVirtual) {
+			to := [...]operand.Mem{
+				{Base: dst},
+				{Base: dst, Index: stride, Scale: 1},
+				{Base: dst, Index: stride, Scale: 2},
+				{Base: dst, Index: stride3, Scale: 1},
+			}
+			c.VMOVUPS(v, to[i%4])
+			if i%4 == 3 {
+				c.LEAQ(operand.Mem{Base: dst, Index: stride, Scale: 4}, dst)
+			}
+		})
 		c.ADDQ(operand.U32(t.bytes), src)
 		c.SUBQ(operand.U8(floatGroup), n)
 		c.JNZ(operand.LabelRef("group"))
