@@ -62,8 +62,9 @@ func (t *attentionTask) split(s *attentionScratch, u *attentionUnit, split, firs
 	for at := 0; at < n; at += kernels.PageTokens {
 		t.scores(s, u, t.page(u, start+at), start+at, at, min(n8-at, kernels.PageTokens), first)
 	}
-	for i := n; i < n8; i++ { // slots not yet written may hold anything
-		s.vscale[i], s.vzero[i] = 0, 0
+	if t.cache.Quantized() { // slots not yet written may hold anything
+		clear(s.vscale[n:n8])
+		clear(s.vzero[n:n8])
 	}
 	for r := first; r < rows; r++ { // what a query must not see
 		x := s.s[r*splitTokens:][:n8]

@@ -1,0 +1,275 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/fp"
+	"github.com/llmqat/llmqat/kernels/quant"
+)
+
+// layer is one sequence's attention layer with seeded q, k and v for every position.
+type layer struct {
+	d                   *Device
+	heads, kvHeads, dim int
+	qBits, context      int
+	x                   []float32 // [context, (heads+2·kvHeads)·dim]
+	kv                  kernels.KVCache
+	pages               []int32
+	rope                kernels.RoPE
+}
+
+// How a sequence's pages lie in the cache.
+var (
+	inOrder   = func(i, n int) int { return i }
+	scattered = func(i, n int) int { return (i*7 + 3) % n } // n no multiple of 7
+)
+
+func newLayer(d *Device, f quant.KV, heads, kvHeads, dim, qBits, context int, place func(i, n int) int) *layer {
+	if !f.Quantized() || f.RotateOnRead() {
+		qBits = 16
+	}
+	a := &layer{d: d, heads: heads, kvHeads: kvHeads, dim: dim, qBits: qBits, context: context}
+	r := rand.New(rand.NewPCG(uint64(dim), uint64(heads)))
+	a.x = make([]float32, context*a.cols())
+	for i := range a.x {
+		a.x[i] = float32(r.NormFloat64())
+	}
+	n := (context+kernels.PageTokens-1)/kernels.PageTokens + 1
+	if n%7 == 0 {
+		n++
+	}
+	a.kv = must(kernels.NewKVCache(d, f, n, kvHeads, dim))
+	for _, b := range [][]byte{view(a.kv.K), view(a.kv.V), asBytes(view(a.kv.KScale)), asBytes(view(a.kv.VScale)),
+		asBytes(view(a.kv.KZero)), asBytes(view(a.kv.VZero))} {
+		for i := range b { // NaNs as float16 and float32
+			b[i] = 0xff
+		}
+	}
+	for i := range (context + kernels.PageTokens - 1) / kernels.PageTokens {
+		a.pages = append(a.pages, int32(place(i, n)))
+	}
+	a.rope = kernels.RoPE{Positions: context, HeadDim: dim,
+		Cos: must(kernels.Alloc[float32](d, context*dim/2)), Sin: must(kernels.Alloc[float32](d, context*dim/2))}
+	cos, sin := view(a.rope.Cos), view(a.rope.Sin)
+	for i := range cos {
+		p, j := i/(dim/2), i%(dim/2)
+		s, c := fp.SinCos(float64(p) * fp.Pow(10000, -2*float64(j)/float64(dim)))
+		cos[i], sin[i] = float32(c), float32(s)
+	}
+	return a
+}
+
+func (a *layer) cols() int { return (a.heads + 2*a.kvHeads) * a.dim }
+
+func ints(d *Device, v []int32) kernels.Buf[int32] {
+	x := must(kernels.Alloc[int32](d, len(v)))
+	kernels.Upload(d, x, v)
+	return x
+}
+
+// batch is a pass over positions from..to-1.
+func (a *layer) batch(from, to int) *kernels.Batch {
+	var pos, slots []int32
+	for p := from; p < to; p++ {
+		pos = append(pos, int32(p))
+		slots = append(slots, a.pages[p/kernels.PageTokens]*kernels.PageTokens+int32(p%kernels.PageTokens))
+	}
+	return &kernels.Batch{
+		Positions: ints(a.d, pos), Slots: ints(a.d, slots), QueryStart: ints(a.d, []int32{0, int32(to - from)}),
+		SeqLens: ints(a.d, []int32{int32(to)}), PageTable: ints(a.d, a.pages), T: to - from, S: 1, MaxPages: len(a.pages),
+	}
+}
+
+func (a *layer) queries(tokens int) kernels.Rows {
+	return must(kernels.NewQueries(a.d, tokens*a.heads, a.dim, a.qBits))
+}
+
+func (a *layer) qkv(from, to int) kernels.Floats {
+	x := must(kernels.NewFloats(a.d, to-from, a.cols()))
+	for p := from; p < to; p++ {
+		copy(view(x.Buf)[(p-from)*x.Stride:], a.x[p*a.cols():][:a.cols()])
+	}
+	return x
+}
+
+// run appends positions from..to-1 and returns their attention [to-from, heads·dim].
+func (a *layer) run(from, to int) (out []float32, q kernels.Rows) {
+	b := a.batch(from, to)
+	q = a.queries(to - from)
+	a.d.RoPEAppendKV(q, a.kv, a.qkv(from, to), b, a.rope)
+	x := must(kernels.NewFloats(a.d, to-from, a.heads*a.dim))
+	a.d.PagedAttention(x, q, a.kv, b, a.rope)
+	if err := a.d.Sync(); err != nil {
+		panic(err)
+	}
+	for t := range to - from {
+		out = append(out, view(x.Buf)[t*x.Stride:][:a.heads*a.dim]...)
+	}
+	return out, q
+}
+
+// steps runs the whole sequence in chunks of n positions.
+func (a *layer) steps(n int) (out []float32) {
+	for p := 0; p < a.context; p += n {
+		x, _ := a.run(p, min(p+n, a.context))
+		out = append(out, x...)
+	}
+	return out
+}
+
+var allFormats = []quant.KV{
+	{Bits: 4, Scheme: quant.KVToken}, {Bits: 4, Scheme: quant.KVHead}, {Bits: 4, Scheme: quant.KVHeadZP},
+	{Bits: 8, Scheme: quant.KVToken}, {Bits: 8, Scheme: quant.KVHead}, {Bits: 8, Scheme: quant.KVHeadZP},
+	{Bits: 16}, {Bits: 32},
+}
+
+// eachLayer runs f for every format and kind of query, and some shapes of heads.
+func eachLayer(f func(name string, kv quant.KV, heads, kvHeads, dim, qBits int)) {
+	for _, kv := range allFormats {
+		for _, s := range [][3]int{{3, 3, 12}, {8, 2, 32}, {8, 1, 64}, {2, 2, 48}} {
+			for _, qBits := range []int{8, 16} {
+				if qBits == 8 && (!kv.Quantized() || kv.RotateOnRead()) {
+					continue
+				}
+				f(fmt.Sprintf("%+v, %d/%d heads of %d, q %d bits", kv, s[0], s[1], s[2], qBits), kv, s[0], s[1], s[2], qBits)
+			}
+		}
+	}
+}
+
+// Every instruction set gives the bits of PagedAttention's comment, written here
+// once more, query by query.
+func TestAttentionDefinition(t *testing.T) {
+	eachDevice(t, 3, func(t *testing.T, d *Device) {
+		eachLayer(func(name string, kv quant.KV, heads, kvHeads, dim, qBits int) {
+			a := newLayer(d, kv, heads, kvHeads, dim, qBits, 300, scattered)
+			a.run(0, 200)
+			got, q := a.run(200, a.context)
+			for _, r := range []int{0, 1, heads, 50*heads + heads - 1, 56 * heads, len(got)/dim - 1} {
+				sameBits(t, fmt.Sprintf("%s, query %d", name, r), got[r*dim:][:dim], a.define(q, r, 200+r/heads))
+			}
+		})
+	})
+}
+
+// define is the attention of row r of q, at a position.
+func (a *layer) define(q kernels.Rows, r, position int) []float32 {
+	var c cache
+	c.set(a.kv)
+	head := r % a.heads / (a.heads / a.kvHeads)
+	scale := 1 / float32(math.Sqrt(float64(a.dim)))
+	m, l, o := float32(math.Inf(-1)), float32(0), make([]float32, a.dim)
+	for start := 0; start <= position; start += splitTokens {
+		n := min(position+1-start, splitTokens)
+		scores := make([]float32, n)
+		m2 := float32(math.Inf(-1))
+		for i := range n {
+			scores[i] = a.score(&c, q, r, head, start+i, scale)
+			m2 = max(m2, scores[i])
+		}
+		var sums, corrs [fp.Lanes]float32
+		o2 := make([]float32, a.dim)
+		for i, s := range scores {
+			v, vscale, vzero := a.load(&c, &c.v, head, a.slot(start+i))
+			e := fp.Exp(s - m2)
+			sums[i%fp.Lanes] += e
+			corrs[i%fp.Lanes] = fp.FMA(e, vzero, corrs[i%fp.Lanes])
+			for j := range o2 {
+				o2[j] = fp.FMA(float32(e*vscale), v[j], o2[j])
+			}
+		}
+		l2, c2 := fp.Sum8(&sums), fp.Sum8(&corrs)
+		top := max(m, m2)
+		x, y := fp.Exp(m-top), fp.Exp(m2-top)
+		l = fp.FMA(l, x, float32(l2*y))
+		for j := range o {
+			o[j] = fp.FMA(o[j], x, float32((o2[j]+c2)*y))
+		}
+		m = top
+	}
+	for j := range o {
+		o[j] = o[j]/l + 0
+	}
+	return o
+}
+
+func (a *layer) slot(position int) int {
+	return int(a.pages[position/kernels.PageTokens])*kernels.PageTokens + position%kernels.PageTokens
+}
+
+// load returns the stored numbers of a vector, and its group's scale and zero.
+func (a *layer) load(c *cache, side *cacheSide, head, slot int) (x []float32, scale, zero float32) {
+	src := c.vector(side, head, slot)
+	x = make([]float32, a.dim)
+	switch c.Bits {
+	case 16:
+		for i, h := range halves(src) {
+			x[i] = quant.Float16To32(h)
+		}
+		return x, 1, 0
+	case 32:
+		copy(x, words(src))
+		return x, 1, 0
+	}
+	group := head
+	if c.Scheme == quant.KVToken {
+		group = 0
+	}
+	at := c.scaleAt(group, slot)
+	if c.HasZero() {
+		zero = quant.Float16To32(side.zero[at])
+	}
+	symmetric := quant.KV{Bits: c.Bits, Scheme: quant.KVHead}
+	const one = 0x3c00 // float16
+	if c.Bits == 4 && c.HasZero() {
+		symmetric.Scheme = quant.KVHeadZP
+	}
+	symmetric.KVLoad(x, src, one, 0)
+	return x, quant.Float16To32(side.scale[at]), zero
+}
+
+func (a *layer) score(c *cache, q kernels.Rows, r, head, position int, scale float32) float32 {
+	k, kscale, kzero := a.load(c, &c.k, head, a.slot(position))
+	if q.Bits == 8 {
+		var dot, sum int32
+		for i, v := range view(q.Q)[r*a.dim:][:a.dim] {
+			dot += int32(v) * int32(k[i])
+			sum += int32(v)
+		}
+		s := fp.FMA(kzero, float32(sum), float32(kscale*float32(dot)))
+		return float32(s * float32(view(q.Scale)[r]*scale))
+	}
+	for i := range k {
+		k[i] = float32(k[i]*kscale) + kzero
+	}
+	if c.RotateOnRead() {
+		half := a.dim / 2
+		rotateGeneric(k, append([]float32(nil), k...), view(a.rope.Cos)[position*half:][:half], view(a.rope.Sin)[position*half:][:half])
+	}
+	var x, y [256]float32 // padded with zeros
+	copy(x[:], k)
+	copy(y[:], view(q.F.Buf)[r*a.dim:][:a.dim])
+	return float32(fp.Dot(x[:], y[:]) * scale)
+}
+
+// A prompt gives the same bits at once, in chunks and one by one, in any pages, by
+// any number of workers.
+func TestAttentionChunks(t *testing.T) {
+	const context = 270
+	for _, kv := range allFormats {
+		one, seven := must(New(1, "")), must(New(7, ""))
+		defer one.Close()
+		defer seven.Close()
+		want := newLayer(one, kv, 8, 2, 32, 8, context, inOrder).steps(context)
+		for _, n := range []int{1, 9, 64, 250, context} {
+			for _, d := range []*Device{one, seven} {
+				got := newLayer(d, kv, 8, 2, 32, 8, context, scattered).steps(n)
+				sameBits(t, fmt.Sprintf("%+v, chunks of %d, %d workers", kv, n, d.Workers()), got, want)
+			}
+		}
+	}
+}
