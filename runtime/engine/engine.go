@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/quant"
@@ -97,11 +98,18 @@ func New(f *qat.File, o Options) (*Engine, error) {
 		m.Close()
 		return nil, fmt.Errorf("%s: %w", f.Path(), err)
 	}
-	eos := make([]int32, len(h.Config.EOSTokenIDs))
-	for i, id := range h.Config.EOSTokenIDs {
-		eos[i] = int32(id)
+	return start(&loaded{m, kv}, info, o, ends(&h.Config)), nil
+}
+
+// ends lists the tokens that end an answer: EOS, and BOS, which begins another
+// text and is how models trained on texts end to end say that one is over.
+func ends(c *format.Config) (ids []int32) {
+	for _, id := range append([]int{c.BOSTokenID}, c.EOSTokenIDs...) {
+		if id >= 0 {
+			ids = append(ids, int32(id))
+		}
 	}
-	return start(&loaded{m, kv}, info, o, eos), nil
+	return ids
 }
 
 // loaded is a model with its cache.

@@ -27,7 +27,7 @@ type Request struct {
 	Sampling       sample.Params
 	Logprobs       int  // -1: none; 0..20: the chosen token's and as many of the most likely
 	PromptLogprobs bool // also for every prompt token after the first; takes Logprobs >= 0
-	IgnoreEOS      bool // go on to MaxTokens
+	IgnoreEOS      bool // go on to MaxTokens past EOS and BOS
 }
 
 // TokenLogprob is a token and its natural-log probability.
@@ -46,7 +46,7 @@ type EventKind uint8
 
 const (
 	KindPrompt EventKind = iota // Prompt: once, before the first token, where PromptLogprobs was asked
-	KindToken                   // Token: a generated one, EOS apart
+	KindToken                   // Token: a generated one, the one that ends the answer apart
 	KindDone                    // Reason or Err: the last event
 )
 
@@ -54,7 +54,7 @@ const (
 type FinishReason string
 
 const (
-	ReasonStop   FinishReason = "stop"   // the model ended with an EOS token, which Event.Token holds
+	ReasonStop   FinishReason = "stop"   // the model ended with EOS or BOS, which Event.Token holds
 	ReasonLength FinishReason = "length" // MaxTokens
 )
 
