@@ -1,4 +1,4 @@
-// Command llmqat makes .qat files and looks into them.
+// Command llmqat makes .qat files, looks into them and runs them.
 package main
 
 import (
@@ -12,20 +12,23 @@ import (
 
 var version = "dev" // set by the linker
 
-const about = `Makes, and looks into, .qat files: LLaMA models with int4 or int8 weights, their scales and
+const about = `Makes, inspects and runs .qat files: LLaMA models with int4 or int8 weights, their scales and
 their tokenizer in one safetensors file that llmqat-serve maps into memory.
 
   llmqat quantize --model TinyLlama-1.1B/ --bits 4-8-4 --out tinyllama.qat
   llmqat inspect tinyllama.qat --verify
+  llmqat run --model tinyllama.qat "Once upon a time"
   llmqat synth --shape llama-7b --bits 4-8-4 --out speed.qat
 
 llmqat COMMAND --help tells more of each. Every flag is also a variable: --bits is LLMQAT_BITS.`
 
 type commands struct {
-	Inspect inspectCmd `cmd:"" help:"Print what is in a .qat file, and check it."`
-	Synth   synthCmd   `cmd:"" help:"Make a model of a real shape with random weights, to measure speed."`
+	Quantize quantizeCmd `cmd:"" help:"Quantize a float model by rounding to nearest."`
+	Run      runCmd      `cmd:"" help:"Continue a text, on standard output."`
+	Inspect  inspectCmd  `cmd:"" help:"Print what is in a .qat file, and check it."`
+	Synth    synthCmd    `cmd:"" help:"Make a model of a real shape with random weights, to measure speed."`
 
-	Version kong.VersionFlag `help:"Print the version."`
+	Version kong.VersionFlag `help:"Print the version." env:"-"`
 }
 
 func main() {
