@@ -128,16 +128,24 @@ func FuzzDots(f *testing.F) {
 	})
 }
 
-// A step's tiles cover the tokens and none is wider than there is a tile for.
+// The steps cover the tokens, none is wider than its tile, and where there is a
+// block it does all but the first few of many tokens.
 func TestDotSteps(t *testing.T) {
 	eachISA(t, func(t *testing.T, k *isa) {
 		for tokens := 1; tokens <= 130; tokens++ {
+			inBlocks := 0
 			for at := 0; at < tokens; {
 				n, block := k.w4.step(at, tokens)
 				if n < 1 || at+n > tokens || n > maxTile || !block && n > len(k.w4.tiles) || block && (k.w4.block == nil || n != blockTokens) {
 					t.Fatalf("token %d of %d: step %d, block %v", at, tokens, n, block)
 				}
 				at += n
+				if block {
+					inBlocks += n
+				}
+			}
+			if k.w4.block != nil && tokens > maxTile && tokens-inBlocks >= 2*blockTokens {
+				t.Errorf("blocks do %d of %d tokens", inBlocks, tokens)
 			}
 		}
 	})

@@ -136,8 +136,8 @@ func floatsWith(t testing.TB, rows, cols, stride int, v float32) (kernels.Floats
 	return kernels.Floats{Buf: bufOf(s), Rows: rows, Cols: cols, Stride: stride}, s
 }
 
-// eachDevice runs f on every instruction set with 1 and 3 workers.
-func eachDevice(t *testing.T, f func(t *testing.T, d *Device)) {
+// eachWorkers runs f on every instruction set with 1 and 3 workers.
+func eachWorkers(t *testing.T, f func(t *testing.T, d *Device)) {
 	eachISA(t, func(t *testing.T, k *isa) {
 		for _, workers := range []int{1, 3} {
 			t.Run(fmt.Sprintf("workers=%d", workers), func(t *testing.T) {
@@ -188,7 +188,7 @@ func TestLinear(t *testing.T) {
 	if testing.Short() {
 		shapes = slices.DeleteFunc(shapes, func(s shape) bool { return s.tokens*s.in > 20000 })
 	}
-	eachDevice(t, func(t *testing.T, d *Device) {
+	eachWorkers(t, func(t *testing.T, d *Device) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for _, s := range shapes {
 			t.Run(fmt.Sprintf("x=%dx%d/w=%v%v", s.tokens, s.in, s.types, s.outs), func(t *testing.T) {
@@ -211,10 +211,38 @@ func TestLinear(t *testing.T) {
 	})
 }
 
+// The chunks of a layer are within its rows and tokens, and none is empty.
+func TestLinearCut(t *testing.T) {
+	for _, workers := range []int{1, 2, 64} {
+		for tokens := 1; tokens < 20000; tokens += 1 + tokens/7 {
+			task := linearTask{x: kernels.Rows{N: tokens}}
+			want := 0
+			for _, out := range []int{2048, 256, 1, 32000} {
+				w := kernels.Weight{Type: kernels.Int4, Out: out, In: 4096}
+				task.parts = append(task.parts, linearPart{Weight: w, column: want})
+				want += out
+			}
+			chunks, bands := task.cut(workers), 0
+			for _, p := range task.parts {
+				bands += p.bands
+				if p.band > chunkRows || (p.bands-1)*p.band >= p.Out || p.bands*p.band < p.Out {
+					t.Fatalf("%d workers: %d bands of %d rows for %d", workers, p.bands, p.band, p.Out)
+				}
+			}
+			if task.span > chunkTokens || (task.spans-1)*task.span >= tokens || task.spans*task.span < tokens {
+				t.Fatalf("%d spans of %d tokens for %d", task.spans, task.span, tokens)
+			}
+			if chunks != bands*task.spans {
+				t.Fatalf("%d chunks for %d bands and %d spans", chunks, bands, task.spans)
+			}
+		}
+	}
+}
+
 // Float rows take every kind of weight; the product is fp.Dot.
 func TestLinearFloatRows(t *testing.T) {
 	const in, out0, out1 = 128, 37, 5
-	eachDevice(t, func(t *testing.T, d *Device) {
+	eachWorkers(t, func(t *testing.T, d *Device) {
 		for _, tokens := range []int{1, 7, 140} {
 			r := rand.New(rand.NewPCG(3, 4))
 			l := newIntLayer(r, tokens, in, 127, []kernels.WeightType{kernels.Int8}, []int{out1})
@@ -303,7 +331,7 @@ func TestLinearFault(t *testing.T) {
 }
 
 func TestLinearAllocatesNothing(t *testing.T) {
-	eachDevice(t, func(t *testing.T, d *Device) {
+	eachWorkers(t, func(t *testing.T, d *Device) {
 		l := newIntLayer(rand.New(rand.NewPCG(1, 1)), 5, 256, 127,
 			[]kernels.WeightType{kernels.Int4, kernels.Int4, kernels.Int8}, []int{300, 40, 40})
 		x, w := l.rows(t, 8), l.weights(t)
