@@ -325,6 +325,7 @@ func (s *site) stream(body string) *events {
 		data, _ := io.ReadAll(resp.Body)
 		s.t.Fatalf("%s: status %d: %s", body, resp.StatusCode, data)
 	}
+	s.t.Cleanup(func() { resp.Body.Close() })
 	return &events{s.t, resp, bufio.NewReader(resp.Body)}
 }
 

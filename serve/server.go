@@ -132,6 +132,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return err
 	}
 	s.cancel()
+	// Once nobody listens, fasthttp counts one connection too few.
 	for end := time.Now().Add(drainLast); s.http.GetOpenConnectionsCount() > 0 && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}

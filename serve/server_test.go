@@ -1,0 +1,179 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/llmqat/llmqat/runtime/engine"
+)
+
+// The listener opens before the model is loaded.
+func TestLoading(t *testing.T) {
+	s := newSite(t, &fake{}, Options{})
+	m := s.server.model.Swap(nil)
+	for _, c := range []struct{ method, path string }{
+		{"GET", "/health"}, {"GET", "/v1/models"}, {"GET", "/v1/models/tiny"}, {"POST", "/v1/completions"}, {"POST", "/tokenize"}, {"POST", "/detokenize"},
+	} {
+		resp, data := s.do(c.method, c.path, `{"prompt":"x","content":"x","tokens":[1]}`)
+		wantError(t, resp, data, 503)
+		if resp.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: no Retry-After", c.path)
+		}
+	}
+	if resp, _ := s.do("GET", "/metrics", ""); resp.StatusCode != 200 {
+		t.Errorf("/metrics: %d", resp.StatusCode)
+	}
+	s.server.SetModel(*m)
+	if resp, data := s.do("GET", "/health", ""); resp.StatusCode != 200 {
+		t.Errorf("/health: %d %s", resp.StatusCode, data)
+	}
+}
+
+func TestModels(t *testing.T) {
+	s := newSite(t, &fake{}, Options{})
+	const model = `{"id":"tiny","object":"model","created":1700000000,"owned_by":"llmqat","max_model_len":128}`
+	for path, want := range map[string]string{
+		"/v1/models":      `{"object":"list","data":[` + model + `]}`,
+		"/v1/models/":     `{"object":"list","data":[` + model + `]}`,
+		"/v1/models/tiny": model,
+	} {
+		if resp, data := s.do("GET", path, ""); resp.StatusCode != 200 || string(data) != want+"\n" {
+			t.Errorf("%s: %d %s, want %s", path, resp.StatusCode, data, want)
+		}
+	}
+	m := *s.server.model.Load()
+	m.Name = "org/tiny model"
+	s.server.SetModel(m)
+	if resp, data := s.do("GET", "/v1/models/org/tiny%20model", ""); resp.StatusCode != 200 {
+		t.Errorf("a name with a slash: %d %s", resp.StatusCode, data)
+	}
+}
+
+func TestTokenize(t *testing.T) {
+	s := newSite(t, &fake{}, Options{})
+	for _, text := range []string{"hello world", "", "é€\n", "</s>"} {
+		body, _ := json.Marshal(map[string]any{"content": text, "add_special": true})
+		resp, data := s.do("POST", "/tokenize", string(body))
+		var ids struct{ Tokens []int32 }
+		if err := json.Unmarshal(data, &ids); err != nil || resp.StatusCode != 200 || len(ids.Tokens) == 0 || ids.Tokens[0] != 1 {
+			t.Fatalf("%q: %d %s", text, resp.StatusCode, data)
+		}
+		resp, data = s.do("POST", "/detokenize", string(data))
+		var back struct{ Content string }
+		if err := json.Unmarshal(data, &back); err != nil || resp.StatusCode != 200 || back.Content != text {
+			t.Errorf("%q came back as %d %s", text, resp.StatusCode, data)
+		}
+	}
+	for path, bodies := range map[string][]string{
+		"/tokenize":   {`{}`, `{"content":1}`, `{"content":"x","add_special":1}`, `x`},
+		"/detokenize": {`{}`, `{"tokens":1}`, `{"tokens":["x"]}`, `{"tokens":[-1]}`, `{"tokens":[999999]}`, `{"tokens":[1.5]}`},
+	} {
+		for _, body := range bodies {
+			resp, data := s.do("POST", path, body)
+			wantError(t, resp, data, 400)
+		}
+	}
+}
+
+// Shutdown waits for what runs; what runs ends well.
+func TestDrain(t *testing.T) {
+	release := make(chan struct{})
+	f := &fake{answer: func(_ context.Context, r engine.Request, send func(engine.Event)) {
+		send(token(r, 3+'a', 0))
+		<-release
+		send(token(r, 3+'b', 0))
+		send(done(engine.ReasonStop))
+	}}
+	s := newTCPSite(t, f, Options{})
+	e := s.stream(`{"prompt":"x","stream":true}`)
+	if got := e.text(); got != "a" {
+		t.Fatalf("got %q", got)
+	}
+	plain := make(chan string, 1)
+	go func() {
+		resp, err := s.client.Post("http://test/v1/completions", "application/json", strings.NewReader(goodBody))
+		if err != nil {
+			plain <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		var a answer
+		_ = json.NewDecoder(resp.Body).Decode(&a)
+		plain <- a.Choices[0].Text
+	}()
+	soon(t, "both requests run", func() bool { return s.server.counters.running.Get() == 2 })
+
+	drained := make(chan error, 1)
+	go func() { drained <- s.server.Shutdown(context.Background()) }()
+	soon(t, "nobody listens", func() bool {
+		c, err := net.Dial("tcp", s.addr)
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	select {
+	case err := <-drained:
+		t.Fatalf("drained with requests under way: %v", err)
+	default:
+	}
+	close(release)
+	if got := joinTexts(t, e.rest()); got != "b" {
+		t.Errorf("the stream went on with %q", got)
+	}
+	if got := <-plain; got != "ab" {
+		t.Errorf("the plain answer: %q", got)
+	}
+	if err := <-drained; err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+}
+
+// When the time for a drain is over, what runs is cancelled and told so.
+func TestDrainRunsOutOfTime(t *testing.T) {
+	cancelled := make(chan struct{}, 2)
+	s := newTCPSite(t, blocked(cancelled), Options{})
+	e := s.stream(`{"prompt":"x","stream":true}`)
+	if got := e.text(); got != "a" {
+		t.Fatalf("got %q", got)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if err := s.server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("shutdown: %v", err)
+	}
+	<-cancelled
+	if line, _ := e.next(); !strings.Contains(line, `"unavailable"`) {
+		t.Errorf("got %q, want an error event", line)
+	}
+	soon(t, "no connection is open", func() bool { return s.server.http.GetOpenConnectionsCount() <= 0 })
+}
+
+func TestHealthWhileDraining(t *testing.T) {
+	s := newSite(t, &fake{}, Options{})
+	s.server.draining.Store(true)
+	resp, data := s.do("GET", "/health", "")
+	wantError(t, resp, data, 503)
+}
+
+func TestTooManyConnections(t *testing.T) {
+	cancelled := make(chan struct{}, 2)
+	s := newTCPSite(t, blocked(cancelled), Options{MaxConns: 1})
+	e := s.stream(`{"prompt":"x","stream":true}`)
+	resp, err := s.client.Get("http://test/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the second connection: %d", resp.StatusCode)
+	}
+	e.resp.Body.Close()
+	<-cancelled
+}
