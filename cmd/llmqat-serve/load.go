@@ -1,0 +1,95 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/runtime/engine"
+	"github.com/llmqat/llmqat/serve"
+)
+
+// loaded is a model that runs.
+type loaded struct {
+	model serve.Model
+	close func()
+}
+
+// load opens the model, says what it is and what it takes, and starts its engine.
+func load(f *flags) (m *loaded, err error) {
+	var undo []func()
+	closeAll := func() {
+		for i := len(undo) - 1; i >= 0; i-- {
+			undo[i]()
+		}
+	}
+	defer func() {
+		if err != nil {
+			closeAll()
+		}
+	}()
+
+	path, name := f.Model, strings.TrimSuffix(filepath.Base(f.Model), ".qat")
+	if path == "" {
+		if path, err = writeDemo(); err != nil {
+			return nil, err
+		}
+		name = demoName
+		undo = append(undo, func() { os.Remove(path) })
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	file, err := qat.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() { file.Close() })
+	if f.Verify {
+		if err := file.Verify(context.Background(), nil); err != nil {
+			return nil, err
+		}
+	}
+	h := file.Header()
+	if h.Tokenizer == nil {
+		return nil, fmt.Errorf("%s: no tokenizer in it, so it takes no text: quantize it again from a folder with tokenizer.model or tokenizer.json", path)
+	}
+
+	device, err := cpu.New(f.Threads, "")
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, device.Close)
+	e, err := engine.New(file, engine.Options{Device: device, MaxContext: f.Ctx, MaxSeqs: f.MaxSeqs, MaxQueue: f.MaxQueue, KVBytes: int64(f.KVMemory)})
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, e.Close)
+	describe(cmp.Or(f.Model, "(demo)"), h, e.Info(), device.Workers())
+
+	return &loaded{
+		model: serve.Model{Name: cmp.Or(f.ModelName, name), Tokenizer: h.Tokenizer, Generator: e,
+			MaxContext: e.Info().MaxContext, Created: info.ModTime()},
+		close: closeAll,
+	}, nil
+}
+
+// describe logs the start-up lines.
+func describe(path string, h *qat.Header, i engine.Info, threads int) {
+	c := h.Config
+	slog.Info("model", "file", path, "parameters", i.Parameters, "layers", c.NumHiddenLayers, "hidden", c.HiddenSize,
+		"heads", c.NumAttentionHeads, "kv_heads", c.NumKeyValueHeads, "vocab", c.VocabSize, "context", i.MaxContext)
+	slog.Info("numbers", "bits", i.Bits, "kv_scheme", i.KVScheme, "lm_head_bits", h.Quantization.LMHeadBits,
+		"float", h.Quantization.Float, "method", h.Quantization.Method)
+	slog.Info("device", "name", i.Device, "threads", threads, "max_seqs", i.MaxSeqs, "tokens_a_step", i.Budget)
+	slog.Info("memory", "weights", bytes(i.WeightBytes), "kv_cache", bytes(i.KVBytes), "kv_tokens", i.KVPages*kernels.PageTokens,
+		"scratch", bytes(i.ScratchBytes), "total", bytes(i.WeightBytes+i.KVBytes+i.ScratchBytes))
+}

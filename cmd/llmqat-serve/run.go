@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/llmqat/llmqat/serve"
+)
+
+// run serves until a signal arrives and the requests under way have ended, or until the model turns out not to
+// load. The listener opens first, so that /health can tell that the model is loading.
+func run(f *flags, signals <-chan os.Signal) error {
+	start := time.Now()
+	ln, err := net.Listen("tcp", f.Addr)
+	if err != nil {
+		return err
+	}
+	server := serve.New(serve.Options{
+		ReadTimeout: f.ReadTimeout, IdleTimeout: f.IdleTimeout, WriteTimeout: f.WriteTimeout,
+		PingInterval: f.PingInterval, MaxBody: int(f.MaxBody), MaxConns: f.MaxConns,
+	})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ln) }()
+	slog.Info("listening", "url", "http://"+ln.Addr().String())
+
+	type result struct {
+		model *loaded
+		err   error
+	}
+	loading := make(chan result, 1)
+	go func() {
+		m, err := load(f)
+		loading <- result{m, err}
+	}()
+	var m *loaded
+	select {
+	case r := <-loading:
+		if m = r.model; r.err != nil {
+			_ = drain(server, 0)
+			return r.err
+		}
+	case err := <-served:
+		return err
+	case sig := <-signals:
+		slog.Info("stopped while loading", "signal", sig)
+		return drain(server, 0)
+	}
+	defer m.close()
+	server.SetModel(m.model)
+	slog.Info("ready", "model", m.model.Name, "after", time.Since(start).Round(time.Millisecond))
+
+	select {
+	case err := <-served:
+		return fmt.Errorf("listener: %w", err)
+	case sig := <-signals:
+		slog.Info("draining; a second signal exits at once", "signal", sig, "timeout", f.DrainTimeout)
+	}
+	go func() {
+		sig := <-signals
+		slog.Warn("exit at once", "signal", sig)
+		os.Exit(1)
+	}()
+	if err := drain(server, f.DrainTimeout); err != nil {
+		return fmt.Errorf("requests were cancelled after %v: %w", f.DrainTimeout, err)
+	}
+	slog.Info("drained")
+	return nil
+}
+
+func drain(server *serve.Server, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return server.Shutdown(ctx)
+}
