@@ -20,11 +20,11 @@ type floatKernels struct {
 	dot [weightTypes]func(w []byte, x []float32) float32
 
 	// widen sets dst to the n first weights of src as float32: eight, and the next
-	// eight stride elements on. It prefetches what lies ahead bytes behind them.
+	// eight stride elements on. It prefetches the bytes that lie ahead of src by so many.
 	widen [weightTypes]func(dst []float32, stride int, src []byte, n, ahead int)
 
-	// tile2 and tile3 add to total [tokens, panelRows, 8] the lanes of fp.Dot of
-	// panel [n/8, panelRows, 8] and 2 or 3 tokens x, stride elements apart.
+	// tile2 and tile3 add to total [tokens, panelRows, 8], block by block, the lanes
+	// of panel [n/8, panelRows, 8] times 2 or 3 tokens x, stride elements apart.
 	panelRows    int
 	tile2, tile3 func(total, panel, x *float32, stride, n int)
 }

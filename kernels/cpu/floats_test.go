@@ -113,6 +113,44 @@ func TestFloatWiden(t *testing.T) {
 	})
 }
 
+func TestFloatTile(t *testing.T) {
+	eachISA(t, func(t *testing.T, k *isa) {
+		rows := k.panelRows
+		for tokens, tile := range map[int]func(total, panel, x *float32, stride, n int){2: k.tile2, 3: k.tile3} {
+			for _, n := range []int{64, 192, 256, 320, 1024, 1216} {
+				rng := rand.New(rand.NewPCG(3, uint64(n)))
+				stride := n + 8*rng.IntN(3)
+				total := guardedOf[float32](t, tokens*rows*fp.Lanes)
+				panel := guardedOf[float32](t, n*rows)
+				x := guardedOf[float32](t, (tokens-1)*stride+n)
+				for _, s := range [][]float32{total, panel, x} {
+					for i := range s {
+						s[i] = float32(rng.NormFloat64())
+					}
+				}
+				want := make([]float32, len(total))
+				for i := range want {
+					tok, r, l := i/fp.Lanes/rows, i/fp.Lanes%rows, i%fp.Lanes
+					want[i] = total[i]
+					for b := 0; b < n; b += fp.Block {
+						var acc float32
+						for j := b + l; j < min(b+fp.Block, n); j += fp.Lanes {
+							acc = fp.FMA(panel[(j/fp.Lanes*rows+r)*fp.Lanes+l], x[tok*stride+j], acc)
+						}
+						want[i] += acc
+					}
+				}
+				tile(&total[0], &panel[0], &x[0], stride, n)
+				for i := range want {
+					if !sameFloat(total[i], want[i]) {
+						t.Fatalf("%d tokens, n=%d: lane %d is %x, want %x", tokens, n, i, total[i], want[i])
+					}
+				}
+			}
+		}
+	})
+}
+
 // All halves, NaNs included, are what F16C and FCVTL make of them.
 func TestFloat16Widens(t *testing.T) {
 	eachISA(t, func(t *testing.T, k *isa) {
