@@ -1,0 +1,57 @@
+//go:build !purego
+
+package cpu
+
+var attentionNEON = attentionKernels{
+	storeKernels:  storeKernels{store4NEON, store16NEON},
+	unpackKernels: unpackKernels{nibblesNEON, unpack4NEON, unpack8NEON, unpack16NEON, affineNEON},
+	scoreKernels:  scoreKernels{scores4NEON, scores8NEON, scoresFloatNEON},
+	softmax:       softmaxNEON,
+	addValues:     addValuesNEON,
+	merge:         mergeNEON,
+	divide:        divideNEON,
+}
+
+// The functions are the entries of attentionKernels.
+
+//go:noescape
+func store4NEON(dst []uint8, x []float32, scale, zero, lo, hi, off float32)
+
+//go:noescape
+func store16NEON(dst []uint16, x []float32)
+
+//go:noescape
+func nibblesNEON(dst, src []uint8, dim int)
+
+//go:noescape
+func unpack4NEON(dst []float32, src []uint8, dim int, off float32)
+
+//go:noescape
+func unpack8NEON(dst []float32, src []uint8)
+
+//go:noescape
+func unpack16NEON(dst []float32, src []uint16)
+
+//go:noescape
+func affineNEON(x []float32, scale, zero float32)
+
+//go:noescape
+func scores4NEON(s []float32, k []uint8, q []int8, a [][3]float32, kscale, kzero []float32, dim int)
+
+//go:noescape
+func scores8NEON(s []float32, k []uint8, q []int8, a [][3]float32, kscale, kzero []float32, dim int)
+
+//go:noescape
+func scoresFloatNEON(s, k, q []float32, scale float32, n, dim int)
+
+//go:noescape
+func softmaxNEON(s, scale, zero, m, l, c []float32)
+
+//go:noescape
+func addValuesNEON(o, p, v []float32, n, dim int)
+
+//go:noescape
+func mergeNEON(o, part []float32, a, b, c float32)
+
+//go:noescape
+func divideNEON(out, o []float32, l float32)

@@ -1,8 +1,0 @@
-//go:build arm64 && !purego
-
-package cpu
-
-var (
-	rowNEON       = rowGeneric
-	attentionNEON = attentionGeneric
-)
