@@ -1,0 +1,131 @@
+// Package bench measures how fast models run beside what the machine allows: the
+// same prompt and the same decode at several settings, sample by sample in turn,
+// with the read bandwidth and the multipliers' peak measured in between.
+package bench
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/llmqat/llmqat/kernels/cpu"
+)
+
+// Options say what to measure. Zero values of Decode, Repeats, Prompts, Contexts
+// and Settings stand for the defaults that Run's check fills in.
+type Options struct {
+	Models    []string // one float model to be quantized at each setting, or .qat files as they are
+	Shape     string   // or random weights of a real model's shape
+	Tokenizer string   // of a float model that has none beside it
+	Settings  []string // W-A-KV, the base of ratios first
+	KVScheme  string
+	Float     string // f16, bf16 or f32: the type of float weights
+	Prompts   []int  // tokens to prefill
+	Contexts  []int  // tokens of context to decode at
+	Decode    int    // tokens in one sample of decode
+	Repeats   int    // samples
+	Threads   int    // 0: one a core
+	Cache     string // where made files are kept; "": the user's cache directory
+	Version   string
+	Log       io.Writer // progress
+}
+
+func (o *Options) fill() error {
+	o.Decode, o.Repeats = cmp.Or(o.Decode, 32), cmp.Or(o.Repeats, 5)
+	if len(o.Settings) == 0 {
+		o.Settings = []string{"16-16-16", "4-8-4"}
+	}
+	if len(o.Prompts) == 0 {
+		o.Prompts = []int{512}
+	}
+	if len(o.Contexts) == 0 {
+		o.Contexts = []int{64}
+	}
+	switch {
+	case (len(o.Models) == 0) == (o.Shape == ""):
+		return errors.New("bench: want either models or a shape")
+	case o.Decode < 1 || o.Repeats < 1:
+		return fmt.Errorf("bench: %d tokens a sample, %d samples; want at least 1", o.Decode, o.Repeats)
+	case slices.Min(o.Prompts) < 1 || slices.Min(o.Contexts) < 1:
+		return fmt.Errorf("bench: prompts of %v and contexts of %v tokens; want at least 1", o.Prompts, o.Contexts)
+	}
+	return nil
+}
+
+// longest is the context that the samples need.
+func (o *Options) longest() int {
+	return max(slices.Max(o.Prompts), slices.Max(o.Contexts)+o.Decode)
+}
+
+// Run measures every model and returns the report.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	if err := o.fill(); err != nil {
+		return nil, err
+	}
+	dev, err := cpu.New(o.Threads, "")
+	if err != nil {
+		return nil, err
+	}
+	defer dev.Close()
+	files, title, err := o.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{
+		Title: title, Date: time.Now().UTC().Truncate(time.Second), Command: strings.Join(os.Args, " "),
+		Version: o.Version, Machine: describe(dev),
+	}
+	var subjects []*subject
+	for _, f := range files {
+		s, err := load(dev, f, &o)
+		if err != nil {
+			return nil, err
+		}
+		defer s.close()
+		if s.result.Startup, err = startup(ctx, f, o.Threads); err != nil {
+			return nil, err
+		}
+		subjects = append(subjects, s)
+	}
+	if err := o.sample(ctx, dev, r, subjects); err != nil {
+		return nil, err
+	}
+	for _, s := range subjects {
+		r.Models = append(r.Models, s.finish(&o))
+	}
+	return r, nil
+}
+
+// readSize is the buffer whose reading gives the bandwidth: several times any cache.
+const readSize = 256 << 20
+
+// sample takes o.Repeats samples of everything, the models in turn, so that a
+// machine whose speed drifts treats them alike.
+func (o *Options) sample(ctx context.Context, dev *cpu.Device, r *Report, subjects []*subject) error {
+	var bandwidth, ints, floats []float64
+	p := newProgress(o.Log, o.Repeats*len(subjects))
+	defer p.done()
+	for range o.Repeats {
+		ceiling := ceilings{int8: dev.Int8Peak(), float32: dev.Float32Peak()}
+		ints, floats = append(ints, ceiling.int8), append(floats, ceiling.float32)
+		for _, s := range subjects {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			ceiling.read = dev.ReadBandwidth(readSize)
+			bandwidth = append(bandwidth, ceiling.read)
+			if err := s.sample(o, ceiling); err != nil {
+				return err
+			}
+			p.step(s.result.Name)
+		}
+	}
+	r.Machine.ReadBandwidth, r.Machine.Int8Peak, r.Machine.Float32Peak = median(bandwidth), median(ints), median(floats)
+	return nil
+}

@@ -1,0 +1,114 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if RunProbe(os.Args[1:], os.Stdout) { // Run starts this program again
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestRun(t *testing.T) {
+	o := Options{
+		Shape: "stories260k", Settings: []string{"16-16-16", "8-8-8", "4-8-4"}, Prompts: []int{5, 70}, Contexts: []int{3, 200},
+		Decode: 4, Repeats: 2, Threads: 2, Cache: t.TempDir(), Version: "test",
+	}
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Models) != 3 || len(r.Models[0].Prefill) != 2 || len(r.Models[2].Decode) != 2 {
+		t.Fatalf("%d models, %d prompts, %d contexts", len(r.Models), len(r.Models[0].Prefill), len(r.Models[2].Decode))
+	}
+	for _, m := range r.Models {
+		for _, v := range append(m.Prefill, m.Decode...) {
+			if v.PerSec <= 0 || v.Share <= 0 || len(v.All) != o.Repeats {
+				t.Errorf("%s: %+v", m.Name, v)
+			}
+		}
+		if m.Startup.FirstToken <= 0 {
+			t.Errorf("%s: first token after %v", m.Name, m.Startup.FirstToken)
+		}
+	}
+	fp16, int4 := r.Models[0], r.Models[2]
+	// stories260k: 5 layers of 4 KV heads of 8: 2·32·2 bytes, and 2·(16 + 4·4).
+	if fp16.KVTokenBytes != 5*128 || int4.KVTokenBytes != 5*64 {
+		t.Errorf("KV bytes a token %d and %d, want 640 and 320", fp16.KVTokenBytes, int4.KVTokenBytes)
+	}
+	if want := int64(5 * (64*64 + 2*32*64 + 64*64 + 3*64*172)); fp16.MACs != want {
+		t.Errorf("%d products a token, want %d", fp16.MACs, want)
+	}
+	if fp16.IntegerMatmul || !int4.IntegerMatmul {
+		t.Error("which model multiplies integers")
+	}
+
+	base := filepath.Join(t.TempDir(), "out")
+	if err := r.Save(base); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := os.ReadFile(base + ".txt")
+	for _, want := range []string{"stories260k", "16-16-16", "4-8-4 head-zp", "prefill 70, tokens/s", "decode at 200, tokens/s", "share of bandwidth"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the table lacks %q:\n%s", want, text)
+		}
+	}
+	var back Report
+	b, _ := os.ReadFile(base + ".json")
+	if err := json.Unmarshal(b, &back); err != nil || back.Models[2].Decode[1].PerSec != int4.Decode[1].PerSec {
+		t.Errorf("JSON does not come back: %v", err)
+	}
+	if svg, _ := os.ReadFile(base + ".svg"); !bytes.Contains(svg, []byte("decode at 200 tokens of context")) {
+		t.Error("the picture lacks a panel")
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	shape := Options{Shape: "stories260k", Cache: t.TempDir()}
+	with := func(f func(o *Options)) Options { o := shape; f(&o); return o }
+	for name, o := range map[string]Options{
+		"models or a shape":       {},
+		"atlantis":                with(func(o *Options) { o.Shape = "atlantis" }),
+		"3-8-4":                   with(func(o *Options) { o.Settings = []string{"3-8-4"} }),
+		"per-moon":                with(func(o *Options) { o.KVScheme = "per-moon" }),
+		"f8":                      with(func(o *Options) { o.Float = "f8" }),
+		"at least 1":              with(func(o *Options) { o.Prompts = []int{0} }),
+		"-1 threads":              with(func(o *Options) { o.Threads = -1 }),
+		"want one to quantize":    {Models: []string{"a", "b"}},
+		"missing.qat":             {Models: []string{"missing.qat"}},
+		"context of 600 tokens":   with(func(o *Options) { o.Prompts = []int{600} }),
+		"want either models or a": {Models: []string{"a"}, Shape: "b"},
+	} {
+		if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%+v: error %v, want one that says %q", o, err, name)
+		}
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for _, c := range []struct {
+		v    []float64
+		want float64
+	}{{nil, 0}, {[]float64{3}, 3}, {[]float64{5, 1}, 3}, {[]float64{9, 1, 2}, 2}} {
+		if got := median(c.v); got != c.want {
+			t.Errorf("median(%v) = %v, want %v", c.v, got, c.want)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1 kB", 684e6: "684 MB", 2_200_765_528: "2.2 GB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %q, want %q", n, got, want)
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package bench
+
+import (
+	"bufio"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/cpuid/v2"
+
+	"github.com/llmqat/llmqat/kernels/cpu"
+)
+
+// Machine is what the figures were measured on, with its measured ceilings.
+type Machine struct {
+	CPU           string  `json:"cpu"`
+	OS            string  `json:"os"`
+	Device        string  `json:"device"` // as "cpu/avx2"
+	Threads       int     `json:"threads"`
+	ReadBandwidth float64 `json:"read_bandwidth"` // bytes/s, median over the run
+	Int8Peak      float64 `json:"int8_peak"`      // MAC/s of the device's best int8 instructions
+	Float32Peak   float64 `json:"float32_peak"`   // MAC/s of its FMAs
+}
+
+func describe(dev *cpu.Device) Machine {
+	name := strings.TrimSpace(cpuid.CPU.BrandName)
+	if name == "" {
+		name = runtime.GOARCH
+	}
+	return Machine{CPU: name, OS: runtime.GOOS + "/" + runtime.GOARCH, Device: dev.Name(), Threads: dev.Workers()}
+}
+
+// residentBytes reads the process's resident memory from /proc/self/status; 0
+// where there is none.
+func residentBytes() int64 {
+	f, err := os.Open("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if kB, ok := strings.CutPrefix(s.Text(), "VmRSS:"); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(kB, "kB")), 10, 64)
+			return n << 10
+		}
+	}
+	return 0
+}

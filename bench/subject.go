@@ -1,0 +1,180 @@
+package bench
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/kernels/quant"
+	"github.com/llmqat/llmqat/runtime/kvcache"
+	"github.com/llmqat/llmqat/runtime/model"
+)
+
+// passTokens is the size of the passes that a prompt is cut in, the server's own.
+const passTokens = 512
+
+// subject is a loaded model under measurement, with pages for one sequence.
+type subject struct {
+	file   *qat.File
+	model  *model.Model
+	pool   *kvcache.Pool
+	pages  []int32
+	rng    *rand.Rand
+	result Result
+	// samples by prompt and by context
+	prefill, decode []samples
+}
+
+// samples are speeds, and their shares of the ceilings beside them.
+type samples struct{ perSec, shares []float64 }
+
+func (s *samples) add(perSec, share float64) {
+	s.perSec, s.shares = append(s.perSec, perSec), append(s.shares, share)
+}
+
+// ceilings are the machine's, measured beside a sample.
+type ceilings struct{ read, int8, float32 float64 }
+
+func load(dev *cpu.Device, f file, o *Options) (*subject, error) {
+	q, err := qat.Open(f.path)
+	if err != nil {
+		return nil, err
+	}
+	h := q.Header()
+	s := &subject{
+		file: q, rng: rand.New(rand.NewPCG(1, 2)), result: describeModel(f.name, q),
+		prefill: make([]samples, len(o.Prompts)), decode: make([]samples, len(o.Contexts)),
+	}
+	if s.model, err = model.Load(dev, q, model.Options{MaxTokens: passTokens, MaxSeqs: 1, MaxContext: o.longest()}); err != nil {
+		q.Close()
+		return nil, err
+	}
+	n := kvcache.Count(o.longest())
+	if s.pool, err = kvcache.NewPool(dev, &h.Config, h.Quantization.KV(), n); err != nil {
+		s.close()
+		return nil, err
+	}
+	for i := range n {
+		s.pages = append(s.pages, int32(i))
+	}
+	for _, c := range s.pool.Layers {
+		s.noise(dev, c)
+	}
+	return s, nil
+}
+
+func (s *subject) close() {
+	s.model.Close()
+	s.file.Close()
+}
+
+// noise fills a cache as if a long context had been read: decode at depth needs no
+// prefill of that depth, and pages never written would all be one page of zeros.
+func (s *subject) noise(dev kernels.Memory, c kernels.KVCache) {
+	b := make([]byte, c.K.N)
+	for i := range b {
+		b[i] = byte(s.rng.Uint32())
+		if c.Bits > 8 {
+			b[i] &= 0x3f // floats below 2
+		}
+	}
+	kernels.Upload(dev, c.K, b)
+	kernels.Upload(dev, c.V, b)
+	scales := make([]uint16, c.KScale.N)
+	for i := range scales {
+		scales[i] = quant.Float16(0.01)
+	}
+	kernels.Upload(dev, c.KScale, scales)
+	kernels.Upload(dev, c.VScale, scales)
+}
+
+// describeModel counts what a model's file says of its bytes and products.
+func describeModel(name string, f *qat.File) Result {
+	h := f.Header()
+	c, q := &h.Config, h.Quantization
+	r := Result{Name: name, FileBytes: int64(len(f.Bytes())), IntegerMatmul: q.Bits.A <= 8,
+		KVTokenBytes: int64(c.NumHiddenLayers) * int64(q.KV().TokenBytes(c.NumKeyValueHeads, c.HeadDim))}
+	if q.KV().Quantized() {
+		r.KVScheme = string(q.KVScheme)
+	}
+	_, ownHead := f.Tensor(format.LMHeadName)
+	for _, t := range f.Tensors() {
+		if t.Kind() == qat.Tokenizer || t.Name == format.EmbedName && ownHead {
+			continue // of the embedding one row is read
+		}
+		r.WeightBytes += t.Size
+	}
+	for _, t := range c.Tensors() {
+		if t.Linear {
+			r.MACs += int64(t.Out) * int64(t.In)
+		}
+	}
+	return r
+}
+
+// sample measures every prompt and every context once.
+func (s *subject) sample(o *Options, c ceilings) error {
+	peak := c.float32
+	if s.result.IntegerMatmul {
+		peak = c.int8
+	}
+	for i, n := range o.Prompts {
+		d, err := s.run(n, 0, passTokens)
+		if err != nil {
+			return err
+		}
+		perSec := float64(n) / d.Seconds()
+		s.prefill[i].add(perSec, perSec*float64(s.result.MACs)/peak)
+	}
+	for i, n := range o.Contexts {
+		if _, err := s.run(1, n, 1); err != nil { // wakes threads, pages and caches
+			return err
+		}
+		d, err := s.run(o.Decode, n, 1)
+		if err != nil {
+			return err
+		}
+		perSec := float64(o.Decode) / d.Seconds()
+		depth := int64(n) + int64(o.Decode)/2
+		bytes := s.result.WeightBytes + depth*s.result.KVTokenBytes
+		s.decode[i].add(perSec, perSec*float64(bytes)/c.read)
+	}
+	return nil
+}
+
+// run computes n tokens from position at, pass tokens at a time, with logits of
+// each pass's last one, and returns the time it took.
+func (s *subject) run(n, at, pass int) (time.Duration, error) {
+	tokens := make([]int32, n)
+	for i := range tokens {
+		tokens[i] = int32(s.rng.IntN(s.file.Header().Config.VocabSize))
+	}
+	run := make([]model.Run, 1)
+	row := make([]int32, 1)
+	start := time.Now()
+	for len(tokens) > 0 {
+		t := tokens[:min(pass, len(tokens))]
+		run[0] = model.Run{Tokens: t, Position: at, Pages: s.pages}
+		s.model.Forward(run, s.pool.Layers)
+		row[0] = int32(len(t) - 1)
+		if err := s.model.Logits(row, func(int, []float32) {}); err != nil {
+			return 0, err
+		}
+		tokens, at = tokens[len(t):], at+len(t)
+	}
+	return time.Since(start), nil
+}
+
+// finish turns samples into medians.
+func (s *subject) finish(o *Options) Result {
+	for i, n := range o.Prompts {
+		s.result.Prefill = append(s.result.Prefill, newRate(n, s.prefill[i].perSec, s.prefill[i].shares))
+	}
+	for i, n := range o.Contexts {
+		s.result.Decode = append(s.result.Decode, newRate(n, s.decode[i].perSec, s.decode[i].shares))
+	}
+	return s.result
+}

@@ -1,0 +1,68 @@
+// Command bench measures models side by side: FP16 against 4-8-4 in one run.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/llmqat/llmqat/bench"
+)
+
+var version = "dev" // set by the linker
+
+const about = `Measures prefill and decode speed of a LLaMA at several settings, in turn within one
+run, beside the machine's own limits: how much of the read bandwidth decode reaches, and of the
+multipliers' peak prefill.
+
+  bench --shape tinyllama-1.1b                        random weights of a real shape
+  bench --model path/to/hf-dir                        a model of yours, quantized on the way
+  bench --model a.qat,b.qat                           checkpoints as they are
+  bench --shape llama-7b --compare 16-16-16,8-8-8,4-8-4 --context 128,2048 --out results/7b
+
+The first column is the base of the ratios. --out NAME also writes NAME.json, NAME.svg and NAME.txt.
+Every flag is also a variable: --shape is LLMQAT_SHAPE.`
+
+type flags struct {
+	Model    []string `help:"Hugging Face directory, GGUF or llama2.c file to quantize at each setting; or .qat files." placeholder:"PATH,..." xor:"input" required:""`
+	Shape    string   `help:"Random weights of this shape: tinyllama-1.1b, llama-7b, ...; kept in --cache." xor:"input" required:""`
+	Compare  []string `help:"Settings W-A-KV, the base first." default:"16-16-16,4-8-4" placeholder:"BITS,..."`
+	KVScheme string   `help:"KV scheme: head-zp, head or token." default:"head-zp"`
+	Float    string   `help:"Type of float weights: f16, bf16 or f32." enum:"f16,bf16,f32" default:"f16"`
+	Tokens   string   `name:"tokenizer" help:"Tokenizer of --model where it has none beside it." placeholder:"FILE"`
+	Prompt   []int    `help:"Prompt lengths to prefill." default:"512"`
+	Context  []int    `help:"Context lengths to decode at." default:"64"`
+	Decode   int      `help:"Tokens decoded in one sample." default:"32"`
+	Repeats  int      `help:"Samples of everything; medians are shown." default:"5"`
+	Threads  int      `help:"Threads; 0: one a core." default:"0"`
+	Cache    string   `help:"Where files made for the run are kept." type:"path" placeholder:"DIR"`
+	Out      string   `help:"Write NAME.json, NAME.svg and NAME.txt." type:"path" placeholder:"NAME"`
+
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+func main() {
+	if bench.RunProbe(os.Args[1:], os.Stdout) {
+		return
+	}
+	var f flags
+	k := kong.Parse(&f, kong.Name("bench"), kong.Description(about), kong.DefaultEnvars("LLMQAT"),
+		kong.Vars{"version": version}, kong.UsageOnError())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	report, err := bench.Run(ctx, bench.Options{
+		Models: f.Model, Shape: f.Shape, Tokenizer: f.Tokens, Settings: f.Compare, KVScheme: f.KVScheme, Float: f.Float,
+		Prompts: f.Prompt, Contexts: f.Context, Decode: f.Decode, Repeats: f.Repeats, Threads: f.Threads,
+		Cache: f.Cache, Version: version, Log: os.Stderr,
+	})
+	k.FatalIfErrorf(err)
+	k.FatalIfErrorf(report.Table(os.Stdout))
+	if f.Out != "" {
+		k.FatalIfErrorf(report.Save(f.Out))
+		fmt.Fprintf(os.Stderr, "wrote %[1]s.json, %[1]s.svg, %[1]s.txt\n", f.Out)
+	}
+}
