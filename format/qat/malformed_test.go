@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -275,6 +276,42 @@ func TestHeaderBytes(t *testing.T) {
 	} {
 		if err := check(t, b); err == nil {
 			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// TestHugeHeaders checks that what a header claims, or holds in vain, costs little
+// memory: at most some copies of itself.
+func TestHugeHeaders(t *testing.T) {
+	header, data := cut(smallFile(t))
+	many := func(n int, f string) string { return strings.TrimPrefix(manyKeys(n, f), ",") }
+	const empty = `,"t%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`
+	for name, edit := range map[string]func(string) string{
+		"config":   sub(`"config":"{`, `"config":"{\"x\":\"`+strings.Repeat("a", 15<<20)+`\",`),
+		"tensors":  sub(`"tokenizer.model":{`, many(65000, empty)+`,"tokenizer.model":{`),
+		"layers":   sub(`"tokenizer.model":{`, many(65500, empty)+`,"tokenizer.model":{`),
+		"sums":     sub(`"tensors":"{`, `"tensors":"{`+many(500000, `,\"t%d\":{}`)+`,`),
+		"notes":    sub(`{\"source\":\"a test\"}`, `{`+many(1000000, `,\"t%d\":0`)+`}`),
+		"keys":     sub(`"tokenizer.model":{`, many(1000000, `,"t%d":0`)+`,"tokenizer.model":{`),
+		"a number": sub(`[4,32]`, `[4,`+strings.Repeat("1", 15<<20)+`]`),
+	} {
+		text := edit(header)
+		if name == "layers" {
+			text = setNumber("num_hidden_layers", "4096")(text)
+		}
+		if text == header {
+			t.Fatalf("%s: the edit changed nothing", name)
+		}
+		m := mapped.Memory("bad.qat", seal(text, data))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := read(m)
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, format.ErrCorrupt) {
+			t.Errorf("%s: error %v, want ErrCorrupt", name, err)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 160<<20 { // garbage included
+			t.Errorf("%s: %d MiB allocated for a file of %d", name, n>>20, len(m.Bytes())>>20)
 		}
 	}
 }

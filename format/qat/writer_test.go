@@ -187,6 +187,21 @@ func TestDestination(t *testing.T) {
 	}
 }
 
+// TestRenameFails lets something take the destination's name while the file is written.
+func TestRenameFails(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "m.qat")
+	w := create(t, path)
+	fill(t, w)
+	if err := os.MkdirAll(filepath.Join(path, "full"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(); err == nil {
+		t.Error("commit over a directory: no error")
+	}
+	want(t, dir, "m.qat")
+}
+
 func TestTwoWriters(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no locks: the second writer fails at its rename")
