@@ -42,6 +42,8 @@ func (f *fake) Forward(runs []model.Run) {
 		<-f.gate
 	}
 	if f.panic.Swap(false) {
+		err := errFake // the device, too, has something to say, later
+		f.fail.Store(&err)
 		panic("fake bug")
 	}
 	slot := func(r model.Run, pos int) int32 {
