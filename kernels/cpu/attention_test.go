@@ -146,11 +146,12 @@ func eachLayer(f func(name string, kv quant.KV, heads, kvHeads, dim, qBits int))
 func TestAttentionDefinition(t *testing.T) {
 	eachDevice(t, 3, func(t *testing.T, d *Device) {
 		eachLayer(func(name string, kv quant.KV, heads, kvHeads, dim, qBits int) {
-			a := newLayer(d, kv, heads, kvHeads, dim, qBits, 300, scattered)
-			a.run(0, 200)
-			got, q := a.run(200, a.context)
-			for _, r := range []int{0, 1, heads, 50*heads + heads - 1, 56 * heads, len(got)/dim - 1} {
-				sameBits(t, fmt.Sprintf("%s, query %d", name, r), got[r*dim:][:dim], a.define(q, r, 200+r/heads))
+			const from, to = 240, 262 // across the border of splits
+			a := newLayer(d, kv, heads, kvHeads, dim, qBits, to, scattered)
+			d.RoPEAppendKV(a.queries(from), a.kv, a.qkv(0, from), a.batch(0, from), a.rope)
+			got, q := a.run(from, to)
+			for _, r := range []int{0, 1, heads, 15*heads + heads - 1, 16 * heads, len(got)/dim - 1} {
+				sameBits(t, fmt.Sprintf("%s, query %d", name, r), got[r*dim:][:dim], a.define(q, r, from+r/heads))
 			}
 		})
 	})

@@ -23,15 +23,22 @@ var headShapes = []struct{ heads, kvHeads, dim int }{
 	{3, 3, 8}, {8, 2, 32}, {8, 1, 64}, {4, 1, 128}, {2, 2, 48},
 }
 
-// rope returns rotations, and their host copies [positions, dim/2].
-func (e *env) rope(positions, dim int) (r kernels.RoPE, cos, sin []float32) {
+// rotations is a RoPE and its host copy, [positions, dim/2].
+type rotations struct {
+	kernels.RoPE
+	cos, sin []float32
+}
+
+func newRotations(e *env, positions, dim int) *rotations {
+	r := &rotations{}
 	for p := range positions {
 		for i := range dim / 2 {
 			s, c := fp.SinCos(float64(p) * fp.Pow(10000, -2*float64(i)/float64(dim)))
-			cos, sin = append(cos, float32(c)), append(sin, float32(s))
+			r.cos, r.sin = append(r.cos, float32(c)), append(r.sin, float32(s))
 		}
 	}
-	return kernels.RoPE{Cos: upload(e, cos), Sin: upload(e, sin), Positions: positions, HeadDim: dim}, cos, sin
+	r.RoPE = kernels.RoPE{Cos: upload(e, r.cos), Sin: upload(e, r.sin), Positions: positions, HeadDim: dim}
+	return r
 }
 
 // cache returns a cache whose slots hold arbitrary finite numbers, as pages used
@@ -146,7 +153,7 @@ func rotate(x []float32, cos, sin []float32) []float32 {
 func testAppendKV(e *env) {
 	const positions, pages = 200, 3
 	for _, s := range headShapes {
-		rope, cos, sin := e.rope(positions, s.dim)
+		rope := newRotations(e, positions, s.dim)
 		half := s.dim / 2
 		for _, f := range formats {
 			for _, qBits := range []int{8, 16} {
@@ -167,11 +174,11 @@ func testAppendKV(e *env) {
 					want := e.read(kv)
 					q := e.queries(tokens*s.heads, s.dim, qBits)
 					batch := &kernels.Batch{T: tokens, Positions: upload(e, pos), Slots: upload(e, slots)}
-					e.dev.RoPEAppendKV(q, kv, e.floats(x, tokens, len(x)/tokens), batch, rope)
+					e.dev.RoPEAppendKV(q, kv, e.floats(x, tokens, len(x)/tokens), batch, rope.RoPE)
 
 					var queries []float32
 					for t, slot := range slots {
-						c, s2 := cos[int(pos[t])*half:][:half], sin[int(pos[t])*half:][:half]
+						c, s2 := rope.cos[int(pos[t])*half:][:half], rope.sin[int(pos[t])*half:][:half]
 						row := x[t*len(x)/tokens:][:len(x)/tokens]
 						for h := range s.heads {
 							queries = append(queries, rotate(row[h*s.dim:][:s.dim], c, s2)...)
@@ -222,7 +229,7 @@ func (e *env) checkQueries(name string, q kernels.Rows, want []float32) {
 // operator and token; float32 pages hold any but infinities and NaNs.
 func testAppendRange(e *env) {
 	const heads, kvHeads, dim, tokens, bad = 4, 2, 32, 5, 2
-	rope, _, _ := e.rope(8, dim)
+	rope := newRotations(e, 8, dim)
 	cols := (heads + 2*kvHeads) * dim
 	at := map[string]int{"key": heads * dim, "value": (heads + kvHeads) * dim}
 	for _, f := range formats {
@@ -232,7 +239,7 @@ func testAppendRange(e *env) {
 				x[bad*cols+col] = float32(v)
 				x[bad*cols+col+dim/2] = 0 // the rest of the pair
 				b := &kernels.Batch{T: tokens, Positions: upload(e, make([]int32, tokens)), Slots: upload(e, []int32{0, 1, 2, 3, 4})}
-				e.dev.RoPEAppendKV(e.queries(tokens*heads, dim, 16), e.cache(f, 1, kvHeads, dim), e.floats(x, tokens, cols), b, rope)
+				e.dev.RoPEAppendKV(e.queries(tokens*heads, dim, 16), e.cache(f, 1, kvHeads, dim), e.floats(x, tokens, cols), b, rope.RoPE)
 				err := e.dev.Sync()
 				fits := math.Abs(v) <= quant.MaxFloat16 || f.Bits == 32 && math.Abs(v) < math.MaxFloat32
 				if fits && err != nil {

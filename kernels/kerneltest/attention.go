@@ -21,20 +21,20 @@ type sequence struct {
 var batches = [][][2]int{
 	{{1, 1}},
 	{{600, 1}},
-	{{65, 65}},
 	{{63, 1}, {64, 1}, {65, 1}, {255, 1}, {256, 1}, {257, 1}},
-	{{1, 1}, {64, 64}, {600, 3}, {257, 20}, {255, 1}, {256, 2}, {128, 66}},
+	{{1, 1}, {65, 65}, {600, 2}, {257, 5}, {255, 1}, {256, 2}, {128, 34}},
 }
 
 func testAttention(e *env) {
 	for _, s := range headShapes {
+		rope := newRotations(e, 600, s.dim)
 		for _, f := range formats {
 			for _, qBits := range []int{8, 16} {
 				if qBits == 8 && (!f.Quantized() || f.RotateOnRead()) {
 					continue
 				}
 				for _, b := range batches {
-					a := newAttention(e, f, s.heads, s.kvHeads, s.dim, qBits, b)
+					a := newAttention(e, f, s.heads, s.kvHeads, rope, qBits, b)
 					a.check(fmt.Sprintf("%+v, %d/%d heads of %d, q %d bits, sequences %v", f, s.heads, s.kvHeads, s.dim, qBits, b))
 				}
 			}
@@ -50,21 +50,20 @@ type attention struct {
 	batch             *kernels.Batch
 	kv                kernels.KVCache
 	host              *hostCache
-	rope              kernels.RoPE
-	cos, sin          []float32
+	rope              *rotations
 	q                 kernels.Rows
 	queries           []float64 // [T, heads, dim]
 }
 
-func newAttention(e *env, f quant.KV, heads, kvHeads, dim, qBits int, seqs [][2]int) *attention {
-	a := &attention{env: e, heads: heads, group: heads / kvHeads, dim: dim, batch: &kernels.Batch{S: len(seqs)}}
-	start, longest := []int32{0}, 0
+func newAttention(e *env, f quant.KV, heads, kvHeads int, rope *rotations, qBits int, seqs [][2]int) *attention {
+	dim := rope.HeadDim
+	a := &attention{env: e, heads: heads, group: heads / kvHeads, dim: dim, rope: rope, batch: &kernels.Batch{S: len(seqs)}}
+	start := []int32{0}
 	var lens, table []int32
 	pages := 0
 	for _, s := range seqs {
 		n := (s[0] + kernels.PageTokens - 1) / kernels.PageTokens
 		pages += n
-		longest = max(longest, s[0])
 		a.batch.MaxPages = max(a.batch.MaxPages, n)
 		a.batch.T += s[1]
 		start, lens = append(start, int32(a.batch.T)), append(lens, int32(s[0]))
@@ -88,7 +87,6 @@ func newAttention(e *env, f quant.KV, heads, kvHeads, dim, qBits int, seqs [][2]
 	}
 	a.batch.QueryStart, a.batch.SeqLens = upload(e, start), upload(e, lens)
 	a.batch.Positions, a.batch.PageTable = upload(e, positions), upload(e, table)
-	a.rope, a.cos, a.sin = e.rope(longest, dim)
 
 	a.kv = e.cache(f, pages+2, kvHeads, dim)
 	a.host = e.read(a.kv)
@@ -178,7 +176,7 @@ func (a *attention) keys(s *sequence, head int) (k, abs [][]float64) {
 		x, ax := a.host.vector(a.host.k, a.host.kScale, a.host.kZero, head, s.slot(p))
 		if a.host.RotateOnRead() {
 			for i := range half {
-				c, sn := float64(a.cos[p*half+i]), float64(a.sin[p*half+i])
+				c, sn := float64(a.rope.cos[p*half+i]), float64(a.rope.sin[p*half+i])
 				u, v := x[i], x[i+half]
 				x[i], x[i+half] = u*c-v*sn, v*c+u*sn
 				u, v = ax[i], ax[i+half]
@@ -204,7 +202,7 @@ const flushed = 1e-33
 func (a *attention) check(name string) {
 	a.Helper()
 	out := a.outFloats(a.batch.T, a.heads*a.dim)
-	a.dev.PagedAttention(out, a.q, a.kv, a.batch, a.rope)
+	a.dev.PagedAttention(out, a.q, a.kv, a.batch, a.rope.RoPE)
 	got := a.contents(out)
 
 	token := 0
