@@ -166,11 +166,6 @@ type site struct {
 	addr   string // of a TCP listener, or ""
 }
 
-type dialer interface {
-	net.Listener
-	Dial() (net.Conn, error)
-}
-
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // newSite serves f in memory.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -69,7 +70,7 @@ const (
 type conn struct {
 	net.Conn
 	writeTimeout time.Duration
-	linger       bool // the client may still be sending: take it, or a reset would destroy our last answer
+	linger       atomic.Bool // the client may still be sending: take it, or a reset would destroy our last answer
 }
 
 // NetConn returns the connection below, as tls.Conn's does.
@@ -89,7 +90,7 @@ func (c *conn) Write(p []byte) (n int, err error) {
 }
 
 func (c *conn) Close() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger && half.CloseWrite() == nil {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
 		buf := make([]byte, 16<<10)
 		_ = c.SetReadDeadline(time.Now().Add(lingerFor))
 		for left := lingerBytes; left > 0; {

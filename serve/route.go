@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"runtime/debug"
 	"strconv"
@@ -93,8 +94,12 @@ func twoLengths(raw []byte) bool {
 
 // handleParseError answers what never became a request. fasthttp closes the connection after it.
 func (s *Server) handleParseError(ctx *fasthttp.RequestCtx, err error) {
-	if c, ok := ctx.Conn().(*conn); ok {
-		c.linger = true
+	c := ctx.Conn()
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if c, ok := c.(*conn); ok {
+		c.linger.Store(true)
 	}
 	e := parseError(err, s.options.MaxBody)
 	writeError(ctx, e)
