@@ -123,7 +123,6 @@ func (t *linearTask) cut(workers int) int {
 	t.spans = (t.x.N + chunkTokens - 1) / chunkTokens
 	t.span = (t.x.N + t.spans - 1) / t.spans
 	t.span = (t.span + blockTokens - 1) / blockTokens * blockTokens
-	t.spans = (t.x.N + t.span - 1) / t.span // rounding may have emptied the last
 	last := &t.parts[len(t.parts)-1]
 	share := (last.column + last.Out) * t.spans / (workers * chunksPerWorker)
 	chunks := 0
