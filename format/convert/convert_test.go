@@ -237,6 +237,20 @@ func TestQuantizeRow(t *testing.T) {
 	}
 }
 
+// TestEncodePads gives the encoder memory that was used before.
+func TestEncodePads(t *testing.T) {
+	for dtype, size := range map[string]int{"I8": 64, "F16": 128, "F32": 256} {
+		dst := bytes.Repeat([]byte{0xff}, size)
+		e := newEncoder(qat.Tensor{DType: dtype, True: []int{1, 3}})
+		if err := e.row(dst, make([]byte, 4), []float32{1, 2, 3}); err != nil {
+			t.Fatal(err)
+		}
+		if used := 3 * size / 64; bytes.Count(dst[used:], []byte{0}) != size-used {
+			t.Errorf("%s: padding is %v, want zeros", dtype, dst[used:])
+		}
+	}
+}
+
 func TestQuantizeRefuses(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(-1))
 	const down = "model.layers.0.mlp.down_proj.weight"
