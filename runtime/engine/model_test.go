@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -146,6 +148,34 @@ func TestSameTokensEverywhere(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Tokens and logprobs are the same to the bit on every architecture. The hashes are
+// recorded; they change with the definitions of the kernels, or with convert.Synth.
+func TestSameBitsOnEveryArchitecture(t *testing.T) {
+	for _, c := range []struct {
+		o    convert.Options
+		want uint64
+	}{
+		{options(t, "4-8-4", quant.KVHeadZP, ""), 0x119ffc85ea70c464},
+		{options(t, "4-8-4", quant.KVToken, ""), 0x789bc13a50de5e14},
+		{options(t, "16-16-16", "", qat.Float32), 0xb4f4d60591af17f0},
+	} {
+		h := fnv.New64a()
+		word := func(v uint32) { h.Write(binary.LittleEndian.AppendUint32(nil, v)) }
+		r := Request{IDs: make([]int32, 100), MaxTokens: 100, PromptLogprobs: true, IgnoreEOS: true, Sampling: sample.Params{Temperature: 1, TopP: 0.95, Seed: 9}}
+		for i := range r.IDs {
+			r.IDs[i] = int32(i*i) % 300
+		}
+		a := read(t, generate(t, realEngine(t, random(t, c.o), "", 0, Options{}), context.Background(), r))
+		for _, x := range append(a.Prompt, a.Tokens...) {
+			word(uint32(x.ID))
+			word(math.Float32bits(x.Logprob))
+		}
+		if got := h.Sum64(); got != c.want {
+			t.Errorf("%v %s: tokens and logprobs hash to %#x, recorded was %#x", c.o.Bits, c.o.KVScheme, got, c.want)
+		}
 	}
 }
 
