@@ -134,7 +134,6 @@ func (t *attentionTask) grow(workers, rows int) {
 			}
 		}
 		if t.dim != t.cache.dim { // padding stays zero
-			clear(s.q)
 			clear(s.f)
 			clear(s.bytes)
 			clear(s.floats)

@@ -146,7 +146,7 @@ func eachLayer(f func(name string, kv quant.KV, heads, kvHeads, dim, qBits int))
 func TestAttentionDefinition(t *testing.T) {
 	eachDevice(t, 3, func(t *testing.T, d *Device) {
 		eachLayer(func(name string, kv quant.KV, heads, kvHeads, dim, qBits int) {
-			const from, to = 240, 262 // across the border of splits
+			const from, to = 498, 520 // across the border of splits
 			a := newLayer(d, kv, heads, kvHeads, dim, qBits, to, scattered)
 			d.RoPEAppendKV(a.queries(from), a.kv, a.qkv(0, from), a.batch(0, from), a.rope)
 			got, q := a.run(from, to)
