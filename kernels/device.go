@@ -29,7 +29,8 @@ type Device interface {
 	// by side. With integer weights and rows the product is exact in int32 and
 	// y = float32(Σ) · (w.Scale·x.Scale). With float rows it is fp.Dot over the
 	// weights as float32 (integers q converted exactly), times w.Scale where there
-	// is one. Integer rows take integer weights only.
+	// is one. Integer rows take integer weights only. Callers keep the slice w: a
+	// list written out in the call would be allocated each time.
 	Linear(out Floats, x Rows, w ...Weight)
 
 	// LinearAdd adds x · wᵀ, computed as Linear does, to out: the residual connection.

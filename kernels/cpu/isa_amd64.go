@@ -42,13 +42,13 @@ var intVNNI = intKernels{
 var peakAVX2 = peakKernels{
 	read: readAVX2,
 	int8: peakLoop{1536, peakInt8AVX2},
-	fma:  peakLoop{96, peakFMA},
+	fma:  peakLoop{96, peakFMAAVX2},
 }
 
 var peakVNNI = peakKernels{
 	read: readAVX512,
 	int8: peakLoop{1024, peakInt8VNNI},
-	fma:  peakAVX2.fma,
+	fma:  peakLoop{256, peakFMAAVX512},
 }
 
 var floatAVX2 = floatKernels{

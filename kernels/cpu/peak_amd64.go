@@ -20,5 +20,8 @@ func peakInt8AVX2(n int)
 // peakInt8VNNI does n times 1024 multiply-adds, n >= 1.
 func peakInt8VNNI(n int)
 
-// peakFMA does n times 96 multiply-adds, n >= 1.
-func peakFMA(n int)
+// peakFMAAVX2 does n times 96 multiply-adds, n >= 1.
+func peakFMAAVX2(n int)
+
+// peakFMAAVX512 does n times 256 multiply-adds, n >= 1.
+func peakFMAAVX512(n int)

@@ -5,8 +5,8 @@ import "github.com/llmqat/llmqat/kernels"
 // layer is one decoder layer's weights.
 type layer struct {
 	inputNorm, postAttentionNorm kernels.Buf[float32]
-	qProj, kProj, vProj, oProj   kernels.Weight
-	gateProj, upProj, downProj   kernels.Weight
+	qkvProj, gateUpProj          []kernels.Weight // those of one input, together
+	oProj, downProj              kernels.Weight
 }
 
 // pass is what the layers of one forward pass share.
@@ -22,7 +22,7 @@ type pass struct {
 func (l *layer) forward(p *pass, kv kernels.KVCache) {
 	d := p.dev
 	d.RMSNorm(p.in, p.x, l.inputNorm, p.eps)
-	d.Linear(p.qkv, p.in, l.qProj, l.kProj, l.vProj)
+	d.Linear(p.qkv, p.in, l.qkvProj...)
 	d.RoPEAppendKV(p.q, kv, p.qkv, p.batch, p.rope)
 	d.PagedAttention(p.attn, p.q, kv, p.batch, p.rope)
 	if p.attnIn.Bits < 16 { // with 16 it is attn itself
@@ -31,7 +31,7 @@ func (l *layer) forward(p *pass, kv kernels.KVCache) {
 	d.LinearAdd(p.x, p.attnIn, l.oProj)
 
 	d.RMSNorm(p.in, p.x, l.postAttentionNorm, p.eps)
-	d.Linear(p.gateUp, p.in, l.gateProj, l.upProj)
+	d.Linear(p.gateUp, p.in, l.gateUpProj...)
 	d.SwiGLU(p.ff, p.gateUp)
 	d.LinearAdd(p.x, p.ff, l.downProj)
 }

@@ -20,11 +20,12 @@ type Model struct {
 	embed  kernels.Weight
 	layers []layer
 	norm   kernels.Buf[float32]
-	lmHead kernels.Weight
+	lmHead []kernels.Weight // one
 
 	rope    *rope
 	meta    batcher
 	scratch *scratch
+	part    scratch // the part of it that the last pass used
 	rows    int // of x that the last pass set
 }
 
@@ -111,7 +112,8 @@ func ScratchBytes(h *qat.Header, o Options) int64 {
 func (m *Model) Forward(runs []Run, kv []kernels.KVCache) {
 	b := m.meta.pack(m, runs)
 	m.rows = b.T
-	p := pass{m.dev, m.scratch.first(b.T), b, m.rope.table(), m.eps}
+	m.part = m.scratch.first(b.T)
+	p := pass{m.dev, &m.part, b, m.rope.table(), m.eps}
 	m.dev.Embed(p.x, m.embed, b.Tokens)
 	for i := range m.layers {
 		m.layers[i].forward(&p, kv[i])
@@ -135,7 +137,7 @@ func (m *Model) Logits(rows []int32, yield func(i int, logits []float32)) error 
 		kernels.Upload(d, s.rows, part)
 		d.Gather(s.last.First(n), s.x.First(m.rows), s.rows.Slice(0, n))
 		d.RMSNorm(s.lmIn.First(n), s.last.First(n), m.norm, m.eps)
-		d.Linear(s.logits.First(n), s.lmIn.First(n), m.lmHead)
+		d.Linear(s.logits.First(n), s.lmIn.First(n), m.lmHead...)
 		if err := m.sync(); err != nil {
 			return err
 		}

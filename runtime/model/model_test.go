@@ -403,3 +403,22 @@ func TestOptions(t *testing.T) {
 		t.Errorf("defaults are %+v, %v", o, err)
 	}
 }
+
+// A decode step with its logits allocates nothing.
+func TestStepAllocatesNothing(t *testing.T) {
+	for _, o := range settings() {
+		m, _, kv := load(t, noise{small()}, o, "", 2, Options{})
+		runs := []Run{{[]int32{5}, 70, []int32{3, 1}}, {[]int32{6}, 0, []int32{2}}}
+		rows := []int32{0, 1}
+		yield := func(int, []float32) {}
+		n := testing.AllocsPerRun(20, func() {
+			m.Forward(runs, kv)
+			if err := m.Logits(rows, yield); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations a step", name(o), n)
+		}
+	}
+}

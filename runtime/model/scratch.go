@@ -74,9 +74,9 @@ func newScratch(mem kernels.Memory, h *qat.Header, o Options) (*scratch, error) 
 }
 
 // first returns the memory of a pass of t tokens.
-func (s scratch) first(t int) *scratch {
+func (s scratch) first(t int) scratch {
 	s.x, s.in, s.qkv, s.q = s.x.First(t), s.in.First(t), s.qkv.First(t), s.q.First(t*s.heads)
 	s.attn, s.attnIn = s.attn.First(t), s.attnIn.First(t)
 	s.gateUp, s.ff = s.gateUp.First(t), s.ff.First(t)
-	return &s
+	return s
 }

@@ -17,9 +17,9 @@ func (m *Model) weights(f *qat.File) error {
 	l := loader{f, mem}
 	m.embed = l.weight(format.EmbedName)
 	m.norm = l.vector(format.NormName)
-	m.lmHead = m.embed // tied
+	m.lmHead = []kernels.Weight{m.embed} // tied
 	if _, ok := f.Tensor(format.LMHeadName); ok {
-		m.lmHead = l.weight(format.LMHeadName)
+		m.lmHead[0] = l.weight(format.LMHeadName)
 	}
 	m.layers = make([]layer, m.config.NumHiddenLayers)
 	for i := range m.layers {
@@ -27,13 +27,12 @@ func (m *Model) weights(f *qat.File) error {
 		m.layers[i] = layer{
 			inputNorm:         l.vector(name("input_layernorm")),
 			postAttentionNorm: l.vector(name("post_attention_layernorm")),
-			qProj:             l.weight(name("self_attn.q_proj")),
-			kProj:             l.weight(name("self_attn.k_proj")),
-			vProj:             l.weight(name("self_attn.v_proj")),
-			oProj:             l.weight(name("self_attn.o_proj")),
-			gateProj:          l.weight(name("mlp.gate_proj")),
-			upProj:            l.weight(name("mlp.up_proj")),
-			downProj:          l.weight(name("mlp.down_proj")),
+			qkvProj: []kernels.Weight{
+				l.weight(name("self_attn.q_proj")), l.weight(name("self_attn.k_proj")), l.weight(name("self_attn.v_proj")),
+			},
+			gateUpProj: []kernels.Weight{l.weight(name("mlp.gate_proj")), l.weight(name("mlp.up_proj"))},
+			oProj:      l.weight(name("self_attn.o_proj")),
+			downProj:   l.weight(name("mlp.down_proj")),
 		}
 	}
 	return nil

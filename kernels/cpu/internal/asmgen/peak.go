@@ -38,9 +38,17 @@ func peak(c *build.Context) {
 		}
 	})
 	// 12 chains x 8.
-	peakLoop(c, "peakFMA", 96, c.YMM, 12, func(sum []reg.VecVirtual) {
+	peakLoop(c, "peakFMAAVX2", 96, c.YMM, 12, func(sum []reg.VecVirtual) {
 		a := c.YMM()
 		c.VXORPS(a, a, a)
+		for _, s := range sum {
+			c.VFMADD231PS(a, a, s)
+		}
+	})
+	// 16 chains x 16.
+	peakLoop(c, "peakFMAAVX512", 256, c.ZMM, 16, func(sum []reg.VecVirtual) {
+		a := c.ZMM()
+		c.VPXORD(a, a, a)
 		for _, s := range sum {
 			c.VFMADD231PS(a, a, s)
 		}
