@@ -64,6 +64,17 @@ func seal(header string, data []byte) []byte {
 	return append(b, data...)
 }
 
+// misaligned is seal with a header 8 bytes longer.
+func misaligned(header string, data []byte) []byte {
+	b := seal(header, nil)
+	b = append(b, "        "...)
+	binary.LittleEndian.PutUint64(b, uint64(len(b)-8))
+	at := bytes.Index(b, []byte(digestKey)) + len(digestKey)
+	copy(b[at:], noDigest)
+	copy(b[at:], hexSum(b))
+	return append(b, data...)
+}
+
 // check opens b and verifies it, and returns the first error, which must say what
 // kind it is, and which file.
 func check(t testing.TB, b []byte) error {
@@ -170,6 +181,7 @@ func TestHeaderEdits(t *testing.T) {
 		{"metadata shape of 5 numbers", sub(q+`\":{\"shape\":[4,4]`, q+`\":{\"shape\":[4,4,1,1,1]`), "more than 4"},
 		{"metadata tensor key", sub(q+`\":{\"shape\"`, q+`\":{\"form\"`), "alone"},
 		{"metadata tensor unknown", sub(`\"`+q+`\":{\"shape`, `\"x\":{\"shape`), "metadata shape"},
+		{"metadata tensor too many", sub(`\"`+q+`\":{\"shape`, `\"x\":{},\"`+q+`\":{\"shape`), "more tensors"},
 		{"checksum cut", func(h string) string { at := strings.Index(h, sumKey) + len(sumKey); return h[:at] + h[at+1:] }, "64 hexadecimal"},
 		{"checksum in capitals", func(h string) string { at := strings.Index(h, sumKey) + len(sumKey); return h[:at] + "A" + h[at+1:] }, "64 hexadecimal"},
 		{"checksum of others", func(h string) string {
@@ -270,6 +282,7 @@ func TestHeaderBytes(t *testing.T) {
 		"no data":             seal(header, nil),
 		"data cut":            seal(header, data[:len(data)-1]),
 		"GGUF":                append([]byte("GGUF\x03\x00\x00\x00"), make([]byte, 100)...),
+		"data at 8 mod 64":    misaligned(header, data),
 		"tabs for padding":    seal(strings.Replace(header, "{", "{\t", 1)+"\x00", data),
 		"a header of 20 MiB":  seal(header+strings.Repeat(" ", 20<<20), data),
 		"terabytes, in a few": seal(setNumber("vocab_size", "4000000")(setNumber("hidden_size", "1000000")(header)), data),
@@ -340,6 +353,15 @@ func TestEveryBit(t *testing.T) {
 			}
 			file[i] ^= 1 << bit
 		}
+	}
+}
+
+// TestOpenChecksTheTokenizer: it is parsed, so its checksum does not wait for Verify.
+func TestOpenChecksTheTokenizer(t *testing.T) {
+	b := smallFile(t)
+	b[len(b)-1] ^= 0x10 // the tokenizer is the last tensor
+	if _, err := read(mapped.Memory("m.qat", b)); err == nil || !strings.Contains(err.Error(), `"tokenizer.model": SHA-256`) {
+		t.Errorf("error %v, want the tokenizer's checksum", err)
 	}
 }
 

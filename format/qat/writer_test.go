@@ -143,7 +143,9 @@ func TestOldFileStaysUntilCommit(t *testing.T) {
 	still("aborted")
 	want(t, dir, "m.qat")
 
+	write(t, temporaryName(path), tinyHeader(t)) // killed just before its rename
 	w = create(t, path)
+	still("created over another's")
 	fill(t, w)
 	if err := w.Commit(); err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ type Model struct {
 	meta    batcher
 	scratch *scratch
 	part    scratch // the part of it that the last pass used
-	rows    int // of x that the last pass set
+	rows    int     // of x that the last pass set
 }
 
 // Options bound what one pass holds. Zero values stand for the defaults.
