@@ -35,13 +35,16 @@ func (u *attentionUnit) firstRow(split, group int) int {
 // first. Where the work has fewer tiles than workers want, tiles are cut in ranges
 // of splits, so that no unit is more than a fourth of a worker's share.
 func (t *attentionTask) plan(b *kernels.Batch, workers int) {
-	starts, lens, table := view(b.QueryStart), view(b.SeqLens), view(b.PageTable)
+	starts, lens, table, positions := view(b.QueryStart), view(b.SeqLens), view(b.PageTable), view(b.Positions)
 	t.units, t.merges = t.units[:0], t.merges[:0]
 	work, rows := 0, 0
 	for s := range b.S {
 		from, to, length := int(starts[s]), int(starts[s+1]), int(lens[s])
 		if from < 0 || to < from || to > b.T || length < to-from || (length+kernels.PageTokens-1)/kernels.PageTokens > b.MaxPages {
 			panic(fmt.Sprintf("cpu: PagedAttention: sequence %d has tokens %d..%d of %d, length %d, %d pages", s, from, to, b.T, length, b.MaxPages))
+		}
+		if to > from && int(positions[to-1]) != length-1 {
+			panic(fmt.Sprintf("cpu: PagedAttention: sequence %d of length %d ends at position %d", s, length, positions[to-1]))
 		}
 		u := attentionUnit{pages: table[s*b.MaxPages:][:b.MaxPages], part: -1}
 		per := max(1, tileRows/t.group)

@@ -274,3 +274,45 @@ func TestAttentionChunks(t *testing.T) {
 		}
 	}
 }
+
+// Sequences of one batch give the bits that each gives alone. Here they are three
+// prefixes of one prompt, which share its pages.
+func TestAttentionBatch(t *testing.T) {
+	const context = 300
+	seqs := []struct{ from, to int }{{299, 300}, {90, 130}, {63, 64}, {250, 264}}
+	eachDevice(t, 3, func(t *testing.T, d *Device) {
+		for _, kv := range []quant.KV{{Bits: 4, Scheme: quant.KVHeadZP}, {Bits: 4, Scheme: quant.KVToken}, {Bits: 16}} {
+			a := newLayer(d, kv, 8, 2, 32, 8, context, scattered)
+			want, q := a.run(0, context)
+			var rows, pos, lens, table []int32
+			starts := []int32{0}
+			for _, s := range seqs {
+				for p := s.from; p < s.to; p++ {
+					pos = append(pos, int32(p))
+					for h := range a.heads {
+						rows = append(rows, int32(p*a.heads+h))
+					}
+				}
+				starts, lens = append(starts, int32(len(pos))), append(lens, int32(s.to))
+				table = append(table, a.pages...)
+			}
+			picked := a.queries(len(pos))
+			for i, r := range rows {
+				if q.Bits == 16 {
+					copy(view(picked.F.Buf)[i*a.dim:][:a.dim], view(q.F.Buf)[int(r)*a.dim:])
+					continue
+				}
+				copy(view(picked.Q)[i*a.dim:][:a.dim], view(q.Q)[int(r)*a.dim:])
+				view(picked.Scale)[i], view(picked.Sum)[i] = view(q.Scale)[r], view(q.Sum)[r]
+			}
+			out := must(kernels.NewFloats(d, len(pos), a.heads*a.dim))
+			d.PagedAttention(out, picked, a.kv, &kernels.Batch{
+				Positions: ints(d, pos), QueryStart: ints(d, starts), SeqLens: ints(d, lens),
+				PageTable: ints(d, table), T: len(pos), S: len(seqs), MaxPages: len(a.pages),
+			}, a.rope)
+			for i, p := range pos {
+				sameBits(t, fmt.Sprintf("%+v, position %d", kv, p), view(out.Buf)[i*out.Stride:], want[int(p)*a.heads*a.dim:][:a.heads*a.dim])
+			}
+		}
+	})
+}

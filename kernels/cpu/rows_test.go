@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"encoding/binary"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -201,6 +203,41 @@ func TestStoreKV(t *testing.T) {
 			k.store16(got, x)
 			store16Generic(want, x)
 			same(t, "store16", got, want)
+		}
+	})
+}
+
+// FuzzRows holds every instruction set to the definitions on arbitrary floats.
+func FuzzRows(f *testing.F) {
+	f.Add([]byte{0, 0, 0x80, 0x3f, 0, 0, 0, 0x80, 1, 0, 0, 0}, uint16(0x3c00), uint16(0x8000))
+	f.Fuzz(func(t *testing.T, data []byte, scale, zero uint16) {
+		x := make([]float32, max(len(data)/4/16*16, 16))
+		for i := range x {
+			if 4*i+4 <= len(data) {
+				x[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+			}
+		}
+		for i := range available {
+			k := &available[i]
+			sameBits(t, k.name+" absMax", []float32{k.absMax(x)}, []float32{quant.AbsMax(x)})
+			lo, hi := k.minMax(x)
+			wantLo, wantHi := minMaxGeneric(x)
+			sameBits(t, k.name+" minMax", []float32{lo, hi}, []float32{wantLo, wantHi})
+			s, z := quant.Float16To32(scale&0x7fff), quant.Float16To32(zero)
+			if !quant.IsFinite(k.absMax(x)) || !quant.IsFinite(s) || !quant.IsFinite(z) || s == 0 {
+				continue
+			}
+			got, want := make([]float32, len(x)), make([]float32, len(x))
+			k.swiglu(got, x, x)
+			swigluGeneric(want, x, x)
+			sameBits(t, k.name+" swiglu", got, want)
+			for _, f := range []quant.KV{{Bits: 4, Scheme: quant.KVHead}, {Bits: 4, Scheme: quant.KVHeadZP}, {Bits: 8, Scheme: quant.KVHeadZP}} {
+				got, want := make([]uint8, f.VectorBytes(len(x))), make([]uint8, f.VectorBytes(len(x)))
+				a := appendRows{store: &k.storeKernels, cache: cache{KVCache: kernels.KVCache{KV: f}}, out: outRows{k: &k.rowKernels}}
+				a.putInts(got, x, scale&0x7fff, zero)
+				f.KVStore(want, x, scale&0x7fff, zero)
+				same(t, fmt.Sprintf("%s %+v", k.name, f), got, want)
+			}
 		}
 	})
 }

@@ -204,10 +204,10 @@ func testNotFinite(e *env) {
 	const n, cols, bad = 5, 64, 3
 	for _, v := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
 		x := e.normal(n * 2 * cols)
-		x[bad*cols+7] = v
+		x[bad*cols+7], x[(bad+1)*cols] = v, v // the first such row is named
 		in := e.floats(x[:n*cols], n, cols)
 		gates := e.normal(n * 2 * cols)
-		gates[bad*2*cols+7] = v
+		gates[bad*2*cols+7], gates[(bad+1)*2*cols] = v, v
 		gu := e.floats(gates, n, 2*cols)
 		for _, bits := range rowBits {
 			out := e.rows(n, cols, bits)

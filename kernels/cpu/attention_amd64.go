@@ -1,15 +1,6 @@
-//go:build amd64 && !purego
+//go:build !purego
 
 package cpu
-
-var rowAVX2 = rowKernels{
-	absMax:    absMaxAVX2,
-	minMax:    minMaxAVX2,
-	quantize:  quantizeAVX2,
-	normalize: normalizeAVX2,
-	swiglu:    swigluAVX2,
-	rotate:    rotateAVX2,
-}
 
 var attentionAVX2 = attentionKernels{
 	storeKernels:  storeKernels{store4AVX2, store16AVX2},

@@ -1,0 +1,12 @@
+//go:build !purego
+
+package cpu
+
+var rowAVX2 = rowKernels{
+	absMax:    absMaxAVX2,
+	minMax:    minMaxAVX2,
+	quantize:  quantizeAVX2,
+	normalize: normalizeAVX2,
+	swiglu:    swigluAVX2,
+	rotate:    rotateAVX2,
+}
