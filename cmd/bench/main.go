@@ -42,7 +42,7 @@ type flags struct {
 	Cache    string   `help:"Where files made for the run are kept." type:"path" placeholder:"DIR"`
 	Out      string   `help:"Write NAME.json, NAME.svg and NAME.txt." type:"path" placeholder:"NAME"`
 
-	Version kong.VersionFlag `help:"Print the version."`
+	Version kong.VersionFlag `help:"Print the version." env:"-"`
 }
 
 func main() {
