@@ -275,7 +275,7 @@ func TestAttentionChunks(t *testing.T) {
 	}
 }
 
-// Sequences of one batch give the bits that each gives alone. Here they are three
+// Sequences of one batch give the bits that each gives alone. Here they are
 // prefixes of one prompt, which share its pages.
 func TestAttentionBatch(t *testing.T) {
 	const context = 300
