@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/llmqat/llmqat/internal/progress"
 	"github.com/llmqat/llmqat/kernels/cpu"
 )
 
@@ -109,12 +110,12 @@ const readSize = 256 << 20
 // machine whose speed drifts treats them alike.
 func (o *Options) sample(ctx context.Context, dev *cpu.Device, r *Report, subjects []*subject) error {
 	var bandwidth, ints, floats []float64
-	p := newProgress(o.Log, o.Repeats*len(subjects))
-	defer p.done()
-	for range o.Repeats {
+	step, end := progress.Bar(o.Log, "measuring")
+	defer end()
+	for i := range o.Repeats {
 		ceiling := ceilings{int8: dev.Int8Peak(), float32: dev.Float32Peak()}
 		ints, floats = append(ints, ceiling.int8), append(floats, ceiling.float32)
-		for _, s := range subjects {
+		for j, s := range subjects {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -123,7 +124,7 @@ func (o *Options) sample(ctx context.Context, dev *cpu.Device, r *Report, subjec
 			if err := s.sample(o, ceiling); err != nil {
 				return err
 			}
-			p.step(s.result.Name)
+			step(int64(i*len(subjects)+j+1), int64(o.Repeats*len(subjects)))
 		}
 	}
 	r.Machine.ReadBandwidth, r.Machine.Int8Peak, r.Machine.Float32Peak = median(bandwidth), median(ints), median(floats)

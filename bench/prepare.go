@@ -11,6 +11,7 @@ import (
 	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/format/source"
+	"github.com/llmqat/llmqat/internal/progress"
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
@@ -84,6 +85,9 @@ func (o *Options) made(ctx context.Context, dir, setting string) (f file, err er
 	}
 	base := fmt.Sprintf("%s-%s-%s-%s.qat", cmp.Or(o.Shape, "model"), opt.Bits, opt.KVScheme, cmp.Or(opt.Float, "float"))
 	f = file{setting, filepath.Join(dir, base)}
+	var end func()
+	opt.Progress, end = progress.Bar(o.Log, "making "+base)
+	defer end()
 	if o.Shape == "" {
 		src, err := source.Open(o.Models[0], o.Tokenizer)
 		if err != nil {
@@ -99,9 +103,6 @@ func (o *Options) made(ctx context.Context, dir, setting string) (f file, err er
 	c, err := convert.Shape(o.Shape)
 	if err != nil {
 		return f, err
-	}
-	if o.Log != nil {
-		fmt.Fprintf(o.Log, "making %s\n", f.path)
 	}
 	opt.Source = o.Shape
 	return f, convert.Synth(ctx, c, f.path, opt)

@@ -43,7 +43,7 @@ type flags struct {
 	MaxConns     int           `help:"Open connections." default:"4096"`
 
 	LogLevel slog.Level       `help:"debug, info, warn or error." default:"info"`
-	Version  kong.VersionFlag `help:"Print the version."`
+	Version  kong.VersionFlag `help:"Print the version." env:"-"`
 }
 
 func main() {

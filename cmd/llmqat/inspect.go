@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/internal/progress"
 )
 
 type inspectCmd struct {
@@ -33,7 +34,7 @@ func (c *inspectCmd) Run(ctx context.Context) error {
 	if !c.Verify {
 		return nil
 	}
-	step, end := progress("verify")
+	step, end := progress.Bar(os.Stderr, "verify")
 	err = f.Verify(ctx, step)
 	end()
 	if err != nil {

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 
 	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/format/source"
+	"github.com/llmqat/llmqat/internal/progress"
 )
 
 type quantizeCmd struct {
@@ -38,7 +40,7 @@ func (c *quantizeCmd) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
 	var end func()
-	o.Progress, end = progress("quantize")
+	o.Progress, end = progress.Bar(os.Stderr, "quantize")
 	o.Source = filepath.Base(c.Model)
 	err = convert.Quantize(ctx, src, c.Out, o)
 	end()

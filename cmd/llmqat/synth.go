@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"os"
 	"strings"
 
 	"github.com/llmqat/llmqat/format/convert"
+	"github.com/llmqat/llmqat/internal/progress"
 )
 
 type synthCmd struct {
@@ -35,7 +37,7 @@ func (c *synthCmd) Run(ctx context.Context) error {
 		return err
 	}
 	var end func()
-	o.Progress, end = progress("synth " + c.Shape)
+	o.Progress, end = progress.Bar(os.Stderr, "synth "+c.Shape)
 	o.Source, o.Seed = "random weights of the shape "+c.Shape, c.Seed
 	err = convert.Synth(ctx, shape, c.Out, o)
 	end()
