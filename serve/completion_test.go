@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/llmqat/llmqat/runtime/engine"
 	"github.com/llmqat/llmqat/runtime/sample"
@@ -277,25 +279,36 @@ func TestStopStringSpansUTF8Pieces(t *testing.T) {
 	}
 }
 
+// A stop string ends its own sequence at once, and no other.
 func TestAStopStringEndsTheSequence(t *testing.T) {
-	f := &fake{answer: func(ctx context.Context, r engine.Request, send func(engine.Event)) {
-		for _, id := range []int32{3 + 'a', 3 + 'b', 3 + 'c'} {
-			send(token(r, id, 0))
-		}
-		<-ctx.Done() // only the stop string can end it
-		send(engine.Event{Kind: engine.KindDone, Err: ctx.Err()})
-	}}
+	ended := make(chan struct{})
+	f := &fake{}
 	s := newSite(t, f, Options{})
-	a := s.complete(`{"prompt":"x","stop":"c","n":2}`)
-	for _, c := range a.Choices {
-		if c.Text != "ab" || *c.FinishReason != "stop" {
-			t.Errorf("%+v", c)
+	stopping := s.tok.Encode("a")
+	f.answer = func(ctx context.Context, r engine.Request, send func(engine.Event)) {
+		send(token(r, 3+'b', 0))
+		if !slices.Equal(r.IDs[1:], stopping) {
+			<-ended
+			time.Sleep(20 * time.Millisecond) // for what comes behind the stop string to show, if it could
+			send(token(r, 3+'c', 0))
+			send(done(engine.ReasonLength))
+			return
+		}
+		send(token(r, 3+'d', 0))
+		send(token(r, 3+'e', 0)) // made before the engine knew
+		<-ctx.Done()             // only the stop string can end it
+		send(engine.Event{Kind: engine.KindDone, Err: ctx.Err()})
+		close(ended)
+	}
+	a := s.complete(`{"prompt":["a","b"],"stop":"d"}`)
+	for i, want := range []struct{ text, finish string }{{"b", "stop"}, {"bc", "length"}} {
+		if c := a.Choices[i]; c.Text != want.text || *c.FinishReason != want.finish {
+			t.Errorf("choice %d: %q (%s), want %q (%s)", i, c.Text, *c.FinishReason, want.text, want.finish)
 		}
 	}
-	if a.Usage.CompletionTokens != 6 {
-		t.Errorf("usage %+v: tokens of the stop string count", a.Usage)
+	if a.Usage.CompletionTokens != 4 {
+		t.Errorf("usage %+v: the stop string's token counts", a.Usage)
 	}
-	f.running.Wait()
 }
 
 func TestGeneratorErrors(t *testing.T) {

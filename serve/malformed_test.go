@@ -237,6 +237,28 @@ func TestMalformedHTTP(t *testing.T) {
 	}
 }
 
+// Most clients read no answer before they have sent all of the request: a refused one must be let to.
+func TestARefusedClientMaySendOn(t *testing.T) {
+	s := newTCPSite(t, &fake{}, Options{})
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	const size = 8 << 20
+	fmt.Fprintf(c, "POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n", size)
+	for range size / (64 << 10) {
+		if _, err := c.Write(make([]byte, 64<<10)); err != nil {
+			t.Fatalf("the connection was reset before the request was sent: %v", err)
+		}
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != 413 {
+		t.Errorf("%v, %v", resp, err)
+	}
+}
+
 // A request that asks for much costs little: it is refused before anything is allocated for it.
 func TestParameterBombs(t *testing.T) {
 	s := newTCPSite(t, &fake{}, Options{})

@@ -304,12 +304,12 @@ func isTimeout(err error) bool {
 func TestLargeWritesHaveManyDeadlines(t *testing.T) {
 	c1, c2 := net.Pipe()
 	defer c2.Close()
-	w := &conn{Conn: c1, writeTimeout: 300 * time.Millisecond}
+	w := &conn{Conn: c1, writeTimeout: time.Second}
 	const steps = 5
 	go func() {
 		buf := make([]byte, writeStep)
 		for range steps {
-			time.Sleep(100 * time.Millisecond) // 500 ms in all
+			time.Sleep(250 * time.Millisecond) // more than the timeout in all
 			io.ReadFull(c2, buf)
 		}
 	}()
