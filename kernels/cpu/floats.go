@@ -73,8 +73,13 @@ func (d *Device) floatBlock(out []float32, outStride int, x []float32, xStride, 
 	}
 	s := floatScratches.Get().(*floatScratch)
 	for r := row0; r < row1; r += bandRows {
-		for t := 0; t < tokens; t += bandTokens {
-			b.band(s, r, min(r+bandRows, row1), t, min(t+bandTokens, tokens))
+		for t := 0; t < tokens; {
+			n := min(bandTokens, tokens-t)
+			if tokens-t-n == 1 { // a tile takes two tokens at least
+				n--
+			}
+			b.band(s, r, min(r+bandRows, row1), t, t+n)
+			t += n
 		}
 	}
 	floatScratches.Put(s)
@@ -105,8 +110,8 @@ func (b *floatProduct) dots(row0, row1, tokens int) {
 	}
 }
 
-// band multiplies rows row0..row1-1, at most bandRows, with tokens t0..t1-1, at
-// most bandTokens.
+// band multiplies rows row0..row1-1, at most bandRows, with tokens t0..t1-1, 2 to
+// bandTokens.
 func (b *floatProduct) band(s *floatScratch, row0, row1, t0, t1 int) {
 	rows, tokens := b.isa.panelRows, t1-t0
 	panels := (row1 - row0 + rows - 1) / rows

@@ -222,6 +222,7 @@ func TestFloatBlock(t *testing.T) {
 				{"wide", 6, 65, 4}, {"normal", 33, 192, 5}, {"zero", 9, 300, 6}, {"denormal", 10, 320, 7},
 				{"any", 11, 1088, 8}, {"wide", 17, 2100, 9}, {"normal", 35, 256, 10}, {"normal", 2, 512, 13},
 				{"normal", 4, 4200, 17}, {"normal", 67, 128, 66}, {"normal", 5, 1344, 131},
+				{"normal", 35, 64, 65}, {"normal", 3, 64, 129},
 			} {
 				l := newLinearCase(t, typ, c.kind, c.out, c.in, c.tokens)
 				for _, add := range []bool{false, true} {
