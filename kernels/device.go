@@ -13,12 +13,15 @@ package kernels
 type Device interface {
 	Memory
 
-	// Embed sets out [T, H] to the rows ids [T] of a float table [vocab, H].
+	// Embed sets out [T, H] to the rows ids [T] of a float table [vocab, H], as
+	// float32, exactly, padding included.
 	Embed(out Floats, table Weight, ids Buf[int32])
 
-	// RMSNorm sets out [T, H] to (x·r)·weight, r = 1/√(mean(x²) + eps)
-	// (arXiv:1910.07467), quantized per token where out.Bits < 16. The sum of squares
-	// is fp.Dot(x, x) over the padded row.
+	// RMSNorm sets out [T, H] to (x·r)·weight, r = 1/√(Σx²/H + eps)
+	// (arXiv:1910.07467), quantized per token where out.Bits < 16. Σx² is fp.Dot(x, x)
+	// over the padded row; every other operation is rounded by itself. This, Quantize
+	// and SwiGLU zero out's padding, and fail with quant.ErrNotFinite and the row where
+	// it holds a NaN or an infinity, here also where Σx² is one.
 	RMSNorm(out Rows, x Floats, weight Buf[float32], eps float32)
 
 	// Quantize sets out to x, quantized per token (quant.Activations); with
@@ -33,26 +36,32 @@ type Device interface {
 	// list written out in the call would be allocated each time.
 	Linear(out Floats, x Rows, w ...Weight)
 
-	// LinearAdd adds x · wᵀ, computed as Linear does, to out: the residual connection.
+	// LinearAdd adds x · wᵀ, computed and rounded as Linear does, to out: the residual
+	// connection.
 	LinearAdd(out Floats, x Rows, w Weight)
 
 	// RoPEAppendKV splits qkv [T, (heads + 2·KVHeads)·HeadDim], rotates q and k by the
 	// tokens' positions, sets q [T·heads, HeadDim], and stores k and v in the
-	// batch's slots in the cache's format; formats that rotate on read store k as it
-	// is. Rotation: a' = a·cos - b·sin, b' = b·cos + a·sin, every product rounded.
-	// With q.Bits 8 queries are quantized per row by quant.Activations.
+	// batch's slots in the cache's format (quant.KV.KVScale and KVStore, or
+	// quant.Float16); formats that rotate on read store k as it is. Rotation:
+	// a' = a·cos - b·sin, b' = b·cos + a·sin, every product rounded. With q.Bits < 16
+	// queries are quantized per row by quant.Activations. It fails, naming the token,
+	// where q, k or v holds a NaN, an infinity or what the format cannot: |k| or |v|
+	// above quant.MaxFloat16 with any but float32 entries.
 	RoPEAppendKV(q Rows, kv KVCache, qkv Floats, b *Batch, rope RoPE)
 
 	// PagedAttention sets out [T, heads·HeadDim] to causal attention of q over the
 	// sequences' pages, with scale 1/√HeadDim. rope is used by formats that rotate
-	// on read. q.Bits is 8 only where the cache is quantized and does not rotate on read.
+	// on read. q.Bits is 16, or 8 where the cache is quantized and does not rotate on
+	// read; HeadDim is even and at most 256. Slots past a sequence's end may hold
+	// anything, NaNs too. The order of its float operations is cpu.PagedAttention's.
 	PagedAttention(out Floats, q Rows, kv KVCache, b *Batch, rope RoPE)
 
-	// SwiGLU sets out [T, F] to silu(gate)·up where gateUp is [T, 2F], quantized per
-	// token where out.Bits < 16.
+	// SwiGLU sets out [T, F] to fp.SiLU(gate)·up where gateUp is [T, 2F], gate first,
+	// quantized per token where out.Bits < 16.
 	SwiGLU(out Rows, gateUp Floats)
 
-	// Gather sets row i of out to row rows[i] of x.
+	// Gather sets row i of out to row rows[i] of x, and its padding to zero.
 	Gather(out Floats, x Floats, rows Buf[int32])
 }
 

@@ -216,7 +216,9 @@ func NewKVCache(m Memory, format quant.KV, pages, kvHeads, headDim int) (KVCache
 
 // Batch says which tokens of which sequences one forward pass runs over. T is the
 // number of tokens, S of sequences; prefill and decode tokens may be mixed. The
-// tokens of a sequence stand together, in order, and are its last ones.
+// tokens of a sequence stand together, in order, and are its last ones: Positions
+// must agree with SeqLens and QueryStart, so that sequence s's last token in this
+// pass, QueryStart[s+1]-1, has position SeqLens[s]-1, and those before it count down.
 type Batch struct {
 	Tokens         Buf[int32] // [T] token ids
 	Positions      Buf[int32] // [T] position of each token in its sequence

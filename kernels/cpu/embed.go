@@ -19,8 +19,7 @@ type embedTask struct {
 	stride int
 }
 
-// Embed sets out [T, table.In] to the rows ids [T] of a float table, padding
-// included.
+// Embed implements kernels.Device.
 func (d *Device) Embed(out kernels.Floats, table kernels.Weight, ids kernels.Buf[int32]) {
 	if table.Type.Quantized() {
 		panic(fmt.Sprintf("cpu: Embed: table is %v, want floats", table.Type))

@@ -7,7 +7,7 @@ import (
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
-// Linear is kernels.Device's.
+// Linear implements kernels.Device.
 func (d *Device) Linear(out kernels.Floats, x kernels.Rows, w ...kernels.Weight) {
 	t := &d.linear
 	t.parts = t.parts[:0]
@@ -17,7 +17,7 @@ func (d *Device) Linear(out kernels.Floats, x kernels.Rows, w ...kernels.Weight)
 	d.runLinear("Linear", out, x, false)
 }
 
-// LinearAdd is kernels.Device's.
+// LinearAdd implements kernels.Device.
 func (d *Device) LinearAdd(out kernels.Floats, x kernels.Rows, w kernels.Weight) {
 	d.linear.parts = append(d.linear.parts[:0], partOf(w))
 	d.runLinear("LinearAdd", out, x, true)
