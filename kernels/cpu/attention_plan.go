@@ -65,19 +65,23 @@ func (t *attentionTask) plan(b *kernels.Batch, workers int) {
 	t.grow(workers, rows)
 }
 
+// maxParts bounds attentionTask.parts to 64 MiB: what would exceed it stays whole.
+const maxParts = 16 << 20
+
 // cut replaces units of more than limit rows·splits by units of fewer splits.
 func (t *attentionTask) cut(limit int) {
 	size := 0
 	for i, n := 0, len(t.units); i < n; i++ {
 		u := t.units[i]
 		step := max(1, limit/u.rows(t.group))
-		if step >= u.to {
+		splits := u.to
+		floats := splits * t.partSize(&u)
+		if step >= splits || size+floats > maxParts {
 			continue
 		}
-		splits := u.to
 		u.part = size
 		t.merges = append(t.merges, u)
-		size += splits * t.partSize(&u)
+		size += floats
 		for from := 0; from < splits; from += step {
 			u.from, u.to = from, min(from+step, splits)
 			if from == 0 {
