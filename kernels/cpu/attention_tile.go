@@ -7,8 +7,6 @@ import (
 	"github.com/llmqat/llmqat/kernels"
 )
 
-const splitPages = splitTokens / kernels.PageTokens
-
 // attend does a unit's splits, and writes results or parts of them.
 func (t *attentionTask) attend(s *attentionScratch, u *attentionUnit) {
 	t.queries(s, u)

@@ -10,11 +10,6 @@ import (
 	"github.com/llmqat/llmqat/kernels"
 )
 
-// bytesOf returns the bytes of s.
-func bytesOf[T kernels.Elem](s []T) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*kernels.SizeOf[T]())
-}
-
 // pastEnd returns the n bytes behind those of b.
 func pastEnd(b []uint8, n int) []uint8 {
 	return unsafe.Slice((*uint8)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(b)), len(b))), n)

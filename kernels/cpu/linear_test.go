@@ -122,7 +122,7 @@ func packWeights(dst []uint8, w []int8, typ kernels.WeightType) {
 func bufOf[T kernels.Elem](s []T) kernels.Buf[T] {
 	b := make([]byte, 0)
 	if len(s) > 0 {
-		b = bytesOf(s)
+		b = asBytes(s)
 	}
 	return kernels.Buf[T]{Mem: host(b), N: len(s)}
 }
@@ -255,7 +255,7 @@ func TestLinearFloatRows(t *testing.T) {
 			}
 			rows := kernels.Rows{Bits: 16, N: tokens, Cols: in, Stride: in}
 			rows.F = kernels.Floats{Buf: bufOf(x), Rows: tokens, Cols: in, Stride: in}
-			float := kernels.Weight{Type: kernels.Float32, Data: bufOf(bytesOf(w0)), Out: out0, In: in}
+			float := kernels.Weight{Type: kernels.Float32, Data: bufOf(asBytes(w0)), Out: out0, In: in}
 			out, got := floatsWith(t, tokens, out0+out1, out0+out1, 1)
 			d.Linear(out, rows, float, l.weights(t)[0])
 

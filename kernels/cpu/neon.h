@@ -19,7 +19,6 @@
 #define SMLAL(m, n, d)    WORD $(0x0e208000 | (m)<<16 | (n)<<5 | (d)) // smlal   v{d}.8h, v{n}.8b, v{m}.8b
 #define SMLAL2(m, n, d)   WORD $(0x4e208000 | (m)<<16 | (n)<<5 | (d)) // smlal2  v{d}.8h, v{n}.16b, v{m}.16b
 #define SADALP(n, d)      WORD $(0x4e606800 | (n)<<5 | (d))           // sadalp  v{d}.4s, v{n}.8h
-#define SDOT(m, n, d)     WORD $(0x4e809400 | (m)<<16 | (n)<<5 | (d)) // sdot    v{d}.4s, v{n}.16b, v{m}.16b
 
 #define FSUB4S(m, n, d)   WORD $(0x4ea0d400 | (m)<<16 | (n)<<5 | (d)) // fsub    v{d}.4s, v{n}.4s, v{m}.4s
 #define FMUL4S(m, n, d)   WORD $(0x6e20dc00 | (m)<<16 | (n)<<5 | (d)) // fmul    v{d}.4s, v{n}.4s, v{m}.4s
@@ -40,6 +39,5 @@
 #define SMIN4S(m, n, d)   WORD $(0x4ea06c00 | (m)<<16 | (n)<<5 | (d)) // smin    v{d}.4s, v{n}.4s, v{m}.4s
 #define SSHR31(n, d)      WORD $(0x4f210400 | (n)<<5 | (d))           // sshr    v{d}.4s, v{n}.4s, #31
 #define UXTL8H(n, d)      WORD $(0x2f08a400 | (n)<<5 | (d))           // uxtl    v{d}.8h, v{n}.8b
-#define UXTL2_8H(n, d)    WORD $(0x6f08a400 | (n)<<5 | (d))           // uxtl2   v{d}.8h, v{n}.16b
 #define UXTL4S(n, d)      WORD $(0x2f10a400 | (n)<<5 | (d))           // uxtl    v{d}.4s, v{n}.4h
 #define UXTL2_4S(n, d)    WORD $(0x6f10a400 | (n)<<5 | (d))           // uxtl2   v{d}.4s, v{n}.8h

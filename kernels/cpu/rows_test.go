@@ -25,14 +25,6 @@ func floatsAt(t testing.TB, r *rand.Rand, n int) []float32 {
 	return x
 }
 
-func bitsOf(x []float32) []uint32 {
-	b := make([]uint32, len(x))
-	for i, v := range x {
-		b[i] = math.Float32bits(v)
-	}
-	return b
-}
-
 // sameBits fails where got differs from want in any bit.
 func sameBits(t *testing.T, what string, got, want []float32) {
 	t.Helper()

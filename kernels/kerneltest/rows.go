@@ -149,9 +149,7 @@ func testRMSNorm(e *env) {
 func testSwiGLU(e *env) {
 	e.eachRows(func(n, cols, bits int) {
 		x := e.normal(n * 2 * cols)
-		for i, v := range []float32{0, 1e-30, -1e-30, 100, -100, 87.5, -87.5} {
-			x[i] = v
-		}
+		copy(x, []float32{0, 1e-30, -1e-30, 100, -100, 87.5, -87.5})
 		out := e.rows(n, cols, bits)
 		e.dev.SwiGLU(out, e.floats(x, n, 2*cols))
 		want := make([]float64, n*cols)
