@@ -17,7 +17,8 @@ const Block = 256
 
 // FMA returns x·y+z rounded once, as VFMADD and FMLA do.
 //
-// The product is exact in float64. The sum may be rounded there, and rounding it
+// The product is exact in float64, so a compiler that fuses it with the sums below
+// changes nothing. The sum may be rounded there, and rounding it
 // again to float32 errs only where the float64 is a tie, whose lower bits are zero;
 // such a sum is first moved off the tie, to the side that the exact sum is on.
 func FMA(x, y, z float32) float32 {

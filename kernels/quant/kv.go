@@ -83,7 +83,7 @@ func (f KV) KVScale(lo, hi float32) (scale, zero uint16, ok bool) {
 		zero = Float16(lo)
 		return Float16(max(hi-Float16To32(zero), 0) / 15), zero, true
 	}
-	zero = Float16(lo/2 + hi/2)
+	zero = Float16(float32(lo/2) + float32(hi/2))
 	z := Float16To32(zero)
 	return Float16(max(hi-z, z-lo, 0) / Int8Max), zero, true
 }
