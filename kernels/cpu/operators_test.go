@@ -10,9 +10,14 @@ import (
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
-// eachDevice runs f on a device of every instruction set.
+// eachDevice runs f on a device of every instruction set; under -short without the
+// generic one where there is another, since its float32 FMAs are slow, and it is
+// what the others' loops are compared with anyway.
 func eachDevice(t *testing.T, workers int, f func(t *testing.T, d *Device)) {
 	eachISA(t, func(t *testing.T, k *isa) {
+		if testing.Short() && k.name == generic.name && len(available) > 1 {
+			t.Skip("-short: leaves the generic kernels to the others' definitions")
+		}
 		d, err := New(workers, k.name)
 		if err != nil {
 			t.Fatal(err)
