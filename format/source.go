@@ -1,6 +1,10 @@
 package format
 
-import "github.com/llmqat/llmqat/format/tokenizer"
+import (
+	"context"
+
+	"github.com/llmqat/llmqat/format/tokenizer"
+)
 
 // DType is how a file stores the numbers of a tensor.
 type DType string
@@ -27,7 +31,18 @@ type Source interface {
 	// ReadRows sets dst to rows [first, first+len(dst)/In) of the named tensor of
 	// Config().Tensors(); a vector is one row. It may be called from several goroutines.
 	ReadRows(dst []float32, name string, first int) error
-	// Hash identifies the model's bytes, as "sha256:...", for provenance. It may read them all.
-	Hash() (string, error)
 	Close() error
+}
+
+// FileSource is a Source that lies in files, as those do which the packages below open.
+type FileSource interface {
+	Source
+	// Files lists the paths of all files that the model is read from.
+	Files() []string
+	// Size is the number of their bytes.
+	Size() int64
+	// Hash identifies the model by its files' bytes, as "sha256:..." of 64 digits, for
+	// provenance. It reads them all and calls step, if not nil, with each number of
+	// bytes that it has read.
+	Hash(ctx context.Context, step func(n int)) (string, error)
 }

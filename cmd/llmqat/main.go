@@ -3,6 +3,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -35,7 +37,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c commands
+	context.AfterFunc(ctx, stop) // a second interrupt ends at once
 	k := kong.Parse(&c, kong.Name("llmqat"), kong.Description(about), kong.DefaultEnvars("LLMQAT"),
-		kong.Vars{"version": version}, kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
-	k.FatalIfErrorf(k.Run())
+		kong.Vars{"version": version}, kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+	err := k.Run()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "llmqat: interrupted")
+		os.Exit(130) // as a shell has it
+	}
+	k.FatalIfErrorf(err)
 }

@@ -5,8 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/llmqat/llmqat/format/qat"
 )
@@ -119,5 +121,49 @@ func TestBadFlags(t *testing.T) {
 	}
 	if out, _, status := llmqat(t, nil, "--version"); status != 0 || out != version+"\n" {
 		t.Errorf("--version: status %d, %q", status, out)
+	}
+}
+
+// An interrupt leaves nothing behind.
+func TestInterrupt(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no interrupts there")
+	}
+	dir := t.TempDir()
+	c := exec.Command(os.Args[0], "synth", "--shape", "llama-7b", "--out", filepath.Join(dir, "m.qat"))
+	c.Env = append(os.Environ(), "LLMQAT_TEST_MAIN=1")
+	var log bytes.Buffer
+	c.Stderr = &log
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if list, err := os.ReadDir(dir); err != nil || len(list) > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	c.Wait()
+	if c.ProcessState.ExitCode() != 130 || !strings.Contains(log.String(), "interrupted") {
+		t.Errorf("%v, want status 130 and a word: %s", c.ProcessState, log.String())
+	}
+	if list, _ := os.ReadDir(dir); len(list) > 0 {
+		t.Errorf("left behind: %v", list)
+	}
+}
+
+// The model is not replaced by what is made of it, nor is text begun that cannot go on.
+func TestRefused(t *testing.T) {
+	model := randomModel(t)
+	out, log, status := llmqat(t, nil, "run", "--model", model, "--top-p", "2", "hello")
+	if out != "" || status != 1 || !strings.Contains(log, "top_p") {
+		t.Errorf("run: status %d, output %q, log %s", status, out, log)
+	}
+	_, log, status = llmqat(t, nil, "quantize", "--model", model)
+	if status == 0 || strings.Count(log, "\n") > 4 || !strings.Contains(log, "--out") {
+		t.Errorf("a missing flag: status %d, want a few lines:\n%s", status, log)
 	}
 }

@@ -134,15 +134,15 @@ func (c *runCmd) stream(ctx context.Context, e *engine.Engine, r engine.Request,
 			cancel() // nobody reads on
 		}
 	}
-	if c.Echo {
-		for _, id := range r.IDs {
-			print(decoder.Push(id))
-		}
-	}
 	start := time.Now()
 	events, err := e.Generate(ctx, r)
 	if err != nil {
 		return err
+	}
+	if c.Echo {
+		for _, id := range r.IDs {
+			print(decoder.Push(id))
+		}
 	}
 	var first, last time.Time
 	n := 0

@@ -13,7 +13,7 @@ func size(n int64) string {
 	case n >= 1e6:
 		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 	}
-	return fmt.Sprintf("%d bytes", n)
+	return fmt.Sprintf("%.1f kB", float64(n)/1e3)
 }
 
 // wrote reports a finished file on standard error.

@@ -31,8 +31,7 @@ type Options struct {
 	Source    string               // what is converted, in words, for provenance
 	CreatedBy string               // program and version, for provenance
 	Seed      uint64               // of Synth
-	// Progress, if not nil, is called from several goroutines with numbers of
-	// parameters.
+	// Progress, if not nil, is called from several goroutines with amounts of work.
 	Progress func(done, total int64)
 }
 
@@ -72,22 +71,39 @@ func (o *Options) quantization(method string) (qat.Quantization, error) {
 // blockBytes is about what a worker holds of a tensor at a time.
 const blockBytes = 1 << 20
 
+// job is a part of making a file. run calls step as it gets on, for size in all.
+type job struct {
+	size int64
+	run  func(ctx context.Context, step func(n int)) error
+}
+
 // create writes the file of h at path: fill is called once for every weight, from
 // several goroutines, and writes it and its scales to w; step counts parameters.
+// Other jobs run beside.
 func create(ctx context.Context, path string, h *qat.Header, progress func(done, total int64),
-	fill func(ctx context.Context, w *qat.Writer, t qat.Tensor, step func(n int)) error) error {
+	fill func(ctx context.Context, w *qat.Writer, t qat.Tensor, step func(n int)) error, jobs ...job) error {
 	w, err := qat.Create(path, h)
 	if err != nil {
 		return err
 	}
 	defer w.Abort()
-	weights := slices.DeleteFunc(w.Tensors(), func(t qat.Tensor) bool { return t.Kind() != qat.Weight })
+	for _, t := range w.Tensors() {
+		if t.Kind() != qat.Weight {
+			continue
+		}
+		jobs = append(jobs, job{int64(params(t)), func(ctx context.Context, step func(int)) error {
+			if err := fill(ctx, w, t, step); err != nil {
+				return fmt.Errorf("tensor %q: %w", t.Name, err)
+			}
+			return nil
+		}})
+	}
 	var total int64
-	for _, t := range weights {
-		total += int64(params(t))
+	for _, j := range jobs {
+		total += j.size
 	}
 	// The largest first, so that none is left alone at the end.
-	slices.SortStableFunc(weights, func(a, b qat.Tensor) int { return cmp.Compare(params(b), params(a)) })
+	slices.SortStableFunc(jobs, func(a, b job) int { return cmp.Compare(b.size, a.size) })
 	var done atomic.Int64
 	step := func(n int) {
 		if n := done.Add(int64(n)); progress != nil {
@@ -96,13 +112,8 @@ func create(ctx context.Context, path string, h *qat.Header, progress func(done,
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, t := range weights {
-		g.Go(func() error {
-			if err := fill(gctx, w, t, step); err != nil {
-				return fmt.Errorf("tensor %q: %w", t.Name, err)
-			}
-			return nil
-		})
+	for _, j := range jobs {
+		g.Go(func() error { return j.run(gctx, step) })
 	}
 	if err := g.Wait(); err != nil {
 		return err

@@ -28,7 +28,6 @@ type memory struct {
 
 func (m *memory) Config() *format.Config          { return &m.config }
 func (m *memory) Tokenizer() *tokenizer.Tokenizer { return nil }
-func (m *memory) Hash() (string, error)           { return "sha256:feed", nil }
 func (m *memory) Close() error                    { return nil }
 
 func (m *memory) DType(name string) format.DType {
@@ -174,8 +173,8 @@ func testQuantize(t *testing.T, src *memory, o Options, want qat.Quantization) {
 	if got := f.Header().Quantization; got != want {
 		t.Errorf("quantization %+v, want %+v", got, want)
 	}
-	if h := f.Header().Provenance.SourceHash; h != "sha256:feed" {
-		t.Errorf("source hash %q", h)
+	if h := f.Header().Provenance.SourceHash; h != "" {
+		t.Errorf("source hash %q of a model that lies in no file", h)
 	}
 	if last.Load() != total.Load() || total.Load() < src.config.Parameters() {
 		t.Errorf("progress ends at %d of %d", last.Load(), total.Load())
@@ -340,6 +339,61 @@ func TestCancel(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// onDisk is a model that lies in files of size bytes.
+type onDisk struct {
+	*memory
+	files []string
+	size  int
+	err   error // of Hash
+}
+
+func (d onDisk) Files() []string { return d.files }
+func (d onDisk) Size() int64     { return int64(d.size) }
+
+func (d onDisk) Hash(ctx context.Context, step func(n int)) (string, error) {
+	for left := d.size; left > 0 && d.err == nil; left -= 7 {
+		step(min(left, 7))
+	}
+	return "sha256:" + strings.Repeat("feed", 16), d.err
+}
+
+func TestQuantizeHashes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.qat")
+	var most, total atomic.Int64
+	o := Options{Bits: bits(t, "4-8-4"), Progress: func(d, n int64) {
+		total.Store(n)
+		for old := most.Load(); d > old && !most.CompareAndSwap(old, d); old = most.Load() {
+		}
+	}}
+	src := onDisk{tiny(), []string{path + "x"}, 100_000, nil}
+	if err := Quantize(context.Background(), src, path, o); err != nil {
+		t.Fatal(err)
+	}
+	if h, want := open(t, path).Header().Provenance.SourceHash, "sha256:"+strings.Repeat("feed", 16); h != want {
+		t.Errorf("source hash %q, want %q", h, want)
+	}
+	if most.Load() != total.Load() || total.Load() < src.config.Parameters()+100_000/8 {
+		t.Errorf("progress %d of %d: want to the end, and hashing to count", most.Load(), total.Load())
+	}
+	before, _ := os.ReadFile(path)
+	src.err = errors.New("disk fails")
+	if err := Quantize(context.Background(), src, path, o); !errors.Is(err, src.err) {
+		t.Errorf("error %v, want %v", err, src.err)
+	}
+	// The model itself as the output, by another name.
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Link(path, link); err != nil {
+		t.Fatal(err)
+	}
+	src = onDisk{tiny(), []string{path}, 1, nil}
+	if err := Quantize(context.Background(), src, link, o); err == nil || !strings.Contains(err.Error(), link) {
+		t.Errorf("error %v, want one that names %s", err, link)
+	}
+	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+		t.Error("a refused conversion changed the file")
 	}
 }
 

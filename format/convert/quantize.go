@@ -3,6 +3,7 @@ package convert
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/qat"
@@ -12,7 +13,8 @@ import (
 // Quantize writes src to a .qat file at path, each weight row rounded to nearest
 // with a MinMax scale (method "rtn"). Values that the formats cannot hold, NaN and
 // infinities first, are errors that name tensor and place. Memory is bounded
-// whatever the model's size. A file already at path stays until the new one is whole.
+// whatever the model's size. A file already at path stays until the new one is whole;
+// it may not be one of those that src is read from.
 func Quantize(ctx context.Context, src format.Source, path string, o Options) error {
 	q, err := o.quantization("rtn")
 	if err != nil {
@@ -28,12 +30,47 @@ func Quantize(ctx context.Context, src format.Source, path string, o Options) er
 		h.Tokenizer = src.Tokenizer()
 	}
 	h.Provenance = qat.Provenance{Source: o.Source, CreatedBy: o.CreatedBy}
-	if h.Provenance.SourceHash, err = src.Hash(); err != nil {
-		return err
+	var beside []job
+	if files, ok := src.(format.FileSource); ok {
+		if err := notFrom(path, files.Files()); err != nil {
+			return err
+		}
+		beside = []job{hashing(files, &h.Provenance.SourceHash)}
 	}
 	return create(ctx, path, h, o.Progress, func(ctx context.Context, w *qat.Writer, t qat.Tensor, step func(int)) error {
 		return quantizeTensor(ctx, w, t, src, step)
-	})
+	}, beside...)
+}
+
+// notFrom refuses to replace a file that is being read.
+func notFrom(path string, files []string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil // nothing is there
+	}
+	for _, f := range files {
+		if other, err := os.Stat(f); err == nil && os.SameFile(info, other) {
+			return fmt.Errorf("%s: the model is read from this file: write to another one", path)
+		}
+	}
+	return nil
+}
+
+// hashing is the job that sets *hash, while the tensors are read anyway. A byte of it
+// counts as an eighth of a parameter: it takes about as long.
+func hashing(src format.FileSource, hash *string) job {
+	const weight = 8
+	*hash = fmt.Sprintf("sha256:%064d", 0) // of the length that it will have
+	return job{src.Size() / weight, func(ctx context.Context, step func(int)) error {
+		rest := 0 // of bytes not counted yet
+		h, err := src.Hash(ctx, func(n int) {
+			rest += n
+			step(rest / weight)
+			rest %= weight
+		})
+		*hash = h
+		return err
+	}}
 }
 
 // quantizeTensor streams one tensor, a block of rows at a time.

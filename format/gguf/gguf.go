@@ -21,7 +21,7 @@ import (
 
 // Open opens a model. Its tokenizer is the file's own or, where tokenizerPath is not
 // "", that of another file.
-func Open(path, tokenizerPath string) (format.Source, error) {
+func Open(path, tokenizerPath string) (format.FileSource, error) {
 	mem, err := mapped.Open(path)
 	if err != nil {
 		return nil, err

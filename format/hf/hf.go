@@ -33,7 +33,7 @@ const (
 // Open opens the model in a directory. Its tokenizer is tokenizerPath or, where that is
 // "", the directory's tokenizer.model or tokenizer.json with what tokenizer_config.json
 // says of BOS and EOS.
-func Open(dir, tokenizerPath string) (format.Source, error) {
+func Open(dir, tokenizerPath string) (format.FileSource, error) {
 	d := &directory{path: dir}
 	m, err := d.open(tokenizerPath)
 	if err != nil {

@@ -1,6 +1,7 @@
 package hf
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"maps"
@@ -14,7 +15,7 @@ import (
 	"github.com/llmqat/llmqat/format"
 )
 
-func open(t *testing.T, f files) format.Source {
+func open(t *testing.T, f files) format.FileSource {
 	t.Helper()
 	src, err := Open(f.write(t), "")
 	if err != nil {
@@ -201,7 +202,7 @@ func TestTokenizerAdded(t *testing.T) {
 func TestHash(t *testing.T) {
 	base := sharded()
 	hash := func(f files) string {
-		h, err := open(t, f).Hash()
+		h, err := open(t, f).Hash(context.Background(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -69,7 +69,7 @@ func parseHeader(path string, data []byte) (header, error) {
 	}
 	if c.NumAttentionHeads > 0 {
 		if c.HiddenSize%c.NumAttentionHeads != 0 {
-			return header{}, fmt.Errorf("%s: %d heads do not divide dim %d: %w", path, c.NumAttentionHeads, c.HiddenSize, format.ErrCorrupt)
+			return header{}, fmt.Errorf("%s: header: %d heads do not divide dim %d: is this a llama2.c model? %w", path, c.NumAttentionHeads, c.HiddenSize, format.ErrCorrupt)
 		}
 		c.HeadDim = c.HiddenSize / c.NumAttentionHeads
 	}

@@ -24,7 +24,7 @@ import (
 // Open opens a model. llama2.c keeps the vocabulary in a file of its own:
 // tokenizerPath, or where that is "", tok<vocabulary size>.bin or tokenizer.bin beside
 // the model.
-func Open(path, tokenizerPath string) (format.Source, error) {
+func Open(path, tokenizerPath string) (format.FileSource, error) {
 	file, err := mapped.Open(path)
 	if err != nil {
 		return nil, err
@@ -80,8 +80,8 @@ func openTokenizer(model, path string, vocab int) (*tokenizer.Tokenizer, *mapped
 		}
 	}
 	if bad != nil {
-		return nil, nil, fmt.Errorf("%s: no tokenizer of %d ids beside it: give its path: %w", model, vocab, bad)
+		return nil, nil, fmt.Errorf("%s: no tokenizer of %d ids beside it: give its path, --tokenizer: %w", model, vocab, bad)
 	}
-	return nil, nil, fmt.Errorf("%s: a llama2.c model holds no tokenizer, and %s has neither %s nor %s: give the tokenizer's path: %w",
+	return nil, nil, fmt.Errorf("%s: a llama2.c model holds no tokenizer, and %s has neither %s nor %s: give the tokenizer's path, --tokenizer: %w",
 		model, dir, names[0], names[1], fs.ErrNotExist)
 }

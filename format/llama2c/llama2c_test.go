@@ -1,6 +1,7 @@
 package llama2c
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"math"
@@ -14,7 +15,7 @@ import (
 )
 
 // openTiny opens a model of s and its tokenizer.
-func openTiny(t *testing.T, s shape) format.Source {
+func openTiny(t *testing.T, s shape) format.FileSource {
 	t.Helper()
 	dir := t.TempDir()
 	model := filepath.Join(dir, "m.bin")
@@ -164,7 +165,7 @@ func TestConfig(t *testing.T) {
 	if tok := src.Tokenizer(); tok == nil || tok.VocabSize() != 5 {
 		t.Errorf("tokenizer is %v", tok)
 	}
-	if h, err := src.Hash(); err != nil || len(h) != len("sha256:")+64 {
+	if h, err := src.Hash(context.Background(), nil); err != nil || len(h) != len("sha256:")+64 {
 		t.Errorf("hash %q, %v", h, err)
 	}
 }

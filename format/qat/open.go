@@ -118,22 +118,25 @@ func (f *File) parse(file []byte) error {
 	return nil
 }
 
+// notQAT is what a user can do about a file of another kind.
+const notQAT = "no .qat file: make one of a float model with llmqat quantize"
+
 // cutHeader returns the length and the header at the start of a file. It copies
 // them: what another process does to the file cannot change what was checked.
 func cutHeader(file []byte) ([]byte, error) {
 	if len(file) < 8 {
-		return nil, fmt.Errorf("%d bytes, want at least the 8 of a header's length: %w", len(file), format.ErrCorrupt)
+		return nil, fmt.Errorf("%d bytes, want at least the 8 of a header's length: %s: %w", len(file), notQAT, format.ErrCorrupt)
 	}
 	n := binary.LittleEndian.Uint64(file)
 	switch {
 	case n == 0:
 		return nil, fmt.Errorf("header length is 0: writing was cut short, or this is no .qat file: %w", format.ErrCorrupt)
 	case n > maxHeader:
-		return nil, fmt.Errorf("header length is %d, want at most %d: no .qat file: %w", n, maxHeader, format.ErrCorrupt)
+		return nil, fmt.Errorf("header length is %d, want at most %d: %s: %w", n, maxHeader, notQAT, format.ErrCorrupt)
 	case n > uint64(len(file)-8):
 		return nil, fmt.Errorf("header length is %d, and %d bytes follow: %w", n, len(file)-8, format.ErrCorrupt)
 	case (n+8)%dataAlign != 0:
-		return nil, fmt.Errorf("header length is %d: data begin at %d, want a multiple of %d: %w", n, n+8, dataAlign, format.ErrCorrupt)
+		return nil, fmt.Errorf("header length is %d: data begin at %d, want a multiple of %d: %s: %w", n, n+8, dataAlign, notQAT, format.ErrCorrupt)
 	}
 	return bytes.Clone(file[:8+n]), nil
 }
@@ -142,7 +145,7 @@ func cutHeader(file []byte) ([]byte, error) {
 func checkDigest(header []byte) error {
 	at := bytes.Index(header, []byte(digestKey)) + len(digestKey)
 	if at < len(digestKey) || at+len(noDigest) > len(header) || bytes.Count(header, []byte(digestKey)) != 1 {
-		return fmt.Errorf("header has no checksum: no .qat file; make one with llmqat quantize: %w", format.ErrCorrupt)
+		return fmt.Errorf("header has no checksum: %s: %w", notQAT, format.ErrCorrupt)
 	}
 	sum := sha256.New()
 	sum.Write(header[:at])

@@ -23,7 +23,7 @@ func temporary(path string) (*os.File, error) {
 		}
 		if err := lock(f); err != nil {
 			f.Close()
-			return nil, fmt.Errorf("%s: another process is writing it: %w", path, err)
+			return nil, fmt.Errorf("%s: cannot be locked, is another process writing %s? %w", name, path, err)
 		}
 		// Between open and lock its writer may have renamed or removed it.
 		ours, err1 := f.Stat()

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/internal/mapped"
 )
 
 // Writer writes a .qat file beside its destination and puts it there whole by
@@ -37,7 +37,8 @@ type part struct {
 }
 
 // Create begins a file with h's model, tokenizer included; every other tensor is
-// then written by Write. The caller ends with Commit or Abort.
+// then written by Write. The caller ends with Commit or Abort. Until Commit, h may
+// change where its JSON keeps its length: a hash may be known last.
 //
 // A symbolic link at path is followed; anything but a regular file there is
 // refused. The temporary file is path's with a dot before and ".partial" behind
@@ -184,8 +185,5 @@ func destination(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s: no regular file: %w", path, format.ErrUnsupported)
-	}
-	return path, nil
+	return path, mapped.CheckRegular(path, info)
 }

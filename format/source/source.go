@@ -11,13 +11,14 @@ import (
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/gguf"
 	"github.com/llmqat/llmqat/format/hf"
+	"github.com/llmqat/llmqat/format/internal/mapped"
 	"github.com/llmqat/llmqat/format/llama2c"
 )
 
 // Open opens the model at path: a Hugging Face directory, a GGUF file or a llama2.c
 // file. tokenizerPath names a tokenizer.model, tokenizer.json or llama2.c tokenizer.bin
 // to use; "" means the model's own.
-func Open(path, tokenizerPath string) (format.Source, error) {
+func Open(path, tokenizerPath string) (format.FileSource, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -52,8 +53,8 @@ func Open(path, tokenizerPath string) (format.Source, error) {
 
 // readBegin returns the first bytes of a regular file, at most 4.
 func readBegin(path string, info os.FileInfo) ([]byte, error) {
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: %v, want a directory or a regular file: %w", path, info.Mode().Type(), format.ErrUnsupported)
+	if err := mapped.CheckRegular(path, info); err != nil {
+		return nil, err
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"math"
@@ -22,7 +23,7 @@ func testdata(t *testing.T, name string) string {
 	return filepath.Join(dir, name)
 }
 
-func open(t *testing.T, path, tokenizer string) format.Source {
+func open(t *testing.T, path, tokenizer string) format.FileSource {
 	t.Helper()
 	src, err := Open(path, tokenizer)
 	if err != nil {
@@ -108,7 +109,7 @@ func TestHash(t *testing.T) {
 			tokenizer = testdata(t, "models/tok512.bin")
 		}
 		src := open(t, testdata(t, name), tokenizer)
-		h, err := src.Hash()
+		h, err := src.Hash(context.Background(), nil)
 		if err != nil || !strings.HasPrefix(h, "sha256:") || len(h) != 71 {
 			t.Errorf("%s: %q, %v", name, h, err)
 		}

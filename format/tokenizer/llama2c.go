@@ -36,7 +36,7 @@ func ParseLlama2C(data []byte, vocabSize int) (*Tokenizer, error) {
 		data = data[n:]
 	}
 	if len(data) > 0 {
-		return nil, fmt.Errorf("%s: %d bytes after token %d: is the model's vocabulary larger? %w",
+		return nil, fmt.Errorf("%s: %d bytes after the model's %d tokens: give the model's own tokenizer: %w",
 			name, len(data), vocabSize, ErrCorrupt)
 	}
 	n := normalizer{Normalizer: Normalizer{DummyPrefix: true}, space: spaceSymbol}

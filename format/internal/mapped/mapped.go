@@ -4,6 +4,7 @@ package mapped
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"runtime/debug"
@@ -65,8 +66,8 @@ func openRegular(path string) (*os.File, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s: %v, want a regular file: %w", path, info.Mode().Type(), format.ErrUnsupported)
+	if err := CheckRegular(path, info); err != nil {
+		return nil, 0, err
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -79,8 +80,32 @@ func openRegular(path string) (*os.File, int64, error) {
 	return f, info.Size(), nil
 }
 
+// CheckRegular refuses what is no regular file, in words.
+func CheckRegular(path string, info fs.FileInfo) error {
+	found := "neither a directory nor a regular file"
+	switch m := info.Mode(); {
+	case m.IsRegular():
+		return nil
+	case m.IsDir():
+		found = "a directory"
+	case m&fs.ModeDevice != 0:
+		found = "a device"
+	case m&fs.ModeNamedPipe != 0:
+		found = "a pipe"
+	}
+	return fmt.Errorf("%s: %s, want a regular file: %w", path, found, format.ErrUnsupported)
+}
+
 // Bytes returns the file's bytes.
 func (f *File) Bytes() []byte { return f.bytes }
+
+// Release says that what was read of the file is not wanted soon: the process gives
+// the pages back, which stay in the system's cache. Reading goes on as before.
+func (f *File) Release() {
+	if f.unmap != nil {
+		release(f.bytes)
+	}
+}
 
 // Close unmaps the file.
 func (f *File) Close() error {

@@ -37,6 +37,30 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// What was given back can be read again.
+func TestRelease(t *testing.T) {
+	want := bytes.Repeat([]byte("llama"), 50000)
+	path := filepath.Join(t.TempDir(), "m")
+	if err := os.WriteFile(path, want, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for range 2 {
+		if !bytes.Equal(f.Bytes(), want) {
+			t.Error("bytes differ from the file's")
+		}
+		f.Release()
+	}
+	Memory("m", want).Release()
+	if want[1] != 'l' {
+		t.Error("memory was given back")
+	}
+}
+
 func TestOpenEmpty(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {

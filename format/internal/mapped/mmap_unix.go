@@ -15,3 +15,6 @@ func mmap(f *os.File, size int) ([]byte, func() error, error) {
 	}
 	return bytes, func() error { return os.NewSyscallError("munmap", unix.Munmap(bytes)) }, nil
 }
+
+// release cannot fail in a way that matters: it is advice.
+func release(bytes []byte) { unix.Madvise(bytes, unix.MADV_DONTNEED) }

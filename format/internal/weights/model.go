@@ -3,10 +3,12 @@
 package weights
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"maps"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/internal/mapped"
@@ -33,7 +35,7 @@ type Model struct {
 }
 
 // Source returns the model as a source, which closes its files.
-func (m Model) Source() format.Source {
+func (m Model) Source() format.FileSource {
 	s := &source{Model: m, shapes: make(map[string]format.TensorSpec)}
 	for _, spec := range m.Config.Tensors() {
 		if _, ok := m.Tensors[spec.Name]; !ok {
@@ -48,6 +50,21 @@ func (m Model) Source() format.Source {
 type source struct {
 	Model
 	shapes map[string]format.TensorSpec
+	read   atomic.Int64 // elements and hashed bytes, roughly: when to release
+}
+
+// releaseEvery bounds what a process keeps of the files it streams through.
+const releaseEvery = 256 << 20
+
+// release counts n bytes read, and gives the files' pages back now and then. Mapped
+// pages count as the process's memory while nothing else wants them: a conversion
+// would seem to need as much as the model has.
+func (s *source) release(n int) {
+	if after := s.read.Add(int64(n)); after/releaseEvery != (after-int64(n))/releaseEvery {
+		for _, f := range s.Model.Files {
+			f.Release()
+		}
+	}
 }
 
 func (s *source) Config() *format.Config          { return &s.Model.Config }
@@ -69,6 +86,7 @@ func (s *source) ReadRows(dst []float32, name string, first int) error {
 		panic(fmt.Sprintf("weights: ReadRows: %d numbers from row %d of %q, which is [%d, %d]", len(dst), first, name, rows, cols))
 	}
 	t := s.Tensors[name]
+	defer s.release(4 * len(dst))
 	return mapped.Guard(s.Path, func() error {
 		if !t.Interleaved {
 			t.Elements.Read(dst, first*cols)
@@ -95,20 +113,50 @@ func interleavedRow(r, headDim int) int {
 
 // Hash returns the sha256 of the lines "sha256 of a file, two spaces, its name", as
 // sha256sum prints them, of all files that the model was read from.
-func (s *source) Hash() (string, error) {
+func (s *source) Hash(ctx context.Context, step func(n int)) (string, error) {
+	const block = 1 << 20 // bytes
 	list := sha256.New()
-	for _, f := range s.Files {
+	for _, f := range s.Model.Files {
 		file := sha256.New()
-		err := mapped.Guard(f.Path, func() error { _, err := file.Write(f.Bytes()); return err })
-		if err != nil {
-			return "", err
+		for left := f.Bytes(); len(left) > 0; {
+			if err := ctx.Err(); err != nil {
+				return "", err
+			}
+			n := min(block, len(left))
+			err := mapped.Guard(f.Path, func() error { _, err := file.Write(left[:n]); return err })
+			if err != nil {
+				return "", err
+			}
+			left = left[n:]
+			s.release(n)
+			if step != nil {
+				step(n)
+			}
 		}
 		fmt.Fprintf(list, "%x  %s\n", file.Sum(nil), filepath.Base(f.Path))
 	}
 	return fmt.Sprintf("sha256:%x", list.Sum(nil)), nil
 }
 
-func (s *source) Close() error { return CloseAll(s.Files) }
+// Files returns the paths of all files that the model was read from.
+func (s *source) Files() []string {
+	var paths []string
+	for _, f := range s.Model.Files {
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+// Size returns the bytes of all files.
+func (s *source) Size() int64 {
+	var n int64
+	for _, f := range s.Model.Files {
+		n += int64(len(f.Bytes()))
+	}
+	return n
+}
+
+func (s *source) Close() error { return CloseAll(s.Model.Files) }
 
 // CloseAll closes files and returns the first error.
 func CloseAll(files []*mapped.File) error {

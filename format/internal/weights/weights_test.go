@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -166,7 +167,7 @@ func TestReadRowsMisuse(t *testing.T) {
 // Hash depends on every byte and on the order of the files, and on nothing else.
 func TestHash(t *testing.T) {
 	hash := func(m Model) string {
-		h, err := m.Source().Hash()
+		h, err := m.Source().Hash(context.Background(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,6 +188,22 @@ func TestHash(t *testing.T) {
 	// printf abc > abc; sha256sum abc | sha256sum
 	if got, want := hash(one), "sha256:"+abcHash; got != want {
 		t.Errorf("hash is %s, want %s", got, want)
+	}
+}
+
+func TestHashProgress(t *testing.T) {
+	s := tiny().Source()
+	if len(s.Files()) != len(tiny().Files) || s.Size() == 0 {
+		t.Errorf("files %q of %d bytes", s.Files(), s.Size())
+	}
+	var read int64
+	if _, err := s.Hash(context.Background(), func(n int) { read += int64(n) }); err != nil || read != s.Size() {
+		t.Errorf("hashed %d bytes of %d: %v", read, s.Size(), err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := s.Hash(ctx, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context.Canceled", err)
 	}
 }
 
