@@ -16,11 +16,10 @@ import (
 
 // Bounds of a header, to be checked before anything is allocated for it.
 const (
-	maxHeader    = 16 << 20 // bytes
-	maxTensors   = 1 << 16
-	maxDims      = 4
-	maxSection   = 64 << 10  // bytes of config, quantization, tokenizer or provenance
-	maxTokenizer = 256 << 20 // bytes
+	maxHeader  = 16 << 20 // bytes
+	maxTensors = 1 << 16
+	maxDims    = 4
+	maxSection = 64 << 10 // bytes of config, quantization, tokenizer or provenance
 )
 
 // tokenizerNames are the tensors that may hold the tokenizer: the names of its file.

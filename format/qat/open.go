@@ -242,7 +242,7 @@ func (f *File) place(entries map[string]entry, metadata string, size int64) erro
 func tokenizerEntry(entries map[string]entry, size int64) (string, int64, error) {
 	for _, name := range tokenizerNames {
 		if e, ok := entries[name]; ok {
-			if most := min(size, maxTokenizer); len(e.shape) != 1 || e.shape[0] < 1 || e.shape[0] > most {
+			if most := min(size, tokenizer.MaxFile); len(e.shape) != 1 || e.shape[0] < 1 || e.shape[0] > most {
 				return "", 0, fmt.Errorf("tensor %q: shape is %v, want 1 to %d bytes: %w", name, e.shape, most, format.ErrCorrupt)
 			}
 			return name, e.shape[0], nil

@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,9 +11,9 @@ import (
 // hfFile is the part of Hugging Face's tokenizer.json that decides ids and text.
 type hfFile struct {
 	AddedTokens   []hfAdded `json:"added_tokens"`
-	Normalizer    *hfStep   `json:"normalizer"`
-	PreTokenizer  *hfStep   `json:"pre_tokenizer"`
-	PostProcessor *hfStep   `json:"post_processor"`
+	Normalizer    hfSteps   `json:"normalizer"`
+	PreTokenizer  hfSteps   `json:"pre_tokenizer"`
+	PostProcessor hfSteps   `json:"post_processor"`
 	Model         hfModel   `json:"model"`
 }
 
@@ -63,12 +64,15 @@ func (m *hfMerges) UnmarshalJSON(data []byte) error {
 // data is kept. BOS, EOS and AddBOS come from its post-processor; without one, BOS and EOS are the tokens
 // that usually carry those names, and AddBOS is true if there is a BOS.
 func ParseHF(data []byte) (*Tokenizer, error) {
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s: %d bytes, at most %d: %w", jsonName, len(data), maxFile, ErrCorrupt)
+	if err := checkSize(jsonName, data); err != nil {
+		return nil, err
 	}
 	var f hfFile
 	if err := json.Unmarshal(data, &f); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", jsonName, err, ErrCorrupt)
+		if !errors.Is(err, ErrUnsupported) {
+			err = fmt.Errorf("%w: %w", err, ErrCorrupt)
+		}
+		return nil, fmt.Errorf("%s: %w", jsonName, err)
 	}
 	t, err := f.tokenizer()
 	if err != nil {
@@ -88,7 +92,7 @@ func (f *hfFile) tokenizer() (*Tokenizer, error) {
 		return nil, err
 	}
 	var t *Tokenizer
-	if pre := f.PreTokenizer.flat(); slices.ContainsFunc(pre, func(s hfStep) bool { return s.Type == "ByteLevel" }) {
+	if slices.ContainsFunc(f.PreTokenizer, func(s hfStep) bool { return s.Type == "ByteLevel" }) {
 		t, err = f.byteLevel(pieces)
 	} else {
 		t, err = f.spaceBPE(pieces)
@@ -177,8 +181,8 @@ func (f *hfFile) pieces() ([]Piece, error) {
 }
 
 func (f *hfFile) byteLevel(pieces []Piece) (*Tokenizer, error) {
-	if n := f.Normalizer.flat(); len(n) > 0 {
-		return nil, fmt.Errorf("normalizer %.40q before ByteLevel: %w", n[0].Type, ErrUnsupported)
+	if len(f.Normalizer) > 0 {
+		return nil, fmt.Errorf("normalizer %.40q before ByteLevel: %w", f.Normalizer[0].Type, ErrUnsupported)
 	}
 	pre, err := f.splitter()
 	if err != nil {
@@ -245,7 +249,7 @@ func (m *spaceBPE) pairsCrossWords(pieces []Piece) bool {
 
 // special finds the ids around a text.
 func (f *hfFile) special(t *Tokenizer) Special {
-	steps := f.PostProcessor.flat()
+	steps := f.PostProcessor
 	if i := slices.IndexFunc(steps, func(s hfStep) bool { return s.Type == "TemplateProcessing" }); i >= 0 {
 		return steps[i].template(t)
 	}
@@ -270,7 +274,7 @@ func (t *Tokenizer) firstNamed(names ...string) int32 {
 // spaceNormalizer recognises the two ways in which Hugging Face writes SentencePiece's treatment of spaces.
 func (f *hfFile) spaceNormalizer() (normalizer, error) {
 	n := normalizer{space: " "}
-	for _, s := range f.Normalizer.flat() {
+	for _, s := range f.Normalizer {
 		switch {
 		case s.Type == "Prepend" && s.Prepend == spaceSymbol:
 			n.DummyPrefix = true
@@ -280,7 +284,7 @@ func (f *hfFile) spaceNormalizer() (normalizer, error) {
 			return n, fmt.Errorf("normalizer %.40q: %w", s.Type, ErrUnsupported)
 		}
 	}
-	for _, s := range f.PreTokenizer.flat() {
+	for _, s := range f.PreTokenizer {
 		if s.Type != "Metaspace" || s.Replacement != spaceSymbol {
 			return n, fmt.Errorf("pre_tokenizer %.40q: %w", s.Type, ErrUnsupported)
 		}
@@ -303,9 +307,9 @@ func (f *hfFile) spaceNormalizer() (normalizer, error) {
 	return n, nil
 }
 
-func typesOf(s *hfStep) string {
+func typesOf(steps hfSteps) string {
 	var types []string
-	for _, s := range s.flat() {
+	for _, s := range steps {
 		types = append(types, fmt.Sprintf("%.40q", s.Type))
 	}
 	if types == nil {

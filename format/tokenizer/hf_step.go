@@ -1,6 +1,9 @@
 package tokenizer
 
-import "fmt"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // hfStep is a normalizer, pre-tokenizer or post-processor: the union of the keys that those have which are
 // understood here.
@@ -47,18 +50,34 @@ type hfTemplatePart struct {
 	}
 }
 
-// flat returns the steps within a Sequence, or the step itself; none for null.
-func (s *hfStep) flat() []hfStep {
-	if s == nil {
-		return nil
+// hfSteps is a normalizer, pre-tokenizer or post-processor: the steps of a Sequence, or the one step; nil
+// for null.
+type hfSteps []hfStep
+
+// maxSteps bounds one in bytes: a step of three bytes, {}, takes a hundred times as many in memory.
+const maxSteps = 64 << 10
+
+func (l *hfSteps) UnmarshalJSON(data []byte) error {
+	if len(data) > maxSteps {
+		return fmt.Errorf("a normalizer, pre_tokenizer or post_processor of %d bytes, at most %d: %.40s: %w",
+			len(data), maxSteps, data, ErrUnsupported)
 	}
+	var s *hfStep
+	if err := json.Unmarshal(data, &s); err != nil || s == nil {
+		return err
+	}
+	*l = s.appendTo(hfSteps{})
+	return nil
+}
+
+// appendTo appends the steps within a Sequence, or the step itself.
+func (s *hfStep) appendTo(all hfSteps) hfSteps {
 	if s.Type != "Sequence" {
-		return []hfStep{*s}
+		return append(all, *s)
 	}
-	var all []hfStep
 	for _, list := range [][]hfStep{s.Normalizers, s.PreTokenizers, s.Processors} {
 		for i := range list {
-			all = append(all, list[i].flat()...)
+			all = list[i].appendTo(all)
 		}
 	}
 	return all
@@ -80,7 +99,7 @@ const regexLlama3 = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}
 // splitter recognises the pre-tokenizer of a byte-level model: ByteLevel's own regular expression, perhaps
 // after Digits, or Llama 3's before a ByteLevel without one.
 func (f *hfFile) splitter() (preTokenizer, error) {
-	steps := f.PreTokenizer.flat()
+	steps := f.PreTokenizer
 	last := steps[len(steps)-1]
 	if last.Type != "ByteLevel" {
 		return preTokenizer{}, fmt.Errorf("pre_tokenizer %.40q after ByteLevel: %w", last.Type, ErrUnsupported)

@@ -136,6 +136,8 @@ func TestHFRefused(t *testing.T) {
 		{`{}`, "vocab", ErrCorrupt},
 		{strings.Repeat(`{"normalizer":`, 1_000_000), "", ErrCorrupt},
 		{`{"normalizer": ` + strings.Repeat(`{"type":"Sequence","normalizers":[`, 100_000), "", ErrCorrupt},
+		{`{"normalizer": ` + strings.Repeat(`{"type":"Sequence","normalizers":[`, 4000) + strings.Repeat("{},", 100_000) + "{}" +
+			strings.Repeat("]}", 4000) + "}", "normalizer", ErrUnsupported}, // the steps were copied once a level
 		{replaced(l3, `"type":"BPE"`, `"type":"Unigram"`), "Unigram", ErrUnsupported},
 		{replaced(l3, `"dropout":null`, `"dropout":0.1`), "dropout", ErrUnsupported},
 		{replaced(l3, `"end_of_word_suffix":null`, `"end_of_word_suffix":"</w>"`), "</w>", ErrUnsupported},

@@ -14,9 +14,18 @@ var ErrUnsupported = errors.New("unsupported tokenizer")
 const (
 	maxPieceLen = 64 << 10 // bytes
 	maxVocab    = 4 << 20
-	maxFile     = 256 << 20 // bytes
-	maxText     = 1 << 30   // bytes in one Encode: positions are 32 bits wide
+	maxText     = 1 << 30 // bytes in one Encode: positions are 32 bits wide
 )
+
+// MaxFile bounds a tokenizer file, in bytes; known ones have up to half of it.
+const MaxFile = 64 << 20
+
+func checkSize(name string, data []byte) error {
+	if len(data) > MaxFile {
+		return fmt.Errorf("%s: %d bytes, at most %d: %w", name, len(data), MaxFile, ErrCorrupt)
+	}
+	return nil
+}
 
 // Kind says what a token is for. The numbers are those of SentencePiece and of GGUF's tokenizer.ggml.token_type.
 type Kind uint8

@@ -53,6 +53,9 @@ type spModel struct {
 // ParseSentencePiece reads a SentencePiece ModelProto of type BPE (tokenizer.model). data is kept.
 // AddBOS is true if the file has a BOS and does not say otherwise.
 func ParseSentencePiece(data []byte) (*Tokenizer, error) {
+	if err := checkSize(modelName, data); err != nil {
+		return nil, err
+	}
 	p := spModel{modelType: modelTypeUnigram, bos: 1, eos: 2, unkSurface: defaultUnkSurface, addBOS: true,
 		dummy: true, extra: true, escape: true}
 	if err := eachField(data, p.field); err != nil {

@@ -11,14 +11,11 @@ import (
 	"github.com/llmqat/llmqat/format/tokenizer"
 )
 
-// MaxTokenizer bounds a tokenizer file, in bytes.
-const MaxTokenizer = 256 << 20
-
 // ReadTokenizer reads the tokenizer file at path for a model of vocab ids, and tells
 // its kind: .bin is llama2.c's, one that begins with a brace is Hugging Face's
 // tokenizer.json, any other SentencePiece's tokenizer.model.
 func ReadTokenizer(path string, vocab int) (*tokenizer.Tokenizer, *mapped.File, error) {
-	file, err := mapped.Read(path, MaxTokenizer)
+	file, err := mapped.Read(path, tokenizer.MaxFile)
 	if err != nil {
 		return nil, nil, err
 	}
