@@ -2,12 +2,10 @@
 package chart
 
 import (
-	"bytes"
 	"fmt"
 	"image/color"
 	"io"
 	"math"
-	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -26,7 +24,7 @@ type Panel struct {
 }
 
 // Bar is one value of a panel. Limit, where positive, is the most that the machine
-// allows: it is drawn as a tick beside the bar, and Note stands behind the value.
+// allows: it is drawn as a tick on the bar's scale. Note stands behind the value.
 type Bar struct {
 	Name         string
 	Value, Limit float64
@@ -127,15 +125,19 @@ func (p Panel) draw(dc draw.Canvas) error {
 			tick.Width = vg.Points(1.5)
 			pl.Add(tick)
 		}
-		label, err := plotter.NewLabels(plotter.XYLabels{
+		label := number(b.Value)
+		if b.Note != "" {
+			label += ", " + b.Note
+		}
+		behind, err := plotter.NewLabels(plotter.XYLabels{
 			XYs:    plotter.XYs{{X: max(b.Value, b.Limit) + most*0.01, Y: float64(i)}},
-			Labels: []string{strings.TrimSpace(number(b.Value) + "  " + b.Note)},
+			Labels: []string{label},
 		})
 		if err != nil {
 			return err
 		}
-		label.TextStyle[0] = style(9, draw.XLeft, draw.YCenter)
-		pl.Add(label)
+		behind.TextStyle[0] = style(9, draw.XLeft, draw.YCenter)
+		pl.Add(behind)
 	}
 	pl.NominalY(names...)
 	pl.Y.Tick.Label = style(9, draw.XRight, draw.YCenter)
@@ -159,11 +161,4 @@ func number(v float64) string {
 		return fmt.Sprintf("%.1f", v)
 	}
 	return fmt.Sprintf("%.2f", v)
-}
-
-// SVG returns Bars' picture as text.
-func SVG(title string, panels []Panel) (string, error) {
-	var b bytes.Buffer
-	err := Bars(&b, "svg", title, panels)
-	return b.String(), err
 }

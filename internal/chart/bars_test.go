@@ -16,11 +16,11 @@ var panels = []Panel{
 }
 
 func TestSVGHoldsEveryValue(t *testing.T) {
-	svg, err := SVG("TinyLlama", panels)
-	if err != nil {
+	var svg bytes.Buffer
+	if err := Bars(&svg, "svg", "TinyLlama", panels); err != nil {
 		t.Fatal(err)
 	}
-	d := xml.NewDecoder(strings.NewReader(svg))
+	d := xml.NewDecoder(&svg)
 	var text strings.Builder
 	for {
 		tok, err := d.Token()
@@ -34,7 +34,7 @@ func TestSVGHoldsEveryValue(t *testing.T) {
 			text.Write(c)
 		}
 	}
-	for _, want := range []string{"TinyLlama", "decode, tokens/s", "15.0  75 % of read bandwidth", "60.0", "240", "4-8-4 <&>"} {
+	for _, want := range []string{"TinyLlama", "decode, tokens/s", "15.0, 75 % of read bandwidth", "60.0", "240", "4-8-4 <&>"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the picture lacks %q", want)
 		}
