@@ -70,8 +70,10 @@ func (d *directory) open(tokenizerPath string) (weights.Model, error) {
 			d.files = append(d.files, file)
 		}
 	}
-	if c := &m.Config; err == nil && len(c.EOSTokenIDs) == 0 && m.Tokenizer != nil && m.Tokenizer.EOS() >= 0 {
-		c.EOSTokenIDs = []int{int(m.Tokenizer.EOS())}
+	if c := &m.Config; err == nil && len(c.EOSTokenIDs) == 0 && m.Tokenizer != nil {
+		if eos := int(m.Tokenizer.EOS()); eos >= 0 && eos < c.VocabSize {
+			c.EOSTokenIDs = []int{eos}
+		}
 	}
 	m.Files = d.files
 	return m, err

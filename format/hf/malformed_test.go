@@ -356,7 +356,7 @@ func TestMalformedTokenizer(t *testing.T) {
 	f := tinyFiles("F32")
 	delete(f, "tokenizer.model")
 	_, f["tokenizer.json"] = byteLevel(t, "<s>", "a", "b", "c", "d", "e").File()
-	refused(t, "more ids than embeddings", f, "tokenizer.json", "6 token ids", "has 5")
+	refused(t, "more ids than embeddings", f, "tokenizer.json", `token 5 "e"`, "5 embeddings")
 }
 
 // A hostile header of the largest size costs a bounded multiple of its bytes.

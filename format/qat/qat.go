@@ -112,12 +112,5 @@ func (h *Header) check() error {
 	if h.Tokenizer == nil {
 		return nil
 	}
-	for id := h.Config.VocabSize; id < h.Tokenizer.VocabSize(); id++ {
-		// Real models come with padding tokens past the embedding; text never becomes one.
-		if !h.Tokenizer.IsSpecial(int32(id)) {
-			return fmt.Errorf("tokenizer has token %d %q, the model %d embeddings: give the model's own tokenizer: %w",
-				id, h.Tokenizer.Token(int32(id)), h.Config.VocabSize, format.ErrUnsupported)
-		}
-	}
-	return nil
+	return format.CheckTokenizer(h.Tokenizer, h.Config.VocabSize)
 }

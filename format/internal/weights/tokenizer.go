@@ -32,8 +32,8 @@ func ReadTokenizer(path string, vocab int) (*tokenizer.Tokenizer, *mapped.File, 
 	if err != nil {
 		return nil, nil, TokenizerError(path, err)
 	}
-	if err := CheckVocab(path, t, vocab); err != nil {
-		return nil, nil, err
+	if err := format.CheckTokenizer(t, vocab); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return t, file, nil
 }
@@ -46,13 +46,4 @@ func TokenizerError(path string, err error) error {
 		kind = format.ErrUnsupported
 	}
 	return fmt.Errorf("%s: %w (%w)", path, err, kind)
-}
-
-// CheckVocab refuses a tokenizer with ids for which the model has no embedding.
-func CheckVocab(path string, t *tokenizer.Tokenizer, vocab int) error {
-	if t.VocabSize() > vocab {
-		return fmt.Errorf("%s: %d token ids, the model has %d: give the model's own tokenizer: %w",
-			path, t.VocabSize(), vocab, format.ErrUnsupported)
-	}
-	return nil
 }
