@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -39,6 +40,9 @@ func (c *quantizeCmd) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
+	if src.Tokenizer() == nil {
+		fmt.Fprintf(os.Stderr, "%s has no tokenizer: the file will run only where text is not asked for; give one by --tokenizer\n", c.Model)
+	}
 	var end func()
 	o.Progress, end = progress.Bar(os.Stderr, "quantize")
 	o.Source = filepath.Base(c.Model)

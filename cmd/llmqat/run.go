@@ -58,7 +58,7 @@ func (c *runCmd) run(ctx context.Context, in io.Reader, out, log io.Writer) erro
 	defer f.Close()
 	tok := f.Header().Tokenizer
 	if tok == nil {
-		return fmt.Errorf("%s: no tokenizer inside: convert the model again, with its tokenizer", c.Model)
+		return fmt.Errorf("%s: no tokenizer inside: make it again by llmqat quantize --tokenizer FILE", c.Model)
 	}
 	dev, err := cpu.New(c.Threads, "")
 	if err != nil {

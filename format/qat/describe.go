@@ -1,6 +1,7 @@
 package qat
 
 import (
+	"bufio"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -14,8 +15,9 @@ import (
 
 // Describe prints what is in the file for people to read: config, quantization,
 // tokenizer, provenance, and a line for each tensor with the range of its scales.
-func (f *File) Describe(w io.Writer) error {
+func (f *File) Describe(out io.Writer) error {
 	h := &f.header
+	w := bufio.NewWriter(out)
 	fmt.Fprintf(w, "%s: %d bytes, .qat version %d, %d parameters\n", f.Path(), len(f.Bytes()), Version, h.Config.Parameters())
 	section(w, "config", h.Config)
 	section(w, "quantization", h.Quantization.json())
@@ -26,7 +28,10 @@ func (f *File) Describe(w io.Writer) error {
 	}
 	section(w, "provenance", h.Provenance)
 	fmt.Fprint(w, "\ntensors\n")
-	return mapped.Guard(f.Path(), func() error { return f.table(w) })
+	if err := mapped.Guard(f.Path(), func() error { f.table(w); return nil }); err != nil {
+		return err
+	}
+	return w.Flush()
 }
 
 // section prints the fields of v under a title, in the order and with the names of its JSON.
@@ -51,7 +56,7 @@ func section(w io.Writer, title string, v any) {
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-func (f *File) table(w io.Writer) error {
+func (f *File) table(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "  name\tshape\tstored\tbytes\tscales\tsha256\n")
 	types := map[string]int64{}
@@ -67,16 +72,13 @@ func (f *File) table(w io.Writer) error {
 		total += x.Size
 	}
 	fmt.Fprintf(t, "  %d tensors\t\t\t%d\t\t\n", len(f.tensors), total)
-	if err := t.Flush(); err != nil {
-		return err
-	}
+	t.Flush()
 	fmt.Fprint(w, "\nbytes by type\n")
 	for _, d := range []string{"U8", "I8", "F16", "BF16", "F32"} {
 		if types[d] > 0 {
 			fmt.Fprintf(w, "  %-4s %14d  %5.1f %%\n", d, types[d], 100*float64(types[d])/float64(total))
 		}
 	}
-	return nil
 }
 
 // scaleRange returns the smallest and the largest of float32 scales; NaN if there is one.
