@@ -1,7 +1,10 @@
 package bench
 
 import (
+	"encoding/binary"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/llmqat/llmqat/format"
@@ -73,22 +76,38 @@ func (s *subject) close() {
 
 // noise fills a cache as if a long context had been read: decode at depth needs no
 // prefill of that depth, and pages never written would all be one page of zeros.
+// The values are those that a cache may hold, floats of ordinary size: subnormal
+// ones are slow on some processors.
 func (s *subject) noise(dev kernels.Memory, c kernels.KVCache) {
 	b := make([]byte, c.K.N)
-	for i := range b {
-		b[i] = byte(s.rng.Uint32())
-		if c.Bits > 8 {
-			b[i] &= 0x3f // floats below 2
+	switch c.Bits {
+	case 32:
+		for i := 0; i < len(b); i += 4 {
+			binary.LittleEndian.PutUint32(b[i:], math.Float32bits(s.rng.Float32()-0.5))
+		}
+	case 16:
+		for i := 0; i < len(b); i += 2 {
+			binary.LittleEndian.PutUint16(b[i:], quant.Float16(s.rng.Float32()-0.5))
+		}
+	case 8:
+		for i := range b {
+			b[i] = byte(int8(s.rng.IntN(255) - 127))
+		}
+	default:
+		for i := range b {
+			b[i] = byte(s.rng.Uint32())
 		}
 	}
 	kernels.Upload(dev, c.K, b)
 	kernels.Upload(dev, c.V, b)
-	scales := make([]uint16, c.KScale.N)
-	for i := range scales {
-		scales[i] = quant.Float16(0.01)
-	}
+	scales := slices.Repeat([]uint16{quant.Float16(0.01)}, c.KScale.N)
 	kernels.Upload(dev, c.KScale, scales)
 	kernels.Upload(dev, c.VScale, scales)
+	if c.HasZero() {
+		zeros := slices.Repeat([]uint16{quant.Float16(-0.08)}, c.KZero.N)
+		kernels.Upload(dev, c.KZero, zeros)
+		kernels.Upload(dev, c.VZero, zeros)
+	}
 }
 
 // describeModel counts what a model's file says of its bytes and products.
