@@ -29,7 +29,7 @@ type Options struct {
 	Float     string // f16, bf16 or f32: the type of float weights
 	Prompts   []int  // tokens to prefill
 	Contexts  []int  // tokens of context to decode at
-	Decode    int    // tokens in one sample of decode
+	Decode    int    // tokens to decode from there: a sample, or a part of one where that is short
 	Repeats   int    // samples
 	Threads   int    // 0: one a core
 	Cache     string // where made files are kept; "": the user's cache directory
@@ -103,8 +103,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return r, nil
 }
 
-// readSize is the buffer whose reading gives the bandwidth: several times any cache.
-const readSize = 256 << 20
+// readSize returns the size of the buffer whose reading gives the bandwidth: several
+// times the caches, which on large servers hold 4 MB a core and more.
+func readSize(threads int) int { return max(256<<20, threads*32<<20) }
 
 // sample takes o.Repeats samples of everything, the models in turn, so that a
 // machine whose speed drifts treats them alike.
@@ -119,7 +120,7 @@ func (o *Options) sample(ctx context.Context, dev *cpu.Device, r *Report, subjec
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			ceiling.read = dev.ReadBandwidth(readSize)
+			ceiling.read = dev.ReadBandwidth(readSize(dev.Workers()))
 			bandwidth = append(bandwidth, ceiling.read)
 			if err := s.sample(o, ceiling); err != nil {
 				return err

@@ -141,27 +141,43 @@ func (s *subject) sample(o *Options, c ceilings) error {
 		peak = c.int8
 	}
 	for i, n := range o.Prompts {
-		d, err := s.run(n, 0, passTokens)
+		perSec, err := s.speed(n, 0, passTokens)
 		if err != nil {
 			return err
 		}
-		perSec := float64(n) / d.Seconds()
 		s.prefill[i].add(perSec, perSec*float64(s.result.MACs)/peak)
 	}
 	for i, n := range o.Contexts {
-		if _, err := s.run(1, n, 1); err != nil { // wakes threads, pages and caches
-			return err
-		}
-		d, err := s.run(o.Decode, n, 1)
+		perSec, err := s.speed(o.Decode, n, 1)
 		if err != nil {
 			return err
 		}
-		perSec := float64(o.Decode) / d.Seconds()
 		depth := int64(n) + int64(o.Decode)/2
 		bytes := s.result.WeightBytes + depth*s.result.KVTokenBytes
 		s.decode[i].add(perSec, perSec*float64(bytes)/c.read)
 	}
 	return nil
+}
+
+// leastSample is the least that a sample lasts: what happens in a few milliseconds
+// is chance.
+const leastSample = 50 * time.Millisecond
+
+// speed returns the tokens per second of run, repeated while a sample is short.
+func (s *subject) speed(n, at, pass int) (float64, error) {
+	if _, err := s.run(1, at, 1); err != nil { // wakes threads, pages and caches
+		return 0, err
+	}
+	tokens := 0
+	took := time.Duration(0)
+	for took < leastSample {
+		d, err := s.run(n, at, pass)
+		if err != nil {
+			return 0, err
+		}
+		tokens, took = tokens+n, took+d
+	}
+	return float64(tokens) / took.Seconds(), nil
 }
 
 // run computes n tokens from position at, pass tokens at a time, with logits of

@@ -36,7 +36,7 @@ type flags struct {
 	Tokens   string   `name:"tokenizer" help:"Tokenizer of --model where it has none beside it." placeholder:"FILE"`
 	Prompt   []int    `help:"Prompt lengths to prefill." default:"512"`
 	Context  []int    `help:"Context lengths to decode at." default:"64"`
-	Decode   int      `help:"Tokens decoded in one sample." default:"32"`
+	Decode   int      `help:"Tokens decoded from there; short samples repeat it." default:"32"`
 	Repeats  int      `help:"Samples of everything; medians are shown." default:"5"`
 	Threads  int      `help:"Threads; 0: one a core." default:"0"`
 	Cache    string   `help:"Where files made for the run are kept." type:"path" placeholder:"DIR"`
