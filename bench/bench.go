@@ -32,7 +32,7 @@ type Options struct {
 	Decode    int    // tokens to decode from there: a sample, or a part of one where that is short
 	Repeats   int    // samples
 	Threads   int    // 0: one a core
-	Cache     string // where made files are kept; "": the user's cache directory
+	Cache     string // where files are made, those of a shape to be kept; "": the user's cache directory
 	Version   string
 	Log       io.Writer // progress
 }
@@ -50,11 +50,11 @@ func (o *Options) fill() error {
 	}
 	switch {
 	case (len(o.Models) == 0) == (o.Shape == ""):
-		return errors.New("bench: want either models or a shape")
+		return errors.New("want either models or a shape")
 	case o.Decode < 1 || o.Repeats < 1:
-		return fmt.Errorf("bench: %d tokens a sample, %d samples; want at least 1", o.Decode, o.Repeats)
+		return fmt.Errorf("%d tokens a sample, %d samples; want at least 1", o.Decode, o.Repeats)
 	case slices.Min(o.Prompts) < 1 || slices.Min(o.Contexts) < 1:
-		return fmt.Errorf("bench: prompts of %v and contexts of %v tokens; want at least 1", o.Prompts, o.Contexts)
+		return fmt.Errorf("prompts of %v and contexts of %v tokens; want at least 1", o.Prompts, o.Contexts)
 	}
 	return nil
 }
@@ -74,7 +74,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	defer dev.Close()
-	files, title, err := o.prepare(ctx)
+	dir, remove, err := o.dir()
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	files, title, err := o.prepare(ctx, dir)
 	if err != nil {
 		return nil, err
 	}

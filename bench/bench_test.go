@@ -72,6 +72,39 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// Files of the same bits have columns that can be told apart.
+func TestCheckpoints(t *testing.T) {
+	dir := t.TempDir()
+	made := Options{Shape: "stories260k", KVScheme: "head", Float: "f16"}
+	f, err := made.made(t.Context(), dir, "4-8-4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(dir, "other.qat")
+	if err := os.Link(f.path, other); err != nil {
+		t.Skip(err)
+	}
+	o := Options{Models: []string{f.path, other}}
+	files, title, err := o.prepare(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files[1].name != "other 4-8-4" || files[0].name == files[1].name || !strings.HasSuffix(title, ", other.qat") {
+		t.Errorf("%q: columns %v", title, files)
+	}
+}
+
+// What is made of a float model does not stay, also when something fails.
+func TestModelLeavesNothing(t *testing.T) {
+	cache := t.TempDir()
+	if _, err := Run(t.Context(), Options{Models: []string{t.TempDir()}, Cache: cache}); err == nil {
+		t.Error("an empty folder was measured")
+	}
+	if left, _ := os.ReadDir(cache); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestBadOptions(t *testing.T) {
 	shape := Options{Shape: "stories260k", Cache: t.TempDir()}
 	with := func(f func(o *Options)) Options { o := shape; f(&o); return o }

@@ -18,17 +18,39 @@ import (
 // file is a .qat file to be measured, and the name of its column.
 type file struct{ name, path string }
 
-// prepare returns the files to measure, those that are missing made, and a title.
-func (o *Options) prepare(ctx context.Context) (files []file, title string, err error) {
-	if len(o.Models) > 0 && strings.HasSuffix(o.Models[0], ".qat") {
+// finished says whether the models are .qat files, measured as they are.
+func (o *Options) finished() bool { return len(o.Models) > 0 && strings.HasSuffix(o.Models[0], ".qat") }
+
+// dir returns the folder in which files are made, and what to call when they are no
+// longer wanted. Random weights are kept for the next run; of a float model, which may
+// have changed by then, nothing stays.
+func (o *Options) dir() (dir string, remove func(), err error) {
+	keep := func() {}
+	if o.finished() {
+		return "", keep, nil
+	}
+	if dir = o.Cache; dir == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", nil, fmt.Errorf("no cache directory: %w: name one by --cache", err)
+		}
+		dir = filepath.Join(user, "llmqat", "bench")
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil || o.Shape != "" {
+		return dir, keep, err
+	}
+	dir, err = os.MkdirTemp(dir, "model-")
+	return dir, func() { os.RemoveAll(dir) }, err
+}
+
+// prepare returns the files to measure, those that are missing made in dir, and a
+// title.
+func (o *Options) prepare(ctx context.Context, dir string) (files []file, title string, err error) {
+	if o.finished() {
 		return o.checkpoints()
 	}
 	if len(o.Models) > 1 {
-		return nil, "", fmt.Errorf("bench: %d models; want one to quantize at each setting, or .qat files", len(o.Models))
-	}
-	dir, err := o.cacheDir()
-	if err != nil {
-		return nil, "", err
+		return nil, "", fmt.Errorf("%d models; want one to quantize at each setting, or .qat files", len(o.Models))
 	}
 	for _, name := range o.Settings {
 		f, err := o.made(ctx, dir, name)
@@ -44,34 +66,27 @@ func (o *Options) prepare(ctx context.Context) (files []file, title string, err 
 	return files, title, nil
 }
 
-// checkpoints takes .qat files as they are.
+// checkpoints takes .qat files as they are. Beside others a column has the file's name
+// too: their bits may be the same.
 func (o *Options) checkpoints() (files []file, title string, err error) {
+	var titles []string
 	for _, path := range o.Models {
 		f, err := qat.Open(path)
 		if err != nil {
 			return nil, "", err
 		}
-		name := f.Header().Quantization.Bits.String()
+		base, name := filepath.Base(path), f.Header().Quantization.Bits.String()
 		f.Close()
+		titles = append(titles, base)
+		if len(o.Models) > 1 {
+			name = strings.TrimSuffix(base, ".qat") + " " + name
+		}
 		files = append(files, file{name, path})
 	}
-	return files, filepath.Base(o.Models[0]), nil
+	return files, strings.Join(titles, ", "), nil
 }
 
-func (o *Options) cacheDir() (string, error) {
-	dir := o.Cache
-	if dir == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("bench: no cache directory: %w: name one by --cache", err)
-		}
-		dir = filepath.Join(user, "llmqat", "bench")
-	}
-	return dir, os.MkdirAll(dir, 0o777)
-}
-
-// made returns the file of one setting. Random weights are kept for the next run;
-// a float model may have changed since, and is quantized anew.
+// made returns the file of one setting. Random weights that dir has are not made again.
 func (o *Options) made(ctx context.Context, dir, setting string) (f file, err error) {
 	opt := convert.Options{CreatedBy: "llmqat bench " + o.Version}
 	if opt.Bits, err = quant.ParseBits(setting); err != nil {

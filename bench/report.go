@@ -28,7 +28,7 @@ type Report struct {
 
 // Result is what one model reached.
 type Result struct {
-	Name          string  `json:"name"` // its bits, W-A-KV
+	Name          string  `json:"name"` // its bits, W-A-KV; after the file's name where several were given
 	KVScheme      string  `json:"kv_scheme,omitempty"`
 	FileBytes     int64   `json:"file_bytes"`
 	WeightBytes   int64   `json:"weight_bytes_per_token"` // read for every decoded token

@@ -38,10 +38,10 @@ func startup(ctx context.Context, f file, threads int) (s Startup, err error) {
 			if e, ok := err.(*exec.ExitError); ok {
 				err = fmt.Errorf("%w: %s", err, e.Stderr)
 			}
-			return s, fmt.Errorf("bench: start of %s: %w", f.path, err)
+			return s, fmt.Errorf("start of %s: %w", f.path, err)
 		}
 		if err := json.Unmarshal(out, &s); err != nil {
-			return s, fmt.Errorf("bench: start of %s: %w", f.path, err)
+			return s, fmt.Errorf("start of %s: %w", f.path, err)
 		}
 	}
 	return s, nil

@@ -39,7 +39,7 @@ type flags struct {
 	Decode   int      `help:"Tokens decoded from there; short samples repeat it." default:"32"`
 	Repeats  int      `help:"Samples of everything; medians are shown." default:"5"`
 	Threads  int      `help:"Threads; 0: one a core." default:"0"`
-	Cache    string   `help:"Where files made for the run are kept." type:"path" placeholder:"DIR"`
+	Cache    string   `help:"Where files are made: random weights, kept for the next run, and a model's quantized ones, removed at the end. Unset: the user's cache directory." type:"path" placeholder:"DIR"`
 	Out      string   `help:"Write NAME.json, NAME.svg and NAME.txt." type:"path" placeholder:"NAME"`
 
 	Version kong.VersionFlag `help:"Print the version." env:"-"`
