@@ -127,9 +127,11 @@ func (o *Options) sample(ctx context.Context, dev *cpu.Device, r *Report, subjec
 			}
 			ceiling.read = dev.ReadBandwidth(readSize(dev.Workers()))
 			bandwidth = append(bandwidth, ceiling.read)
+			faults := majorFaults()
 			if err := s.sample(o, ceiling); err != nil {
 				return err
 			}
+			s.result.DiskReads += majorFaults() - faults
 			step(int64(i*len(subjects)+j+1), int64(o.Repeats*len(subjects)))
 		}
 	}

@@ -127,6 +127,42 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
+func TestTableSaysWhatWasMeasured(t *testing.T) {
+	r := Report{Machine: Machine{Threads: 1}, Models: []Result{{Decode: []Rate{{PerSec: 9, Share: 1.39}}}, {DiskReads: 77, Decode: []Rate{{PerSec: 9, Share: 0.5}}}}}
+	var b bytes.Buffer
+	if err := r.Table(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1 thread;", "from caches, 139 %", "pages read from disk   0   77"} {
+		if !strings.Contains(strings.Join(strings.Fields(b.String()), " "), strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("the table lacks %q:\n%s", want, b.String())
+		}
+	}
+	r.Models[1].DiskReads = 0
+	b.Reset()
+	if err := r.Table(&b); err != nil || strings.Contains(b.String(), "disk") {
+		t.Errorf("a disk that nobody read:\n%s", b.String())
+	}
+}
+
+func TestCheckOut(t *testing.T) {
+	dir := t.TempDir()
+	base := filepath.Join(dir, "new", "out")
+	if err := CheckOut(base); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(base)); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+	blocked := filepath.Join(dir, "file")
+	if err := os.WriteFile(blocked, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckOut(filepath.Join(blocked, "out")); err == nil {
+		t.Error("a file was taken for a folder")
+	}
+}
+
 func TestMedian(t *testing.T) {
 	for _, c := range []struct {
 		v    []float64

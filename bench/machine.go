@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -29,6 +30,25 @@ func describe(dev *cpu.Device) Machine {
 		name = runtime.GOARCH
 	}
 	return Machine{CPU: name, OS: runtime.GOOS + "/" + runtime.GOARCH, Device: dev.Name(), Threads: dev.Workers()}
+}
+
+func (m *Machine) threads() string {
+	if m.Threads == 1 {
+		return "1 thread"
+	}
+	return fmt.Sprintf("%d threads", m.Threads)
+}
+
+// majorFaults returns how often the process has waited for a page from disk; 0
+// where /proc does not tell.
+func majorFaults() int64 {
+	b, _ := os.ReadFile("/proc/self/stat")
+	_, rest, _ := strings.Cut(string(b), ") ") // the name before it may hold anything, but ours does not
+	if f := strings.Fields(rest); len(f) > 9 {
+		n, _ := strconv.ParseInt(f[9], 10, 64)
+		return n
+	}
+	return 0
 }
 
 // residentBytes reads the process's resident memory from /proc/self/status; 0

@@ -35,6 +35,7 @@ type Result struct {
 	KVTokenBytes  int64   `json:"kv_bytes_per_token"`     // kept for every token of context
 	MACs          int64   `json:"linear_macs_per_prompt_token"`
 	Startup       Startup `json:"startup"`
+	DiskReads     int64   `json:"major_page_faults"` // while sampled; where there are many, memory was too small for all files
 	Prefill       []Rate  `json:"prefill"`
 	Decode        []Rate  `json:"decode"`
 	IntegerMatmul bool    `json:"integer_matmul"` // whether Share of prefill is of the int8 or the float32 peak
@@ -72,8 +73,8 @@ func (r *Report) JSON(w io.Writer) error {
 // Table writes the report for people.
 func (r *Report) Table(w io.Writer) error {
 	m := &r.Machine
-	fmt.Fprintf(w, "%s\n%s, %s, %d threads; read bandwidth %.1f GB/s, int8 peak %.0f GMAC/s, float32 peak %.0f GMAC/s\n\n",
-		r.Title, m.CPU, m.Device, m.Threads, m.ReadBandwidth/1e9, m.Int8Peak/1e9, m.Float32Peak/1e9)
+	fmt.Fprintf(w, "%s\n%s, %s, %s; read bandwidth %.1f GB/s, int8 peak %.0f GMAC/s, float32 peak %.0f GMAC/s\n\n",
+		r.Title, m.CPU, m.Device, m.threads(), m.ReadBandwidth/1e9, m.Int8Peak/1e9, m.Float32Peak/1e9)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(name string, cell func(m *Result) string) {
 		fmt.Fprintf(t, "%s\t", name)
@@ -97,6 +98,9 @@ func (r *Report) Table(w io.Writer) error {
 	row("start to first token", func(m *Result) string {
 		return m.Startup.FirstToken.Round(time.Millisecond).String()
 	})
+	if slices.ContainsFunc(r.Models, func(m Result) bool { return m.DiskReads > 0 }) {
+		row("pages read from disk", func(m *Result) string { return fmt.Sprint(m.DiskReads) })
+	}
 	for i, p := range first.Prefill {
 		row(fmt.Sprintf("prefill %d, tokens/s", p.Tokens), func(m *Result) string {
 			return fmt.Sprintf("%.1f%s", m.Prefill[i].PerSec, against(m.Prefill[i].PerSec, p.PerSec))
@@ -109,7 +113,12 @@ func (r *Report) Table(w io.Writer) error {
 		row(fmt.Sprintf("decode at %d, tokens/s", d.Tokens), func(m *Result) string {
 			return fmt.Sprintf("%.1f%s", m.Decode[i].PerSec, against(m.Decode[i].PerSec, d.PerSec))
 		})
-		row("share of bandwidth", func(m *Result) string { return fmt.Sprintf("%.0f %%", 100*m.Decode[i].Share) })
+		row("share of bandwidth", func(m *Result) string {
+			if m.Decode[i].Share > 1 {
+				return fmt.Sprintf("from caches, %.0f %%", 100*m.Decode[i].Share)
+			}
+			return fmt.Sprintf("%.0f %%", 100*m.Decode[i].Share)
+		})
 	}
 	return t.Flush()
 }
@@ -151,7 +160,7 @@ func (r *Report) Chart(w io.Writer, format string) error {
 	for i, p := range first.Prefill {
 		panel(fmt.Sprintf("prefill of %d tokens, tokens/s", p.Tokens), "", func(m *Result) Rate { return m.Prefill[i] })
 	}
-	title := fmt.Sprintf("%s: %s, %d threads", r.Title, r.Machine.CPU, r.Machine.Threads)
+	title := fmt.Sprintf("%s: %s, %s", r.Title, r.Machine.CPU, r.Machine.threads())
 	return chart.Bars(w, format, title, panels)
 }
 
@@ -166,6 +175,19 @@ func size(n int64) string {
 		return fmt.Sprintf("%d B", n)
 	}
 	return fmt.Sprintf("%.3g %s", v, units[u])
+}
+
+// CheckOut makes the folder of Save's files, and says whether they can be written:
+// before anything is measured.
+func CheckOut(base string) error {
+	if err := os.MkdirAll(filepath.Dir(base), 0o777); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(base), filepath.Base(base)+".tmp*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // Save writes base.json, base.svg and base.txt, each through a temporary file.
