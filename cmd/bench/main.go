@@ -25,7 +25,7 @@ multipliers' peak prefill.
   bench --shape llama-7b --compare 16-16-16,8-8-8,4-8-4 --context 128,2048 --out results/7b
 
 The first column is the base of the ratios. --out NAME also writes NAME.json, NAME.svg and NAME.txt.
-Every flag is also a variable: --shape is LLMQAT_SHAPE.`
+Every flag is also a variable: --shape is LLMQAT_BENCH_SHAPE.`
 
 type flags struct {
 	Model    []string `help:"Hugging Face directory, GGUF or llama2.c file to quantize at each setting; or .qat files." placeholder:"PATH,..." xor:"input" required:""`
@@ -50,15 +50,23 @@ func main() {
 		return
 	}
 	var f flags
-	k := kong.Parse(&f, kong.Name("bench"), kong.Description(about), kong.DefaultEnvars("LLMQAT"),
-		kong.Vars{"version": version}, kong.UsageOnError())
+	k := kong.Parse(&f, kong.Name("bench"), kong.Description(about), kong.DefaultEnvars("LLMQAT_BENCH"),
+		kong.Vars{"version": version}, kong.ShortUsageOnError())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends at once
+	if f.Out != "" {
+		k.FatalIfErrorf(bench.CheckOut(f.Out))
+	}
 	report, err := bench.Run(ctx, bench.Options{
 		Models: f.Model, Shape: f.Shape, Tokenizer: f.Tokens, Settings: f.Compare, KVScheme: f.KVScheme, Float: f.Float,
 		Prompts: f.Prompt, Contexts: f.Context, Decode: f.Decode, Repeats: f.Repeats, Threads: f.Threads,
 		Cache: f.Cache, Version: version, Log: os.Stderr,
 	})
+	if ctx.Err() != nil && err != nil {
+		fmt.Fprintln(os.Stderr, "bench: interrupted")
+		os.Exit(130) // as a shell has it
+	}
 	k.FatalIfErrorf(err)
 	k.FatalIfErrorf(report.Table(os.Stdout))
 	if f.Out != "" {
