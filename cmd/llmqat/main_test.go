@@ -130,7 +130,7 @@ func TestInterrupt(t *testing.T) {
 		t.Skip("no interrupts there")
 	}
 	dir := t.TempDir()
-	c := exec.Command(os.Args[0], "synth", "--shape", "llama-7b", "--out", filepath.Join(dir, "m.qat"))
+	c := exec.Command(os.Args[0], "synth", "--shape", "tinyllama-1.1b", "--out", filepath.Join(dir, "m.qat"))
 	c.Env = append(os.Environ(), "LLMQAT_TEST_MAIN=1")
 	var log bytes.Buffer
 	c.Stderr = &log

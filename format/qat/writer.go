@@ -70,9 +70,9 @@ func Create(path string, h *Header) (*Writer, error) {
 	if w.f, err = temporary(w.path); err != nil {
 		return nil, err
 	}
-	if err := w.f.Truncate(w.base + size); err != nil {
+	if err := reserve(w.f, w.base+size); err != nil {
 		w.Abort()
-		return nil, err
+		return nil, fmt.Errorf("%s takes %d bytes: %w", w.path, w.base+size, err)
 	}
 	if name != "" {
 		if err := w.Write(name, tok); err != nil {
