@@ -72,10 +72,7 @@ func read(t *testing.T, src format.Source, s format.TensorSpec) []float32 {
 // The vocabulary gives the ids that llama.cpp publishes for it.
 func TestVocabularyVectors(t *testing.T) {
 	path := testdata(t, "tok/ggml-vocab-llama-spm.gguf")
-	tok, err := Vocabulary(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tok := vocabulary(t, path)
 	input, err := os.ReadFile(path + ".inp")
 	if err != nil {
 		t.Fatal(err)

@@ -6,30 +6,8 @@ import (
 	"math"
 
 	"github.com/llmqat/llmqat/format"
-	"github.com/llmqat/llmqat/format/internal/mapped"
 	"github.com/llmqat/llmqat/format/tokenizer"
 )
-
-// Vocabulary reads the tokenizer of a GGUF file alone, which may hold no model.
-func Vocabulary(path string) (*tokenizer.Tokenizer, error) {
-	mem, err := mapped.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer mem.Close()
-	var t *tokenizer.Tokenizer
-	err = mapped.Guard(path, func() error {
-		f, err := parse(mem.Bytes())
-		if err == nil {
-			t, err = f.metadata.tokenizer()
-		}
-		if err == nil && t == nil {
-			err = fmt.Errorf("no tokenizer.ggml.model: %w", format.ErrUnsupported)
-		}
-		return err
-	})
-	return t, named(path, err)
-}
 
 // tokenizer makes the tokenizer that the metadata describe, nil where they describe none.
 func (m metadata) tokenizer() (*tokenizer.Tokenizer, error) {
