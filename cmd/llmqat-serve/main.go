@@ -46,10 +46,23 @@ type flags struct {
 	Version  kong.VersionFlag `help:"Print the version." env:"-"`
 }
 
+// Validate refuses what no flag can mean; load checks what depends on the model.
+func (f *flags) Validate() error {
+	for name, v := range map[string]int64{
+		"max-queue": int64(f.MaxQueue), "max-conns": int64(f.MaxConns), "read-timeout": int64(f.ReadTimeout), "idle-timeout": int64(f.IdleTimeout),
+		"write-timeout": int64(f.WriteTimeout), "drain-timeout": int64(f.DrainTimeout), "ping-interval": int64(f.PingInterval),
+	} {
+		if v < 0 {
+			return fmt.Errorf("--%s is negative: want 0 or more", name)
+		}
+	}
+	return nil
+}
+
 func main() {
 	var f flags
 	kong.Parse(&f, kong.Name("llmqat-serve"), kong.Description(about), kong.DefaultEnvars("LLMQAT"),
-		kong.Vars{"version": version}, kong.UsageOnError())
+		kong.Vars{"version": version}, kong.ShortUsageOnError())
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: f.LogLevel})))
 
 	signals := make(chan os.Signal, 2)
