@@ -42,14 +42,18 @@ func load(f *flags) (m *loaded, err error) {
 			return nil, err
 		}
 		name = demoName
+		// Removed as soon as it is mapped: a process may end before it can clean up. Windows only removes it after.
 		undo = append(undo, func() { os.Remove(path) })
+		defer os.Remove(path)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	file, err := qat.Open(path)
-	if err != nil {
+	if err != nil && !strings.HasSuffix(path, ".qat") {
+		return nil, fmt.Errorf("%w: want a .qat file, which llmqat quantize --model %s --out model.qat makes of a float model", err, path)
+	} else if err != nil {
 		return nil, err
 	}
 	undo = append(undo, func() { file.Close() })

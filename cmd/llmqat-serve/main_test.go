@@ -31,13 +31,14 @@ func TestMain(m *testing.M) {
 type process struct {
 	*exec.Cmd
 	url  string
+	tmp  string // its TMPDIR
 	logs *bufio.Scanner
 }
 
 func start(t *testing.T, args string, env ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(os.Args[0])}
-	p.Env = append(os.Environ(), append(env, "LLMQAT_SERVE_TEST=--addr 127.0.0.1:0 "+args, "TMPDIR="+t.TempDir())...)
+	p := &process{Cmd: exec.Command(os.Args[0]), tmp: t.TempDir()}
+	p.Env = append(os.Environ(), append(env, "LLMQAT_SERVE_TEST=--addr 127.0.0.1:0 "+args, "TMPDIR="+p.tmp)...)
 	stderr, err := p.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +67,14 @@ func (p *process) until(t *testing.T, what string) string {
 	}
 	t.Fatalf("no %q in the log:\n%s", what, read.String())
 	return ""
+}
+
+// leftNothing checks that the demo model's file is gone.
+func (p *process) leftNothing(t *testing.T) {
+	t.Helper()
+	if left, _ := os.ReadDir(p.tmp); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
 }
 
 func (p *process) complete(t *testing.T, body string) (text string) {
@@ -113,13 +122,7 @@ func TestDemo(t *testing.T) {
 	if err := p.Wait(); err != nil {
 		t.Errorf("exit: %v", err)
 	}
-	for _, v := range p.Env {
-		if dir, ok := strings.CutPrefix(v, "TMPDIR="); ok {
-			if left, _ := filepath.Glob(filepath.Join(dir, "*.qat")); len(left) > 0 {
-				t.Errorf("left behind: %v", left)
-			}
-		}
-	}
+	p.leftNothing(t)
 }
 
 // A second signal does not wait for the requests under way.
@@ -147,8 +150,9 @@ func TestSecondSignal(t *testing.T) {
 	select {
 	case <-done:
 	case <-time.After(10 * time.Second):
-		t.Error("still there")
+		t.Fatal("still there")
 	}
+	p.leftNothing(t)
 }
 
 func TestStartFails(t *testing.T) {
@@ -156,15 +160,24 @@ func TestStartFails(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("not a model"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
 	for args, want := range map[string]string{
-		"--model /no/such/file.qat": "/no/such/file.qat",
-		"--model " + bad:            bad,
-		"--kv-memory 1kB":           "KV cache",
-		"--kv-memory many":          "many",
-		"--ctx 100000":              "context",
-		"--threads -1":              "threads",
-		"--log-level loud":          "loud",
-		"--addr 256.0.0.1:1":        "256.0.0.1",
+		"--addr " + taken.Addr().String(): "choose another",
+		"--model /no/such/file.qat":       "/no/such/file.qat",
+		"--model " + bad:                  bad,
+		"--kv-memory 1kB":                 "KV cache",
+		"--kv-memory many":                "many",
+		"--ctx 100000":                    "context",
+		"--threads=-1":                    "-1 threads",
+		"--max-queue=-1":                  "--max-queue is negative",
+		"--write-timeout=-1s":             "--write-timeout is negative",
+		"--model .":                       "llmqat quantize",
+		"--log-level loud":                "loud",
+		"--addr 256.0.0.1:1":              "256.0.0.1",
 	} {
 		p := start(t, args)
 		var logs strings.Builder

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/llmqat/llmqat/serve"
@@ -16,7 +18,9 @@ import (
 func run(f *flags, signals <-chan os.Signal) error {
 	start := time.Now()
 	ln, err := net.Listen("tcp", f.Addr)
-	if err != nil {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: choose another by --addr; port 0 takes a free one", err)
+	} else if err != nil {
 		return err
 	}
 	server := serve.New(serve.Options{
@@ -47,7 +51,8 @@ func run(f *flags, signals <-chan os.Signal) error {
 		return err
 	case sig := <-signals:
 		slog.Info("stopped while loading", "signal", sig)
-		return drain(server, 0)
+		_ = drain(server, 0) // there are no requests to wait for
+		return nil
 	}
 	defer m.close()
 	server.SetModel(m.model)
