@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,7 +69,7 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) error {
 	e, ok := endpoints[key]
 	if !ok {
 		return &apiError{status: fasthttp.StatusNotFound, kind: invalidRequest, code: "unknown_url",
-			message: "no such path: " + strconv.QuoteToASCII(path[:min(len(path), 100)])}
+			message: fmt.Sprintf("no such path: %+.100q: there are %s", path, strings.Join(slices.Sorted(maps.Keys(endpoints)), ", "))}
 	}
 	method := string(ctx.Method())
 	if method != e.method && !(method == "HEAD" && e.method == "GET") {
