@@ -3,6 +3,8 @@ package serve
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -117,10 +119,14 @@ func (s *Server) startCompletion(conn net.Conn, m *Model, r *completionRequest) 
 			}
 			if err := c.start(one, m.Generator, r.engineRequest(p, i)); err != nil {
 				c.end()
+				if all := len(r.prompts) * r.n; all > 1 && errors.Is(err, engine.ErrQueueFull) {
+					return nil, queueFull(fmt.Sprintf("the queue has no room for all %d choices of this request: ask for fewer at once, or try again later", all))
+				}
 				return nil, err
 			}
 		}
 	}
+	s.counters.promptTokens.Add(c.usage().PromptTokens)
 	return c, nil
 }
 
@@ -152,9 +158,7 @@ func (c *completion) end() {
 	}
 	c.cancel(nil)
 	c.unwatch()
-	u := c.usage()
-	c.server.counters.promptTokens.Add(u.PromptTokens)
-	c.server.counters.generatedTokens.Add(u.CompletionTokens)
+	c.server.counters.generatedTokens.Add(c.usage().CompletionTokens)
 	c.server.counters.running.Dec()
 }
 

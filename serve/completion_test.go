@@ -352,8 +352,21 @@ func TestAllChoicesOrNone(t *testing.T) {
 	m.Generator = g
 	s.server.SetModel(m)
 	resp, data := s.do("POST", "/v1/completions", `{"prompt":"x","n":3}`)
-	wantError(t, resp, data, 429)
+	if _, message := wantError(t, resp, data, 429); !strings.Contains(message, "3 choices") {
+		t.Errorf("the message does not say what to change: %q", message)
+	}
 	f.running.Wait()
+	if _, data := s.do("GET", "/metrics", ""); !strings.Contains(string(data), "llmqat_prompt_tokens_total 0\n") {
+		t.Error("the refused prompt was counted")
+	}
+}
+
+func TestUnknownPath(t *testing.T) {
+	s := newSite(t, &fake{}, Options{})
+	resp, data := s.do("POST", "/v1/chat/completions", "{}")
+	if _, message := wantError(t, resp, data, 404); !strings.Contains(message, `"/v1/chat/completions"`) || !strings.Contains(message, " /v1/completions,") {
+		t.Errorf("the message does not say what there is: %q", message)
+	}
 }
 
 type refuseFrom struct {

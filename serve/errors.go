@@ -69,6 +69,11 @@ func unavailable(message string) *apiError {
 	return &apiError{status: fasthttp.StatusServiceUnavailable, kind: serverError, code: "unavailable", message: message, retry: 1}
 }
 
+// queueFull is a 429.
+func queueFull(message string) *apiError {
+	return &apiError{status: fasthttp.StatusTooManyRequests, kind: "rate_limit_error", code: "queue_full", message: message, retry: 1}
+}
+
 // internalError is a 500. What went wrong is for the log, not for the caller.
 func internalError() *apiError {
 	return &apiError{status: fasthttp.StatusInternalServerError, kind: serverError, code: "internal_error",
@@ -85,8 +90,7 @@ func asAPIError(err error) *apiError {
 	case errors.As(err, &param):
 		return badParam(param.Param, "%v", param)
 	case errors.Is(err, engine.ErrQueueFull):
-		return &apiError{status: fasthttp.StatusTooManyRequests, kind: "rate_limit_error", code: "queue_full", retry: 1,
-			message: "too many requests are waiting: try again later"}
+		return queueFull("too many requests are waiting: try again later")
 	case errors.Is(err, engine.ErrTooLong):
 		e := badParam("prompt", "%v", err)
 		e.code = contextExceeded
