@@ -16,7 +16,7 @@ func rounds() int {
 	case os.Getenv("LLMQAT_LONG") != "":
 		return 3000
 	case testing.Short():
-		return 12
+		return 8
 	}
 	return 60
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"testing"
 
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/quant"
@@ -26,6 +27,10 @@ var batches = [][][2]int{
 }
 
 func testAttention(e *env) {
+	batches := batches
+	if testing.Short() {
+		batches = batches[len(batches)-1:]
+	}
 	for _, s := range headShapes {
 		rope := newRotations(e, 600, s.dim)
 		for _, f := range formats {
