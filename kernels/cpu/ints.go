@@ -116,12 +116,3 @@ func addSumsGeneric(out []float32, sum []int32, wScale []float32, xScale float32
 		out[i] += float32(float32(sum[i]-bias) * float32(wScale[i]*xScale))
 	}
 }
-
-// scaleEights is eights for as many outputs as it takes, and rest for the others.
-func scaleEights(eights, rest scaleFunc) scaleFunc {
-	return func(out []float32, sum []int32, wScale []float32, xScale float32, bias int32) {
-		n := len(out) &^ 7
-		eights(out[:n], sum[:n], wScale[:n], xScale, bias)
-		rest(out[n:], sum[n:], wScale[n:], xScale, bias)
-	}
-}

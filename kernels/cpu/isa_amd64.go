@@ -39,6 +39,15 @@ var intVNNI = intKernels{
 	addSums:   intAVX2.addSums,
 }
 
+// scaleEights is eights for as many outputs as it takes, and rest for the others.
+func scaleEights(eights, rest scaleFunc) scaleFunc {
+	return func(out []float32, sum []int32, wScale []float32, xScale float32, bias int32) {
+		n := len(out) &^ 7
+		eights(out[:n], sum[:n], wScale[:n], xScale, bias)
+		rest(out[n:], sum[n:], wScale[n:], xScale, bias)
+	}
+}
+
 var peakAVX2 = peakKernels{
 	read: readAVX2,
 	int8: peakLoop{1536, peakInt8AVX2},

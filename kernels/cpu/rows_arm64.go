@@ -14,6 +14,8 @@ var rowNEON = rowKernels{
 }
 
 // expConstants are the constants of fp.Exp, as exp_arm64.h loads them.
+//
+//lint:ignore U1000 assembly reads it
 var expConstants = [...]float32{
 	fp.ExpLo, fp.ExpHi, fp.Log2E, -fp.Ln2Hi, -fp.Ln2Lo,
 	fp.ExpC5, fp.ExpC4, fp.ExpC3, fp.ExpC2, fp.ExpC1, fp.ExpC0, 1,
