@@ -165,9 +165,8 @@ func (c *runCmd) stream(ctx context.Context, e *engine.Engine, r engine.Request,
 		end = done.Err.Error()
 	}
 	if n > 0 {
-		fmt.Fprintf(log, "prompt: %d tokens in %v, %.4g tokens/s; answer: %d tokens in %v, %.4g tokens/s; ended by %s\n",
-			len(r.IDs), first.Sub(start).Round(time.Microsecond), float64(len(r.IDs))/first.Sub(start).Seconds(),
-			n, last.Sub(first).Round(time.Microsecond), rate(n-1, last.Sub(first)), end)
+		fmt.Fprintf(log, "prompt: %d tokens%s; answer: %d tokens%s; ended by %s\n",
+			len(r.IDs), speed(len(r.IDs), first.Sub(start)), n, speed(n-1, last.Sub(first)), end)
 	}
 	switch {
 	case failed != nil:
@@ -178,10 +177,11 @@ func (c *runCmd) stream(ctx context.Context, e *engine.Engine, r engine.Request,
 	return done.Err
 }
 
-// rate is n a second of d, and 0 where nothing was measured.
-func rate(n int, d time.Duration) float64 {
-	if n == 0 || d <= 0 {
-		return 0
+// speed tells how fast n tokens came in d; nothing where that is too short to tell:
+// tokens may wait for their reader.
+func speed(n int, d time.Duration) string {
+	if d < time.Millisecond {
+		return ""
 	}
-	return float64(n) / d.Seconds()
+	return fmt.Sprintf(" in %v, %.4g tokens/s", d.Round(time.Microsecond), float64(n)/d.Seconds())
 }
