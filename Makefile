@@ -3,7 +3,6 @@
 BIN     := bin
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-TESTDATA ?= $(LLMQAT_TESTDATA)
 export CGO_ENABLED ?= 0
 
 .PHONY: build test test-race bench serve check lint generate fuzz help
