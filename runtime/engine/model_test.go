@@ -121,10 +121,14 @@ func TestSameTokensEverywhere(t *testing.T) {
 		}
 		requests = append(requests, q)
 	}
-	for _, o := range []convert.Options{
-		options(t, "4-8-4", quant.KVHeadZP, ""), options(t, "4-8-4", quant.KVToken, ""), options(t, "8-8-8", quant.KVHead, ""),
-		options(t, "4-16-8", quant.KVHeadZP, ""), options(t, "16-16-16", "", qat.Float16), options(t, "16-16-16", "", qat.Float32),
-	} {
+	settings := []convert.Options{
+		options(t, "4-8-4", quant.KVHeadZP, ""), options(t, "8-8-8", quant.KVHead, ""), options(t, "16-16-16", "", qat.Float16),
+		options(t, "4-8-4", quant.KVToken, ""), options(t, "4-16-8", quant.KVHeadZP, ""), options(t, "16-16-16", "", qat.Float32),
+	}
+	if testing.Short() {
+		settings, requests = settings[:3], requests[:4]
+	}
+	for _, o := range settings {
 		t.Run(fmt.Sprintf("%v/%s/%s", o.Bits, o.KVScheme, o.Float), func(t *testing.T) {
 			f := random(t, o)
 			want := answers(t, realEngine(t, f, "generic", 1, Options{}), requests, false)
