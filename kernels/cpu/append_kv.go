@@ -143,7 +143,7 @@ func (t *appendRows) putInts(dst []byte, x []float32, scale, zero uint16) {
 		t.out.k.quantize(q, x, s, z, float32(hi))
 		return
 	}
-	t.store.store4(dst, x, s, z, float32(lo), float32(hi), t.cache.offset())
+	t.store.store4(dst, x, s, z, float32(lo), float32(hi), t.cache.NibbleOffset())
 }
 
 func store4Generic(dst []uint8, x []float32, scale, zero, lo, hi, off float32) {

@@ -135,9 +135,9 @@ func (t *attentionTask) store(u *attentionUnit, x *merged) {
 
 // queries copies the tile's queries to q or f [rows, dim], and what goes with them to a.
 func (t *attentionTask) queries(s *attentionScratch, u *attentionUnit) {
-	bias := int32(-8)
-	if t.cache.Bits == 8 || t.cache.HasZero() {
-		bias = 0
+	bias := int32(0)
+	if t.cache.Bits == 4 {
+		bias = -int32(t.cache.NibbleOffset())
 	}
 	for r := range u.rows(t.group) {
 		i := (u.token+r/t.group)*t.heads + u.head*t.group + r%t.group

@@ -320,3 +320,36 @@ func TestAttentionBatch(t *testing.T) {
 		}
 	})
 }
+
+// However many long tiles there are, their parts stay within bounds, and every
+// split of every tile is in one unit.
+func TestAttentionCut(t *testing.T) {
+	const tiles, splits = 40, 512
+	a := attentionTask{group: 4, dim: 32}
+	for i := range tiles {
+		a.units = append(a.units, attentionUnit{token: i, tokens: tileRows / 4, to: splits, part: -1})
+	}
+	a.cut(tileRows * splits / 8)
+	if len(a.parts) == 0 || len(a.parts) > maxParts {
+		t.Errorf("parts of %d floats, want 1 to %d", len(a.parts), maxParts)
+	}
+	done := make([][splits]int, tiles)
+	for _, u := range a.units {
+		for s := u.from; s < u.to; s++ {
+			done[u.token][s]++
+		}
+		if end := u.part + splits*a.partSize(&u); end > len(a.parts) && u.part >= 0 {
+			t.Errorf("tile %d: parts end at %d of %d", u.token, end, len(a.parts))
+		}
+	}
+	for i := range done {
+		for s, n := range done[i] {
+			if n != 1 {
+				t.Fatalf("split %d of tile %d is done %d times", s, i, n)
+			}
+		}
+	}
+	if want := len(a.merges); want == 0 || want == tiles {
+		t.Errorf("%d of %d tiles are cut, want some", want, tiles)
+	}
+}

@@ -169,7 +169,7 @@ func (t *attentionTask) unpack(s *attentionScratch, side *cacheSide, head, page,
 	}
 	switch t.cache.Bits {
 	case 4:
-		t.k.unpack4(x, src, t.dim, t.cache.offset())
+		t.k.unpack4(x, src, t.dim, t.cache.NibbleOffset())
 	case 8:
 		t.k.unpack8(x, src)
 	case 16:
@@ -187,7 +187,7 @@ func (t *attentionTask) unpackPadded(x []float32, src []byte, n int) {
 		x, src := x[i*t.dim:][:t.cache.dim], src[i*size:][:size]
 		switch t.cache.Bits {
 		case 4:
-			unpack4Generic(x, src, t.cache.dim, t.cache.offset())
+			unpack4Generic(x, src, t.cache.dim, t.cache.NibbleOffset())
 		case 8:
 			unpack8Generic(x, src)
 		case 16:

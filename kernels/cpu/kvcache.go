@@ -47,14 +47,6 @@ func (c *cache) scaleAt(group, slot int) int {
 	return (slot/kernels.PageTokens*c.groups()+group)*kernels.PageTokens + slot%kernels.PageTokens
 }
 
-// offset is what a stored nibble exceeds its q by.
-func (c *cache) offset() float32 {
-	if c.HasZero() {
-		return 0
-	}
-	return 8
-}
-
 // ropeTable is a kernels.RoPE as host memory.
 type ropeTable struct {
 	cos, sin []float32

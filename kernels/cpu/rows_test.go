@@ -171,10 +171,6 @@ func TestStoreKV(t *testing.T) {
 		for _, scheme := range []quant.KVScheme{quant.KVToken, quant.KVHead, quant.KVHeadZP} {
 			f := quant.KV{Bits: 4, Scheme: scheme}
 			lo, hi := f.KVRange()
-			off := float32(8)
-			if f.HasZero() {
-				off = 0
-			}
 			for _, n := range []int{16, 32, 64, 128} {
 				for _, scale := range []uint16{1, 0x1400, 0x3c00, 0x7000} { // subnormal to large
 					x := floatsAt(t, r, n)
@@ -183,7 +179,7 @@ func TestStoreKV(t *testing.T) {
 						zero = quant.Float16(x[0])
 					}
 					got, want := guardedOf[uint8](t, n/2), make([]uint8, n/2)
-					k.store4(got, x, quant.Float16To32(scale), quant.Float16To32(zero), float32(lo), float32(hi), off)
+					k.store4(got, x, quant.Float16To32(scale), quant.Float16To32(zero), float32(lo), float32(hi), f.NibbleOffset())
 					f.KVStore(want, x, scale, zero)
 					same(t, "store4 "+string(scheme), got, want)
 				}

@@ -129,7 +129,7 @@ func (f KV) KVStore(dst []uint8, x []float32, scale, zero uint16) {
 		}
 		return
 	}
-	off := f.nibbleOffset()
+	off := f.NibbleOffset()
 	half := len(x) / 2
 	for j := range half {
 		a := round(x[j]-z, s, lo, hi) + off
@@ -138,8 +138,8 @@ func (f KV) KVStore(dst []uint8, x []float32, scale, zero uint16) {
 	}
 }
 
-// nibbleOffset is what a stored nibble exceeds its q by.
-func (f KV) nibbleOffset() float32 {
+// NibbleOffset is what a stored nibble exceeds its q by.
+func (f KV) NibbleOffset() float32 {
 	if f.Scheme == KVHeadZP {
 		return 0
 	}
@@ -155,7 +155,7 @@ func (f KV) KVLoad(x []float32, src []uint8, scale, zero uint16) {
 		}
 		return
 	}
-	off := f.nibbleOffset()
+	off := f.NibbleOffset()
 	half := len(x) / 2
 	for j := range half {
 		x[j] = float32(s*(float32(src[j]&15)-off)) + z
