@@ -22,6 +22,24 @@ var intAVX2 = intKernels{
 	addSums:   scaleEights(addSumsAVX2, addSumsGeneric),
 }
 
+// intAVXVNNI's blocks take their 4 rows two at a time: 16 registers hold no more.
+var intAVXVNNI = intKernels{
+	w4: dotKernel{
+		offset: 8,
+		tiles: []tileFunc{dotsW4x1AVXVNNI, dotsW4x2AVXVNNI, dotsW4x3AVXVNNI, dotsW4x4AVXVNNI,
+			dotsW4x5AVXVNNI, dotsW4x6AVXVNNI, dotsW4x7AVXVNNI, dotsW4x8AVXVNNI},
+		block: dotsW4x4AVXVNNIRows2,
+	},
+	w8: dotKernel{
+		offset: 128,
+		tiles: []tileFunc{dotsW8x1AVXVNNI, dotsW8x2AVXVNNI, dotsW8x3AVXVNNI, dotsW8x4AVXVNNI,
+			dotsW8x5AVXVNNI, dotsW8x6AVXVNNI, dotsW8x7AVXVNNI, dotsW8x8AVXVNNI},
+		block: dotsW8x4AVXVNNIRows2,
+	},
+	scaleSums: intAVX2.scaleSums,
+	addSums:   intAVX2.addSums,
+}
+
 var intVNNI = intKernels{
 	w4: dotKernel{
 		offset: 8,
@@ -52,6 +70,12 @@ var peakAVX2 = peakKernels{
 	read: readAVX2,
 	int8: peakLoop{1536, peakInt8AVX2},
 	fma:  peakLoop{96, peakFMAAVX2},
+}
+
+var peakAVXVNNI = peakKernels{
+	read: readAVX2,
+	int8: peakLoop{384, peakInt8AVXVNNI},
+	fma:  peakAVX2.fma,
 }
 
 var peakVNNI = peakKernels{
@@ -99,6 +123,9 @@ func init() {
 		return
 	}
 	available = append(available, isa{"avx2", intAVX2, floatAVX2, rowAVX2, attentionAVX2, peakAVX2})
+	if cpuid.CPU.Supports(cpuid.AVXVNNI) {
+		available = append(available, isa{"avxvnni", intAVXVNNI, floatAVX2, rowAVX2, attentionAVX2, peakAVXVNNI})
+	}
 	if cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI) {
 		available = append(available, isa{"avx512vnni", intVNNI, floatAVX512, rowAVX2, attentionAVX2, peakVNNI})
 	}

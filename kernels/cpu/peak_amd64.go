@@ -20,6 +20,9 @@ func peakInt8AVX2(n int)
 // peakInt8VNNI does n times 1024 multiply-adds, n >= 1.
 func peakInt8VNNI(n int)
 
+// peakInt8AVXVNNI does n times 384 multiply-adds, n >= 1.
+func peakInt8AVXVNNI(n int)
+
 // peakFMAAVX2 does n times 96 multiply-adds, n >= 1.
 func peakFMAAVX2(n int)
 

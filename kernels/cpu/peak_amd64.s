@@ -222,6 +222,42 @@ loop:
 	VZEROUPPER
 	RET
 
+// func peakInt8AVXVNNI(n int)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·peakInt8AVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ  n+0(FP), AX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	VPXOR Y8, Y8, Y8
+	VPXOR Y9, Y9, Y9
+	VPXOR Y10, Y10, Y10
+	VPXOR Y11, Y11, Y11
+
+loop:
+	VPXOR Y12, Y12, Y12
+	LONG $0x501dc2c4; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm12, %ymm0
+	LONG $0x501dc2c4; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm12, %ymm1
+	LONG $0x501dc2c4; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm12, %ymm2
+	LONG $0x501dc2c4; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm12, %ymm3
+	LONG $0x501dc2c4; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm12, %ymm4
+	LONG $0x501dc2c4; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm12, %ymm5
+	LONG $0x501dc2c4; BYTE $0xf4 // {vex} vpdpbusd %ymm12, %ymm12, %ymm6
+	LONG $0x501dc2c4; BYTE $0xfc // {vex} vpdpbusd %ymm12, %ymm12, %ymm7
+	LONG $0x501d42c4; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm12, %ymm8
+	LONG $0x501d42c4; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm12, %ymm9
+	LONG $0x501d42c4; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm12, %ymm10
+	LONG $0x501d42c4; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm12, %ymm11
+	DECQ  AX
+	JNZ   loop
+	VZEROUPPER
+	RET
+
 // func peakFMAAVX2(n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·peakFMAAVX2(SB), NOSPLIT, $0-8

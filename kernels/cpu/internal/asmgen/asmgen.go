@@ -9,6 +9,9 @@ var units = map[string]func(*build.Context){
 	"dots_w4": dotsW4,
 	"dots_w8": dotsW8,
 
+	"dots_w4_avxvnni": dotsW4AVXVNNI,
+	"dots_w8_avxvnni": dotsW8AVXVNNI,
+
 	"float_dot":     floatDot,
 	"float_dot512":  floatDot512,
 	"float_widen":   floatWiden,

@@ -26,6 +26,9 @@ func TestFresh(t *testing.T) {
 		if err := pass.Compile.Execute(file); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
+		if err := encodeVEX(file); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
 		cfg := printer.Config{Pkg: "cpu", Argv: []string{"go", "generate", "./kernels/cpu"}}
 		for _, o := range []struct {
 			path string

@@ -132,6 +132,15 @@ func (t *tile) end(acc [][]reg.VecVirtual) {
 			}
 			continue
 		}
+		if t.rows == 2 { // and two rows of two tokens
+			s := t.reduce(acc[0][i], acc[1][i], acc[0][i+1], acc[1][i+1])
+			t.VMOVQ(s, operand.Mem{Base: out})
+			t.VPEXTRQ(operand.U8(1), s, operand.Mem{Base: out, Index: t.stride.Base, Scale: 1})
+			if i += 2; i < t.tokens {
+				t.LEAQ(operand.Mem{Base: out, Index: t.stride.Base, Scale: 2}, out)
+			}
+			continue
+		}
 		four := make([]reg.VecVirtual, 4)
 		for j := range four {
 			four[j] = acc[0][min(i+j, t.tokens-1)]
@@ -150,8 +159,8 @@ func (t *tile) end(acc [][]reg.VecVirtual) {
 	}
 	t.ADDQ(operand.U8(4*t.rows), t.sum.Base)
 	t.SUBQ(t.k[1], t.x)
-	if t.rows == 4 {
-		t.ADDQ(t.rb[3], t.w)
+	if t.rows > 1 {
+		t.ADDQ(t.rb[t.rows-1], t.w)
 	}
 	t.SUBQ(operand.U8(t.rows), t.left)
 	t.JNZ(operand.LabelRef("row"))

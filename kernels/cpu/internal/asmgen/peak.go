@@ -37,6 +37,14 @@ func peak(c *build.Context) {
 			c.VPDPBUSD(a, a, s)
 		}
 	})
+	// 12 chains x 32.
+	peakLoop(c, "peakInt8AVXVNNI", 384, c.YMM, 12, func(sum []reg.VecVirtual) {
+		a := c.YMM()
+		c.VPXOR(a, a, a)
+		for _, s := range sum {
+			vpdpbusd(c, a, a, s)
+		}
+	})
 	// 12 chains x 8.
 	peakLoop(c, "peakFMAAVX2", 96, c.YMM, 12, func(sum []reg.VecVirtual) {
 		a := c.YMM()
