@@ -88,7 +88,7 @@ func TestDots(t *testing.T) {
 		eachISA(t, func(t *testing.T, k *isa) {
 			eachTile(k, typ, func(name string, tile tileFunc, offset int32, n, step int) {
 				for _, v := range values {
-					for _, depth := range []int{64, 128, 192, 256, 320, 576, 2048} {
+					for _, depth := range []int{64, 128, 192, 256, 320, 576, 2048, 4160} {
 						for _, rows := range []int{1, 2, 3} {
 							if err := checkTile(t, tile, offset, typ, depth, rows*step, n, v.w, v.x); err != nil {
 								t.Fatalf("%v %s, %s, k=%d, %d rows: %v", typ, name, v.name, depth, rows*step, err)

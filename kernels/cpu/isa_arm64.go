@@ -2,7 +2,11 @@
 
 package cpu
 
-import "github.com/llmqat/llmqat/kernels"
+import (
+	"github.com/klauspost/cpuid/v2"
+
+	"github.com/llmqat/llmqat/kernels"
+)
 
 var intNEON = intKernels{
 	w4: dotKernel{
@@ -16,10 +20,49 @@ var intNEON = intKernels{
 	addSums:   addSumsGeneric,
 }
 
+// intDOT multiplies with FEAT_DotProd's SDOT. Nothing here has been timed on a CPU of
+// this kind, only proven under emulation.
+var intDOT = intKernels{
+	w4: dotKernel{
+		offset: 8,
+		tiles: []tileFunc{dotsW4x1DOT, dotsW4x2DOT, dotsW4x3DOT, dotsW4x4DOT,
+			dotsW4x5DOT, dotsW4x6DOT, dotsW4x7DOT, dotsW4x8DOT},
+		block: dotsW4x4DOTRows4,
+	},
+	w8: dotKernel{
+		tiles: []tileFunc{dotsW8x1DOT, dotsW8x2DOT, dotsW8x3DOT, dotsW8x4DOT,
+			dotsW8x5DOT, dotsW8x6DOT, dotsW8x7DOT, dotsW8x8DOT},
+		block: dotsW8x4DOTRows4,
+	},
+	scaleSums: scaleSumsGeneric,
+	addSums:   addSumsGeneric,
+}
+
+// intMM is intDOT with blocks by FEAT_I8MM's SMMLA, which does two tokens by two
+// weight rows at once and so has nothing for a stream of single rows. Not timed, as intDOT.
+var intMM = intKernels{
+	w4:        dotKernel{offset: intDOT.w4.offset, tiles: intDOT.w4.tiles, block: dotsW4x4MMRows4},
+	w8:        dotKernel{offset: intDOT.w8.offset, tiles: intDOT.w8.tiles, block: dotsW8x4MMRows4},
+	scaleSums: intDOT.scaleSums,
+	addSums:   intDOT.addSums,
+}
+
 var peakNEON = peakKernels{
 	read: readNEON,
 	int8: peakLoop{256, peakInt8NEON},
 	fma:  peakLoop{64, peakFMANEON},
+}
+
+var peakDOT = peakKernels{
+	read: readNEON,
+	int8: peakLoop{256, peakInt8DOT},
+	fma:  peakNEON.fma,
+}
+
+var peakMM = peakKernels{
+	read: readNEON,
+	int8: peakLoop{512, peakInt8MM},
+	fma:  peakNEON.fma,
 }
 
 var floatNEON = floatKernels{
@@ -44,4 +87,11 @@ var floatNEON = floatKernels{
 
 func init() {
 	available = append(available, isa{"neon", intNEON, floatNEON, rowNEON, attentionNEON, peakNEON})
+	if !cpuid.CPU.Supports(cpuid.ASIMDDP) {
+		return
+	}
+	available = append(available, isa{"neondot", intDOT, floatNEON, rowNEON, attentionNEON, peakDOT})
+	if cpuid.CPU.Supports(cpuid.I8MM) {
+		available = append(available, isa{"neonmm", intMM, floatNEON, rowNEON, attentionNEON, peakMM})
+	}
 }

@@ -41,3 +41,7 @@
 #define UXTL8H(n, d)      WORD $(0x2f08a400 | (n)<<5 | (d))           // uxtl    v{d}.8h, v{n}.8b
 #define UXTL4S(n, d)      WORD $(0x2f10a400 | (n)<<5 | (d))           // uxtl    v{d}.4s, v{n}.4h
 #define UXTL2_4S(n, d)    WORD $(0x6f10a400 | (n)<<5 | (d))           // uxtl2   v{d}.4s, v{n}.8h
+
+// Of the optional extensions FEAT_DotProd and FEAT_I8MM.
+#define SDOT(m, n, d)     WORD $(0x4e809400 | (m)<<16 | (n)<<5 | (d)) // sdot    v{d}.4s, v{n}.16b, v{m}.16b
+#define SMMLA(m, n, d)    WORD $(0x4e80a400 | (m)<<16 | (n)<<5 | (d)) // smmla   v{d}.4s, v{n}.16b, v{m}.16b

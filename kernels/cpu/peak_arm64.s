@@ -46,6 +46,38 @@ loop:
 	BNE  loop
 	RET
 
+// func peakInt8DOT(n int)
+//
+// 16 chains x 16.
+TEXT ·peakInt8DOT(SB), NOSPLIT, $0-8
+	MOVD n+0(FP), R0
+	VEOR V0.B16, V0.B16, V0.B16
+
+loop:
+	SDOT(0, 0, 8); SDOT(0, 0, 9); SDOT(0, 0, 10); SDOT(0, 0, 11)
+	SDOT(0, 0, 12); SDOT(0, 0, 13); SDOT(0, 0, 14); SDOT(0, 0, 15)
+	SDOT(0, 0, 16); SDOT(0, 0, 17); SDOT(0, 0, 18); SDOT(0, 0, 19)
+	SDOT(0, 0, 20); SDOT(0, 0, 21); SDOT(0, 0, 22); SDOT(0, 0, 23)
+	SUBS $1, R0
+	BNE  loop
+	RET
+
+// func peakInt8MM(n int)
+//
+// 16 chains x 32.
+TEXT ·peakInt8MM(SB), NOSPLIT, $0-8
+	MOVD n+0(FP), R0
+	VEOR V0.B16, V0.B16, V0.B16
+
+loop:
+	SMMLA(0, 0, 8); SMMLA(0, 0, 9); SMMLA(0, 0, 10); SMMLA(0, 0, 11)
+	SMMLA(0, 0, 12); SMMLA(0, 0, 13); SMMLA(0, 0, 14); SMMLA(0, 0, 15)
+	SMMLA(0, 0, 16); SMMLA(0, 0, 17); SMMLA(0, 0, 18); SMMLA(0, 0, 19)
+	SMMLA(0, 0, 20); SMMLA(0, 0, 21); SMMLA(0, 0, 22); SMMLA(0, 0, 23)
+	SUBS $1, R0
+	BNE  loop
+	RET
+
 // func peakFMANEON(n int)
 //
 // 16 chains x 4.
