@@ -10,8 +10,8 @@ import (
 )
 
 // avxVNNI marks the instructions that encodeVEX spells out: AVX-VNNI's, which
-// neither avo nor Go's assembler knows. They encode VPDPBUSD of 32 bytes as
-// AVX-512 VL does, which faults on the CPUs that AVX-VNNI is for.
+// neither avo nor Go's assembler knows. Their VPDPBUSD of 32 bytes is AVX-512 VL's,
+// which faults on the CPUs that AVX-VNNI is for.
 const avxVNNI = "AVXVNNI"
 
 // vpdpbusd adds to each int32 of sum four products of bytes, u8 unsigned and s8
