@@ -23,26 +23,26 @@ row:
 	JL    end1
 
 blocks1:
-	PREFETCHT0 4096(CX)
-	VMOVDQU    (CX), Y2
-	VPABSB     Y2, Y3
-	VMOVDQU    (DX), Y4
-	VPSIGNB    Y2, Y4, Y4
-	VPMADDUBSW Y4, Y3, Y4
-	VPMADDWD   Y0, Y4, Y4
-	VPADDD     Y4, Y1, Y1
-	VMOVDQU    32(CX), Y2
-	VPABSB     Y2, Y3
-	VMOVDQU    32(DX), Y4
-	VPSIGNB    Y2, Y4, Y4
-	VPMADDUBSW Y4, Y3, Y4
-	VPMADDWD   Y0, Y4, Y4
-	VPADDD     Y4, Y1, Y1
-	ADDQ       $+64, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, DI
-	CMPQ       DI, $0x01
-	JGE        blocks1
+	PREFETCHNTA 4096(CX)
+	VMOVDQU     (CX), Y2
+	VPABSB      Y2, Y3
+	VMOVDQU     (DX), Y4
+	VPSIGNB     Y2, Y4, Y4
+	VPMADDUBSW  Y4, Y3, Y4
+	VPMADDWD    Y0, Y4, Y4
+	VPADDD      Y4, Y1, Y1
+	VMOVDQU     32(CX), Y2
+	VPABSB      Y2, Y3
+	VMOVDQU     32(DX), Y4
+	VPSIGNB     Y2, Y4, Y4
+	VPMADDUBSW  Y4, Y3, Y4
+	VPMADDWD    Y0, Y4, Y4
+	VPADDD      Y4, Y1, Y1
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	SUBQ        $0x01, DI
+	CMPQ        DI, $0x01
+	JGE         blocks1
 
 end1:
 	MOVQ         AX, DI
@@ -623,42 +623,42 @@ row:
 	JL     end4
 
 blocks4:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VPXORD     (CX), Z0, Z5
-	VPDPBUSD   (DX), Z5, Z1
-	PREFETCHT0 4160(CX)
-	PREFETCHT0 4096(CX)
-	VPXORD     64(CX), Z0, Z5
-	VPDPBUSD   64(DX), Z5, Z2
-	PREFETCHT0 4224(CX)
-	PREFETCHT0 4160(CX)
-	VPXORD     128(CX), Z0, Z5
-	VPDPBUSD   128(DX), Z5, Z3
-	PREFETCHT0 4288(CX)
-	PREFETCHT0 4224(CX)
-	VPXORD     192(CX), Z0, Z5
-	VPDPBUSD   192(DX), Z5, Z4
-	ADDQ       $+256, CX
-	ADDQ       $+256, DX
-	SUBQ       $0x04, DI
-	CMPQ       DI, $0x04
-	JGE        blocks4
+	PREFETCHNTA 4096(CX)
+	PREFETCHNTA 4032(CX)
+	VPXORD      (CX), Z0, Z5
+	VPDPBUSD    (DX), Z5, Z1
+	PREFETCHNTA 4160(CX)
+	PREFETCHNTA 4096(CX)
+	VPXORD      64(CX), Z0, Z5
+	VPDPBUSD    64(DX), Z5, Z2
+	PREFETCHNTA 4224(CX)
+	PREFETCHNTA 4160(CX)
+	VPXORD      128(CX), Z0, Z5
+	VPDPBUSD    128(DX), Z5, Z3
+	PREFETCHNTA 4288(CX)
+	PREFETCHNTA 4224(CX)
+	VPXORD      192(CX), Z0, Z5
+	VPDPBUSD    192(DX), Z5, Z4
+	ADDQ        $+256, CX
+	ADDQ        $+256, DX
+	SUBQ        $0x04, DI
+	CMPQ        DI, $0x04
+	JGE         blocks4
 
 end4:
 	CMPQ DI, $0x01
 	JL   end1
 
 blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VPXORD     (CX), Z0, Z5
-	VPDPBUSD   (DX), Z5, Z1
-	ADDQ       $+64, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, DI
-	CMPQ       DI, $0x01
-	JGE        blocks1
+	PREFETCHNTA 4096(CX)
+	PREFETCHNTA 4032(CX)
+	VPXORD      (CX), Z0, Z5
+	VPDPBUSD    (DX), Z5, Z1
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	SUBQ        $0x01, DI
+	CMPQ        DI, $0x01
+	JGE         blocks1
 
 end1:
 	VPADDD        Z2, Z1, Z1

@@ -63,8 +63,8 @@ func dotsVNNI256(c *build.Context, bits, rows, tokens int, suffix string) {
 			for b := range n {
 				if rows == 1 {
 					ahead := t.weight(0, prefetchBytes+t.blockBytes()*b)
-					c.PREFETCHT0(ahead)
-					c.PREFETCHT0(ahead.Offset(-64)) // again: see prefetchBytes
+					t.prefetch(ahead)
+					t.prefetch(ahead.Offset(-64)) // again: see prefetchBytes
 				}
 				w := grid(2, rows, c.YMM) // [half][row]
 				for r := range rows {

@@ -41,7 +41,7 @@ func dotsW4AVX2(c *build.Context, tokens int) {
 			lo, hi, p := c.YMM(), c.YMM(), c.YMM()
 			for b := range n {
 				if n == 4 && b%2 == 0 {
-					c.PREFETCHT0(t.weight(0, prefetchBytes+32*b))
+					t.prefetch(t.weight(0, prefetchBytes+32*b))
 				}
 				c.VMOVDQU(t.weight(0, 32*b), hi)
 				c.VPAND(mask, hi, lo)
@@ -74,6 +74,17 @@ func dotsW4AVX2(c *build.Context, tokens int) {
 // again one line later: 8 tokens of int8 weights read 18 instead of 11.5 GB/s a
 // core (Zen 5, 4 KiB pages), 4 tokens 34 instead of 24, and one token loses nothing.
 const prefetchBytes = 4096
+
+// prefetch asks for a line of weights. One token's pass is the only one over them:
+// past the second-level cache, which would hand them on to the third, they travel
+// lighter. On Zen 5 with both cores at work that is 48 against 43 GB/s.
+func (t *tile) prefetch(line operand.Mem) {
+	if t.tokens == 1 {
+		t.PREFETCHNTA(line)
+	} else {
+		t.PREFETCHT0(line)
+	}
+}
 
 // dotsVNNI multiplies rows weight rows with tokens tokens.
 //
@@ -119,8 +130,8 @@ func dotsVNNI(c *build.Context, bits, rows, tokens int, suffix string) {
 			for b := range n {
 				if rows == 1 {
 					ahead := t.weight(0, prefetchBytes+t.blockBytes()*b)
-					c.PREFETCHT0(ahead)
-					c.PREFETCHT0(ahead.Offset(-64)) // again: see prefetchBytes
+					t.prefetch(ahead)
+					t.prefetch(ahead.Offset(-64)) // again: see prefetchBytes
 				}
 				w := make([]reg.VecVirtual, rows)
 				for r := range rows {

@@ -32,7 +32,7 @@ func dotsW8AVX2(c *build.Context, tokens int) {
 		c.VPXOR(s, s, s)
 	}
 	t.forBlocks(1, func() {
-		c.PREFETCHT0(t.weight(0, prefetchBytes))
+		t.prefetch(t.weight(0, prefetchBytes))
 		for off := 0; off < blockInputs; off += 32 {
 			w, abs := c.YMM(), c.YMM()
 			c.VMOVDQU(t.weight(0, off), w)

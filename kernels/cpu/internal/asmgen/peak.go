@@ -77,7 +77,7 @@ func readBytes(c *build.Context, name string, vector func() reg.VecVirtual) {
 	c.Label("loop")
 	for off := 0; off < 256; {
 		v := vector()
-		c.PREFETCHT0(operand.Mem{Base: p, Disp: off + prefetchBytes})
+		c.PREFETCHNTA(operand.Mem{Base: p, Disp: off + prefetchBytes})
 		for range 64 / int(v.Size()) {
 			if v.Size() == 64 {
 				c.VMOVDQU32(operand.Mem{Base: p, Disp: off}, v)
