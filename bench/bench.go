@@ -29,6 +29,7 @@ type Options struct {
 	Float     string // f16, bf16 or f32: the type of float weights
 	Prompts   []int  // tokens to prefill
 	Contexts  []int  // tokens of context to decode at
+	Batches   []int  // sequences to decode together
 	Decode    int    // tokens to decode from there: a sample, or a part of one where that is short
 	Repeats   int    // samples
 	Threads   int    // 0: one a core
@@ -48,6 +49,9 @@ func (o *Options) fill() error {
 	if len(o.Contexts) == 0 {
 		o.Contexts = []int{64}
 	}
+	if len(o.Batches) == 0 {
+		o.Batches = []int{1}
+	}
 	switch {
 	case (len(o.Models) == 0) == (o.Shape == ""):
 		return errors.New("want either models or a shape")
@@ -55,6 +59,8 @@ func (o *Options) fill() error {
 		return fmt.Errorf("%d tokens a sample, %d samples; want at least 1", o.Decode, o.Repeats)
 	case slices.Min(o.Prompts) < 1 || slices.Min(o.Contexts) < 1:
 		return fmt.Errorf("prompts of %v and contexts of %v tokens; want at least 1", o.Prompts, o.Contexts)
+	case slices.Min(o.Batches) < 1 || slices.Max(o.Batches) > passTokens:
+		return fmt.Errorf("batches of %v sequences; want 1 to %d", o.Batches, passTokens)
 	}
 	return nil
 }
@@ -63,6 +69,20 @@ func (o *Options) fill() error {
 func (o *Options) longest() int {
 	return max(slices.Max(o.Prompts), slices.Max(o.Contexts)+o.Decode)
 }
+
+// decodes lists the points at which decode is measured.
+func (o *Options) decodes() []point {
+	var list []point
+	for _, c := range o.Contexts {
+		for _, b := range o.Batches {
+			list = append(list, point{c, b})
+		}
+	}
+	return list
+}
+
+// point is a decode to be measured: sequences, each with context tokens.
+type point struct{ context, batch int }
 
 // Run measures every model and returns the report.
 func Run(ctx context.Context, o Options) (*Report, error) {

@@ -20,14 +20,14 @@ func TestMain(m *testing.M) {
 
 func TestRun(t *testing.T) {
 	o := Options{
-		Shape: "stories260k", Settings: []string{"16-16-16", "8-8-8", "4-8-4"}, Prompts: []int{5, 70}, Contexts: []int{3, 200},
+		Shape: "stories260k", Settings: []string{"16-16-16", "8-8-8", "4-8-4"}, Prompts: []int{5, 70}, Contexts: []int{3, 200}, Batches: []int{1, 3},
 		Decode: 4, Repeats: 2, Threads: 2, Cache: t.TempDir(), Version: "test",
 	}
 	r, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Models) != 3 || len(r.Models[0].Prefill) != 2 || len(r.Models[2].Decode) != 2 {
+	if len(r.Models) != 3 || len(r.Models[0].Prefill) != 2 || len(r.Models[2].Decode) != 4 {
 		t.Fatalf("%d models, %d prompts, %d contexts", len(r.Models), len(r.Models[0].Prefill), len(r.Models[2].Decode))
 	}
 	for _, m := range r.Models {
@@ -57,7 +57,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, _ := os.ReadFile(base + ".txt")
-	for _, want := range []string{"stories260k", "16-16-16", "4-8-4 head-zp", "prefill 70, tokens/s", "decode at 200, tokens/s", "share of bandwidth"} {
+	for _, want := range []string{"stories260k", "16-16-16", "4-8-4 head-zp", "prefill 70, tokens/s", "decode at 200, tokens/s", "decode at 200, batch 3, tokens/s", "share of bandwidth"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
 		}
@@ -67,7 +67,7 @@ func TestRun(t *testing.T) {
 	if err := json.Unmarshal(b, &back); err != nil || back.Models[2].Decode[1].PerSec != int4.Decode[1].PerSec {
 		t.Errorf("JSON does not come back: %v", err)
 	}
-	if svg, _ := os.ReadFile(base + ".svg"); !bytes.Contains(svg, []byte("decode at 200 tokens of context")) {
+	if svg, _ := os.ReadFile(base + ".svg"); !bytes.Contains(svg, []byte("decode at 200, batch 3, tokens/s")) {
 		t.Error("the picture lacks a panel")
 	}
 }
@@ -115,6 +115,7 @@ func TestBadOptions(t *testing.T) {
 		"per-moon":                with(func(o *Options) { o.KVScheme = "per-moon" }),
 		"f8":                      with(func(o *Options) { o.Float = "f8" }),
 		"at least 1":              with(func(o *Options) { o.Prompts = []int{0} }),
+		"want 1 to 512":           with(func(o *Options) { o.Batches = []int{0} }),
 		"-1 threads":              with(func(o *Options) { o.Threads = -1 }),
 		"want one to quantize":    {Models: []string{"a", "b"}},
 		"missing.qat":             {Models: []string{"missing.qat"}},

@@ -43,15 +43,25 @@ type Result struct {
 
 // Rate is a measured speed.
 type Rate struct {
-	Tokens int       `json:"tokens"` // of the prompt, or of context before the decoded ones
-	PerSec float64   `json:"tokens_per_second"`
+	Tokens int       `json:"tokens"`            // of the prompt, or of context before the decoded ones
+	Batch  int       `json:"batch"`             // sequences together
+	PerSec float64   `json:"tokens_per_second"` // of all of them
 	All    []float64 `json:"samples"`
 	Share  float64   `json:"share"` // of the peak (prefill) or of the read bandwidth (decode) measured beside each sample
 }
 
 // newRate returns the medians of tokens/s and of shares.
-func newRate(tokens int, perSec, shares []float64) Rate {
-	return Rate{tokens, median(perSec), perSec, median(shares)}
+func newRate(tokens, batch int, s samples) Rate {
+	return Rate{tokens, batch, median(s.perSec), s.perSec, median(s.shares)}
+}
+
+// decode names what r measured.
+func (r Rate) decode() string {
+	name := fmt.Sprintf("decode at %d", r.Tokens)
+	if r.Batch > 1 {
+		name += fmt.Sprintf(", batch %d", r.Batch)
+	}
+	return name
 }
 
 // median returns the middle value of v, the mean of the two where there are two.
@@ -113,7 +123,7 @@ func (r *Report) Table(w io.Writer) error {
 		})
 	}
 	for i, d := range first.Decode {
-		row(fmt.Sprintf("decode at %d, tokens/s", d.Tokens), func(m *Result) string {
+		row(d.decode()+", tokens/s", func(m *Result) string {
 			return fmt.Sprintf("%.1f%s", m.Decode[i].PerSec, against(m.Decode[i].PerSec, d.PerSec))
 		})
 		row("share of bandwidth", func(m *Result) string {
@@ -157,7 +167,7 @@ func (r *Report) Chart(w io.Writer, format string) error {
 		panels = append(panels, p)
 	}
 	for i, d := range first.Decode {
-		panel(fmt.Sprintf("decode at %d tokens of context, tokens/s", d.Tokens), "read bandwidth",
+		panel(d.decode()+", tokens/s", "read bandwidth",
 			func(m *Result) Rate { return m.Decode[i] })
 	}
 	for i, p := range first.Prefill {

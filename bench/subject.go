@@ -19,15 +19,15 @@ import (
 // passTokens is the size of the passes that a prompt is cut in, the server's own.
 const passTokens = 512
 
-// subject is a loaded model under measurement, with pages for one sequence.
+// subject is a loaded model under measurement, with pages for each sequence.
 type subject struct {
 	file   *qat.File
 	model  *model.Model
 	pool   *kvcache.Pool
-	pages  []int32
+	pages  [][]int32 // of each sequence
 	rng    *rand.Rand
 	result Result
-	// samples by prompt and by context
+	// samples by prompt and by point
 	prefill, decode []samples
 }
 
@@ -49,19 +49,23 @@ func load(dev *cpu.Device, f file, o *Options) (*subject, error) {
 	h := q.Header()
 	s := &subject{
 		file: q, rng: rand.New(rand.NewPCG(1, 2)), result: describeModel(f.name, q),
-		prefill: make([]samples, len(o.Prompts)), decode: make([]samples, len(o.Contexts)),
+		prefill: make([]samples, len(o.Prompts)), decode: make([]samples, len(o.decodes())),
 	}
-	if s.model, err = model.Load(dev, q, model.Options{MaxTokens: passTokens, MaxSeqs: 1, MaxContext: o.longest()}); err != nil {
+	seqs := slices.Max(o.Batches)
+	if s.model, err = model.Load(dev, q, model.Options{MaxTokens: passTokens, MaxSeqs: seqs, MaxContext: o.longest()}); err != nil {
 		q.Close()
 		return nil, err
 	}
 	n := kvcache.Count(o.longest())
-	if s.pool, err = kvcache.NewPool(dev, &h.Config, h.Quantization.KV(), n); err != nil {
+	if s.pool, err = kvcache.NewPool(dev, &h.Config, h.Quantization.KV(), seqs*n); err != nil {
 		s.close()
 		return nil, err
 	}
-	for i := range n {
-		s.pages = append(s.pages, int32(i))
+	for i := range seqs {
+		s.pages = append(s.pages, nil)
+		for p := range n {
+			s.pages[i] = append(s.pages[i], int32(i*n+p))
+		}
 	}
 	for _, c := range s.pool.Layers {
 		s.noise(dev, c)
@@ -134,27 +138,27 @@ func describeModel(name string, f *qat.File) Result {
 	return r
 }
 
-// sample measures every prompt and every context once.
+// sample measures every prompt and every point once.
 func (s *subject) sample(o *Options, c ceilings) error {
 	peak := c.float32
 	if s.result.IntegerMatmul {
 		peak = c.int8
 	}
 	for i, n := range o.Prompts {
-		perSec, err := s.speed(n, 0, passTokens)
+		perSec, err := s.speed(n, 0, 1, passTokens)
 		if err != nil {
 			return err
 		}
 		s.prefill[i].add(perSec, perSec*float64(s.result.MACs)/peak)
 	}
-	for i, n := range o.Contexts {
-		perSec, err := s.speed(o.Decode, n, 1)
+	for i, p := range o.decodes() {
+		perSec, err := s.speed(o.Decode, p.context, p.batch, 1)
 		if err != nil {
 			return err
 		}
-		depth := int64(n) + int64(o.Decode)/2
-		bytes := s.result.WeightBytes + depth*s.result.KVTokenBytes
-		s.decode[i].add(perSec, perSec*float64(bytes)/c.read)
+		depth := int64(p.context) + int64(o.Decode)/2
+		bytes := s.result.WeightBytes + int64(p.batch)*depth*s.result.KVTokenBytes // of a step
+		s.decode[i].add(perSec, perSec/float64(p.batch)*float64(bytes)/c.read)
 	}
 	return nil
 }
@@ -163,39 +167,41 @@ func (s *subject) sample(o *Options, c ceilings) error {
 // is chance.
 const leastSample = 50 * time.Millisecond
 
-// speed returns the tokens per second of run, repeated while a sample is short.
-func (s *subject) speed(n, at, pass int) (float64, error) {
-	if _, err := s.run(1, at, 1); err != nil { // wakes threads, pages and caches
+// speed returns the tokens per second, of all sequences, of run, repeated while a
+// sample is short.
+func (s *subject) speed(n, at, seqs, pass int) (float64, error) {
+	if _, err := s.run(1, at, seqs, 1); err != nil { // wakes threads, pages and caches
 		return 0, err
 	}
 	tokens := 0
 	took := time.Duration(0)
 	for took < leastSample {
-		d, err := s.run(n, at, pass)
+		d, err := s.run(n, at, seqs, pass)
 		if err != nil {
 			return 0, err
 		}
-		tokens, took = tokens+n, took+d
+		tokens, took = tokens+n*seqs, took+d
 	}
 	return float64(tokens) / took.Seconds(), nil
 }
 
-// run computes n tokens from position at, pass tokens at a time, with logits of
-// each pass's last one, and returns the time it took.
-func (s *subject) run(n, at, pass int) (time.Duration, error) {
+// run computes n tokens of each of seqs sequences from position at, pass tokens of
+// each at a time, with logits of each one's last, and returns the time it took.
+func (s *subject) run(n, at, seqs, pass int) (time.Duration, error) {
 	tokens := make([]int32, n)
 	for i := range tokens {
 		tokens[i] = int32(s.rng.IntN(s.file.Header().Config.VocabSize))
 	}
-	run := make([]model.Run, 1)
-	row := make([]int32, 1)
+	runs, rows := make([]model.Run, seqs), make([]int32, seqs)
 	start := time.Now()
 	for len(tokens) > 0 {
 		t := tokens[:min(pass, len(tokens))]
-		run[0] = model.Run{Tokens: t, Position: at, Pages: s.pages}
-		s.model.Forward(run, s.pool.Layers)
-		row[0] = int32(len(t) - 1)
-		if err := s.model.Logits(row, func(int, []float32) {}); err != nil {
+		for i := range runs {
+			runs[i] = model.Run{Tokens: t, Position: at, Pages: s.pages[i]}
+			rows[i] = int32((i+1)*len(t) - 1)
+		}
+		s.model.Forward(runs, s.pool.Layers)
+		if err := s.model.Logits(rows, func(int, []float32) {}); err != nil {
 			return 0, err
 		}
 		tokens, at = tokens[len(t):], at+len(t)
@@ -206,10 +212,10 @@ func (s *subject) run(n, at, pass int) (time.Duration, error) {
 // finish turns samples into medians.
 func (s *subject) finish(o *Options) Result {
 	for i, n := range o.Prompts {
-		s.result.Prefill = append(s.result.Prefill, newRate(n, s.prefill[i].perSec, s.prefill[i].shares))
+		s.result.Prefill = append(s.result.Prefill, newRate(n, 1, s.prefill[i]))
 	}
-	for i, n := range o.Contexts {
-		s.result.Decode = append(s.result.Decode, newRate(n, s.decode[i].perSec, s.decode[i].shares))
+	for i, p := range o.decodes() {
+		s.result.Decode = append(s.result.Decode, newRate(p.context, p.batch, s.decode[i]))
 	}
 	return s.result
 }

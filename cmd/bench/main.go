@@ -22,7 +22,8 @@ multipliers' peak prefill.
   bench --shape tinyllama-1.1b                        random weights of a real shape
   bench --model path/to/hf-dir                        a model of yours, quantized on the way
   bench --model a.qat,b.qat                           checkpoints as they are
-  bench --shape llama-7b --compare 16-16-16,8-8-8,4-8-4 --context 128,2048 --out results/7b
+  bench --shape llama-7b --compare 16-16-16,8-8-8,4-8-4 --context 128,2000 --out results/7b
+  bench --shape tinyllama-1.1b --batch 1,4,16         several sequences decoded together
 
 The first column is the base of the ratios. --out NAME also writes NAME.json, NAME.svg and NAME.txt.
 Every flag is also a variable: --shape is LLMQAT_BENCH_SHAPE.`
@@ -36,6 +37,7 @@ type flags struct {
 	Tokens   string   `name:"tokenizer" help:"Tokenizer of --model where it has none beside it." placeholder:"FILE"`
 	Prompt   []int    `help:"Prompt lengths to prefill." default:"512"`
 	Context  []int    `help:"Context lengths to decode at." default:"64"`
+	Batch    []int    `help:"Sequences to decode together; tokens/s counts those of all." default:"1"`
 	Decode   int      `help:"Tokens decoded from there; short samples repeat it." default:"32"`
 	Repeats  int      `help:"Samples of everything; medians are shown." default:"5"`
 	Threads  int      `help:"Threads; 0: one a core." default:"0"`
@@ -60,7 +62,7 @@ func main() {
 	}
 	report, err := bench.Run(ctx, bench.Options{
 		Models: f.Model, Shape: f.Shape, Tokenizer: f.Tokens, Settings: f.Compare, KVScheme: f.KVScheme, Float: f.Float,
-		Prompts: f.Prompt, Contexts: f.Context, Decode: f.Decode, Repeats: f.Repeats, Threads: f.Threads,
+		Prompts: f.Prompt, Contexts: f.Context, Batches: f.Batch, Decode: f.Decode, Repeats: f.Repeats, Threads: f.Threads,
 		Cache: f.Cache, Version: version, Log: os.Stderr,
 	})
 	if ctx.Err() != nil && err != nil {
