@@ -1059,7 +1059,6 @@ TEXT ·dotsW4x1VNNI(SB), NOSPLIT, $0-96
 	MOVQ         x_base+48(FP), DX
 	MOVQ         k+72(FP), BX
 	MOVQ         rows+80(FP), SI
-	MOVL         $0x0f0f0f0f, DI
 	MOVL         $0x00000004, DI
 	VPBROADCASTD DI, Y0
 	VPXORD       Z1, Z1, Z1
@@ -1161,7 +1160,6 @@ TEXT ·dotsW4x2VNNI(SB), NOSPLIT, $0-96
 	MOVQ         rows+80(FP), SI
 	MOVQ         stride+88(FP), DI
 	SHLQ         $0x02, DI
-	MOVL         $0x0f0f0f0f, R8
 	MOVL         $0x00000004, R8
 	VPBROADCASTD R8, Y0
 	VPXORD       Z1, Z1, Z1
@@ -1277,7 +1275,6 @@ TEXT ·dotsW4x3VNNI(SB), NOSPLIT, $0-96
 	MOVQ         rows+80(FP), SI
 	MOVQ         stride+88(FP), DI
 	SHLQ         $0x02, DI
-	MOVL         $0x0f0f0f0f, R8
 	MOVL         $0x00000004, R8
 	VPBROADCASTD R8, Y0
 	VPXORD       Z1, Z1, Z1
@@ -1380,7 +1377,6 @@ TEXT ·dotsW4x4VNNI(SB), NOSPLIT, $0-96
 	LEAQ         (BX)(BX*2), DI
 	MOVQ         stride+88(FP), R8
 	SHLQ         $0x02, R8
-	MOVL         $0x0f0f0f0f, R9
 	MOVL         $0x00000004, R9
 	VPBROADCASTD R9, Y0
 	VPXORD       Z1, Z1, Z1
@@ -1491,7 +1487,6 @@ TEXT ·dotsW4x5VNNI(SB), NOSPLIT, $0-96
 	LEAQ         (BX)(BX*2), DI
 	MOVQ         stride+88(FP), R8
 	SHLQ         $0x02, R8
-	MOVL         $0x0f0f0f0f, R9
 	MOVL         $0x00000004, R9
 	VPBROADCASTD R9, Y0
 	VPXORD       Z1, Z1, Z1
@@ -1583,7 +1578,6 @@ TEXT ·dotsW4x6VNNI(SB), NOSPLIT, $0-96
 	LEAQ         (BX)(BX*4), R8
 	MOVQ         stride+88(FP), R9
 	SHLQ         $0x02, R9
-	MOVL         $0x0f0f0f0f, R10
 	MOVL         $0x00000004, R10
 	VPBROADCASTD R10, Y0
 	VPXORD       Z1, Z1, Z1
@@ -1679,7 +1673,6 @@ TEXT ·dotsW4x7VNNI(SB), NOSPLIT, $0-96
 	LEAQ         (BX)(BX*4), R8
 	MOVQ         stride+88(FP), R9
 	SHLQ         $0x02, R9
-	MOVL         $0x0f0f0f0f, R10
 	MOVL         $0x00000004, R10
 	VPBROADCASTD R10, Y0
 	VPXORD       Z1, Z1, Z1
@@ -1780,7 +1773,6 @@ TEXT ·dotsW4x8VNNI(SB), NOSPLIT, $0-96
 	LEAQ         (DI)(BX*4), R9
 	MOVQ         stride+88(FP), R10
 	SHLQ         $0x02, R10
-	MOVL         $0x0f0f0f0f, R11
 	MOVL         $0x00000004, R11
 	VPBROADCASTD R11, Y0
 	VPXORD       Z1, Z1, Z1
@@ -1886,7 +1878,6 @@ TEXT ·dotsW4x4VNNIRows4(SB), NOSPLIT, $0-96
 	LEAQ         (R8)(R8*2), R9
 	MOVQ         stride+88(FP), R10
 	SHLQ         $0x02, R10
-	MOVL         $0x0f0f0f0f, R11
 	MOVL         $0x00000004, R11
 	VPBROADCASTD R11, Y0
 	VPXORD       Z1, Z1, Z1

@@ -61,11 +61,7 @@ func dotsVNNI256(c *build.Context, bits, rows, tokens int, suffix string) {
 	for _, n := range steps {
 		t.forBlocks(n, func() {
 			for b := range n {
-				if rows == 1 {
-					ahead := t.weight(0, prefetchBytes+t.blockBytes()*b)
-					t.prefetch(ahead)
-					t.prefetch(ahead.Offset(-64)) // again: see prefetchBytes
-				}
+				t.prefetchBlock(b)
 				w := grid(2, rows, c.YMM) // [half][row]
 				for r := range rows {
 					if bits == 4 {

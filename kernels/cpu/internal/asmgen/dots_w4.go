@@ -86,6 +86,16 @@ func (t *tile) prefetch(line operand.Mem) {
 	}
 }
 
+// prefetchBlock asks for block b's weights, twice: see prefetchBytes. Tiles of several
+// rows run over weights that the second-level cache holds.
+func (t *tile) prefetchBlock(b int) {
+	if t.rows == 1 {
+		ahead := t.weight(0, prefetchBytes+t.blockBytes()*b)
+		t.prefetch(ahead)
+		t.prefetch(ahead.Offset(-64))
+	}
+}
+
 // dotsVNNI multiplies rows weight rows with tokens tokens.
 //
 //	4 bits: u8 = w & 15, w >> 4  the two halves of a register; 8 bits: u8 = w ^ 0x80 = w + 128
@@ -94,7 +104,6 @@ func dotsVNNI(c *build.Context, bits, rows, tokens int, suffix string) {
 	t := newTile(c, bits, rows, tokens, suffix)
 	word, flip, shift := c.GP32(), c.ZMM(), c.ZMM()
 	if bits == 4 {
-		c.MOVL(operand.U32(0x0f0f0f0f), word)
 		four := c.YMM()
 		c.MOVL(operand.U32(4), word)
 		c.VPBROADCASTD(word, four)
@@ -128,11 +137,7 @@ func dotsVNNI(c *build.Context, bits, rows, tokens int, suffix string) {
 	for _, n := range steps {
 		t.forBlocks(n, func() {
 			for b := range n {
-				if rows == 1 {
-					ahead := t.weight(0, prefetchBytes+t.blockBytes()*b)
-					t.prefetch(ahead)
-					t.prefetch(ahead.Offset(-64)) // again: see prefetchBytes
-				}
+				t.prefetchBlock(b)
 				w := make([]reg.VecVirtual, rows)
 				for r := range rows {
 					w[r] = c.ZMM()
