@@ -29,7 +29,6 @@ type noise struct{ c format.Config }
 func (s noise) Config() *format.Config          { return &s.c }
 func (s noise) Tokenizer() *tokenizer.Tokenizer { return nil }
 func (s noise) DType(string) format.DType       { return format.F32 }
-func (s noise) Hash() (string, error)           { return "sha256:noise", nil }
 func (s noise) Close() error                    { return nil }
 func (s noise) ReadRows(dst []float32, name string, first int) error {
 	cols := len(dst)
