@@ -11,11 +11,13 @@ import (
 // PagedAttention implements kernels.Device. A query at position p sees positions
 // 0..p, in splits of splitTokens positions; within a split
 //
-//	score = q·k/√HeadDim            integers where both are, else fp.Dot with
-//	                                k as quant.KV.KVLoad gives it, rotated if need be
+//	score = q·k/√HeadDim      integers where both are, else fp.Dot with k as
+//	                          quant.KV.KVLoad gives it, rotated if need be
 //	m, e, l = max, exp(score-m), Σe
-//	o = Σ (e·scale)·v + Σ e·zero    v the stored integers or floats, scale and
-//	                                zero those of the value's group (1 and 0)
+//	w = e·scale               scale and zero are those of the value's group, 1 and 0
+//	o = Σ w·v + Σ e·zero      where v, as stored, are floats
+//	u = max(w)/weightMax      unless max(w) < weightTiny: then 0
+//	o = Σ round(w/u)·v·u + Σ e·zero   where v are integers, as is the first sum
 //
 // and splits are merged from m = -∞, l = 0, o = 0, in order, each by
 //
@@ -45,6 +47,10 @@ func (d *Device) PagedAttention(out kernels.Floats, q kernels.Rows, kv kernels.K
 	t.rope.set(rope)
 	t.heads, t.group = heads, heads/kv.KVHeads
 	t.dim = (kv.HeadDim + dimAlign - 1) / dimAlign * dimAlign
+	t.half = kv.HeadDim / 2
+	if kv.Bits == 4 { // its padding parts the halves: low nibbles, high nibbles
+		t.half = t.dim / 2
+	}
 	t.scale = 1 / float32(math.Sqrt(float64(kv.HeadDim)))
 	t.out, t.outStride = view(out.Buf), out.Stride
 	t.bits, t.qStride = q.Bits, q.Stride
@@ -70,7 +76,8 @@ type attentionTask struct {
 	rope  ropeTable
 
 	heads, group  int // query heads, and those that share a KV head
-	dim           int // HeadDim in scratch memory
+	dim           int // HeadDim, padded, in scratch memory
+	half          int // where integers' second half stands there
 	scale         float32
 	out           []float32
 	outStride     int
@@ -126,11 +133,17 @@ func (x *merged) add(k *attentionKernels, r int, m, l, c float32, o []float32) {
 func (t *attentionTask) store(u *attentionUnit, x *merged) {
 	for r, l := range x.l {
 		at := (u.token+r/t.group)*t.outStride + (u.head*t.group+r%t.group)*t.cache.dim
-		out, o := t.out[at:][:t.cache.dim], x.o[r*t.dim:][:t.cache.dim]
-		n := len(o) &^ 7
-		t.k.divide(out[:n], o[:n], l)
-		divideGeneric(out[n:], o[n:], l)
+		o, half := x.o[r*t.dim:][:t.dim], t.cache.dim/2
+		t.quotient(t.out[at:][:half], o, l)
+		t.quotient(t.out[at+half:][:half], o[t.half:], l)
 	}
+}
+
+// quotient sets out to the first of o, divided by l.
+func (t *attentionTask) quotient(out, o []float32, l float32) {
+	n := len(out) &^ 7
+	t.k.divide(out[:n], o[:n], l)
+	divideGeneric(out[n:], o[n:len(out)], l)
 }
 
 // queries copies the tile's queries to q or f [rows, dim], and what goes with them to a.
@@ -145,7 +158,9 @@ func (t *attentionTask) queries(s *attentionScratch, u *attentionUnit) {
 			copy(s.f[r*t.dim:][:t.dim], t.qFloats[i*t.qStride:][:t.cache.dim])
 			continue
 		}
-		copy(s.q[r*t.dim:][:t.dim], t.qInts[i*t.qStride:][:t.cache.dim])
+		q, half := t.qInts[i*t.qStride:][:t.cache.dim], t.cache.dim/2
+		copy(s.q[r*t.dim:], q[:half])
+		copy(s.q[r*t.dim+t.half:], q[half:])
 		s.a[r] = intQuery{
 			queryBias:  float32(bias * t.qSum[i]),
 			querySum:   float32(t.qSum[i]),

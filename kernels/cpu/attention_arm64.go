@@ -4,12 +4,13 @@ package cpu
 
 var attentionNEON = attentionKernels{
 	storeKernels:  storeKernels{store4NEON, store16NEON},
-	unpackKernels: unpackKernels{nibblesNEON, unpack4NEON, unpack8NEON, unpack16NEON, affineNEON},
-	scoreKernels:  scoreKernels{scores4NEON, scores8NEON, scoresFloatNEON},
-	softmax:       softmaxNEON,
-	addValues:     addValuesNEON,
-	merge:         mergeNEON,
-	divide:        divideNEON,
+	unpackKernels: unpackKernels{unpack4NEON, unpack8NEON, unpack16NEON, affineNEON},
+	scoreKernels:  scoreKernels{scores4By(nibblesNEON, scores4NEON), scores8By(scores8NEON), scoresFloatNEON},
+	valueKernels: valueKernels{addValuesNEON, weighGeneric, quads4Generic, quads8Generic,
+		addIntsGeneric, addIntsGeneric, scaleIntsGeneric},
+	softmax: softmaxNEON,
+	merge:   mergeNEON,
+	divide:  divideNEON,
 }
 
 // The functions are the entries of attentionKernels.

@@ -23,10 +23,6 @@ func TestUnpackKV(t *testing.T) {
 		for _, dim := range kernelDims {
 			for _, n := range []int{1, 2, 8, 64} {
 				src := bytesAt(t, r, n*dim/2)
-				got, want := guardedOf[uint8](t, n*dim), make([]uint8, n*dim)
-				k.nibbles(got, src, dim)
-				nibblesGeneric(want, src, dim)
-				same(t, "nibbles", got, want)
 				for _, off := range []float32{0, 8} {
 					got, want := guardedOf[float32](t, n*dim), make([]float32, n*dim)
 					k.unpack4(got, src, dim, off)
@@ -66,18 +62,22 @@ func TestScoresInt(t *testing.T) {
 		r := rand.New(rand.NewPCG(2, 2))
 		for _, dim := range kernelDims {
 			for _, rows := range []int{1, 3, 8} {
-				for _, n := range []int{8, 24, 64} {
+				for _, n := range []int{16, 48, 64} {
 					for _, edge := range []bool{true, false} {
 						name := fmt.Sprintf("dim=%d rows=%d n=%d edge=%v", dim, rows, n, edge)
-						q, k4, k8 := guardedOf[int8](t, rows*dim), guardedOf[uint8](t, n*dim), bytesAt(t, r, n*dim)
+						q, k4, k8 := guardedOf[int8](t, rows*dim), bytesAt(t, r, n*dim/2), bytesAt(t, r, n*dim)
+						scratch := guardedOf[uint8](t, n*dim)
 						for i := range q {
 							if q[i] = int8(r.IntN(255) - 127); edge {
 								q[i] = int8(127 - 254*(i/dim%2))
 							}
 						}
-						for i := range k4 {
-							if k4[i] = uint8(r.IntN(16)); edge {
-								k4[i], k8[i] = 15, uint8(0x81-2*(i/dim%2)) // ±127
+						if edge {
+							for i := range k4 {
+								k4[i] = 0xff
+							}
+							for i := range k8 {
+								k8[i] = uint8(0x81 - 2*(i/dim%2)) // ±127
 							}
 						}
 						a := make([]intQuery, rows)
@@ -87,11 +87,11 @@ func TestScoresInt(t *testing.T) {
 						kscale, kzero := floatsAt(t, r, n), floatsAt(t, r, n)
 						got := guardedOf[float32](t, (rows-1)*splitTokens+n)
 						want := make([]float32, len(got))
-						k.scores4(got, k4, q, a, kscale, kzero, dim)
-						scores4Generic(want, k4, q, a, kscale, kzero, dim)
+						k.scores4(got, k4, q, a, kscale, kzero, dim, scratch)
+						scores4Generic(want, k4, q, a, kscale, kzero, dim, nil)
 						sameBits(t, "scores4 "+name, got, want)
-						k.scores8(got, k8, q, a, kscale, kzero, dim)
-						scores8Generic(want, k8, q, a, kscale, kzero, dim)
+						k.scores8(got, k8, q, a, kscale, kzero, dim, scratch)
+						scores8Generic(want, k8, q, a, kscale, kzero, dim, nil)
 						sameBits(t, "scores8 "+name, got, want)
 					}
 				}
@@ -105,9 +105,9 @@ func TestScoresFloat(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 2))
 		for _, dim := range kernelDims {
 			for _, rows := range []int{1, 3, 8} {
-				for _, n := range []int{8, 24, 64} {
+				for _, n := range []int{16, 48, 64} {
 					q, keys := floatsAt(t, r, rows*dim), floatsAt(t, r, n*dim)
-					if n == 8 {
+					if n == 16 {
 						clear(keys[:dim]) // products of both zeros
 					}
 					got := guardedOf[float32](t, (rows-1)*splitTokens+n)
@@ -125,7 +125,7 @@ func TestSoftmax(t *testing.T) {
 	eachISA(t, func(t *testing.T, k *isa) {
 		r := rand.New(rand.NewPCG(4, 2))
 		for _, rows := range []int{1, 5} {
-			for _, n := range []int{8, 16, 72, 256} {
+			for _, n := range []int{16, 32, 80, 256} {
 				got := floatsAt(t, r, (rows-1)*splitTokens+n)
 				for i := range got {
 					if r.IntN(10) == 0 {
@@ -180,6 +180,91 @@ func TestAddValuesMergeDivide(t *testing.T) {
 			k.divide(out, o, 3.7)
 			divideGeneric(want, o, 3.7)
 			sameBits(t, "divide", out, want)
+		}
+	})
+}
+
+func TestValueInts(t *testing.T) {
+	eachISA(t, func(t *testing.T, k *isa) {
+		r := rand.New(rand.NewPCG(6, 2))
+		for _, dim := range kernelDims {
+			for _, n := range []int{4, 20, 64} {
+				src := bytesAt(t, r, n*dim/2)
+				v4, v8 := guardedOf[int8](t, n*dim), guardedOf[int8](t, n*dim)
+				want := make([]int8, n*dim)
+				for _, off := range []int8{8, 0} {
+					k.quads4(v4, src, dim, off)
+					quads4Generic(want, src, dim, off)
+					same(t, fmt.Sprintf("quads4 dim=%d n=%d", dim, n), v4, want)
+				}
+				src = bytesAt(t, r, n*dim)
+				for i := range src {
+					if src[i] == 0x80 {
+						src[i] = 0x81
+					}
+				}
+				k.quads8(v8, src, dim)
+				quads8Generic(want, src, dim)
+				same(t, fmt.Sprintf("quads8 dim=%d n=%d", dim, n), v8, want)
+
+				for _, rows := range []int{1, 2, 3, 4, 5, 8, 13} {
+					for _, edge := range []bool{true, false} {
+						p := guardedOf[uint8](t, (2*rows-1)*splitTokens+n)
+						for i := range p {
+							if p[i] = uint8(r.IntN(128)); edge {
+								p[i] = 127
+							}
+						}
+						if edge { // the largest sums of either sign
+							for i := range v4 {
+								v4[i], v8[i] = 15, int8(127-254*(i/4%dim%2))
+							}
+						}
+						got := make([]int32, rows*dim)
+						for i := range got {
+							got[i] = int32(r.IntN(1<<30)) - 1<<29
+						}
+						want := append([]int32(nil), got...)
+						k.addInts4(got, p, v4, n, dim)
+						addIntsGeneric(want, p, v4, n, dim)
+						same(t, fmt.Sprintf("addInts4 dim=%d rows=%d n=%d", dim, rows, n), got, want)
+						k.addInts8(got, p, v8, n, dim)
+						addIntsGeneric(want, p, v8, n, dim)
+						same(t, fmt.Sprintf("addInts8 dim=%d rows=%d n=%d", dim, rows, n), got, want)
+					}
+				}
+			}
+			sums := guardedOf[int32](t, dim)
+			for i := range sums {
+				sums[i] = int32(r.IntN(1<<30)) - 1<<29
+			}
+			got, want := guardedOf[float32](t, dim), make([]float32, dim)
+			k.scaleInts(got, sums, 0.3)
+			scaleIntsGeneric(want, sums, 0.3)
+			sameBits(t, "scaleInts", got, want)
+		}
+	})
+}
+
+func TestWeigh(t *testing.T) {
+	eachISA(t, func(t *testing.T, k *isa) {
+		r := rand.New(rand.NewPCG(7, 2))
+		for _, rows := range []int{1, 2, 5} {
+			for _, n := range []int{16, 32, 80, 256} {
+				for _, size := range []float64{0, 0x1p-130, weightTiny, 1e-20, 1, 60000} {
+					s := guardedOf[float32](t, (rows-1)*splitTokens+n)
+					for i := range s {
+						s[i] = float32(r.ExpFloat64() * r.Float64() * size)
+					}
+					got, want := guardedOf[uint8](t, (2*rows-1)*splitTokens+n), make([]uint8, (2*rows-1)*splitTokens+n)
+					gotUnit, wantUnit := guardedOf[float32](t, rows), make([]float32, rows)
+					k.weigh(got, s, gotUnit, n)
+					weighGeneric(want, s, wantUnit, n)
+					name := fmt.Sprintf("rows=%d n=%d size=%g", rows, n, size)
+					same(t, name, got, want)
+					sameBits(t, "unit "+name, gotUnit, wantUnit)
+				}
+			}
 		}
 	})
 }

@@ -110,7 +110,13 @@ type attentionScratch struct {
 	o       []float32 // of a split [rows, dim]
 	sum     merged
 
-	bytes  []uint8   // keys of a page [PageTokens, dim]
+	p    []uint8   // weights as integers [rows, 2, splitTokens]
+	unit []float32 // what one of them stands for [rows]
+	sums []int32   // of integers, of a split [rows, dim]
+
+	padded []uint8   // vectors of a page [PageTokens, dim·Bits/8]
+	bytes  []uint8   // keys of a page [PageTokens, dim], in any order
+	quads  []int8    // values of a page [PageTokens/4, dim, 4]
 	floats []float32 // keys or values of a page [PageTokens, dim]
 
 	kscale, kzero [kernels.PageTokens]float32
@@ -125,24 +131,29 @@ func (t *attentionTask) grow(workers, rows int) {
 	for _, s := range t.scratch {
 		if len(s.floats) < kernels.PageTokens*t.dim {
 			s.floats = make([]float32, kernels.PageTokens*t.dim)
+			s.padded = make([]uint8, kernels.PageTokens*t.dim)
 			s.bytes = make([]uint8, kernels.PageTokens*t.dim)
+			s.quads = make([]int8, kernels.PageTokens*t.dim)
 		}
 		if len(s.s) < rows*splitTokens {
 			s.s = make([]float32, rows*splitTokens)
+			s.p = make([]uint8, rows*2*splitTokens)
 			s.a = make([]intQuery, rows)
-			for _, p := range []*[]float32{&s.m, &s.l, &s.c, &s.sum.m, &s.sum.l} {
+			for _, p := range []*[]float32{&s.m, &s.l, &s.c, &s.unit, &s.sum.m, &s.sum.l} {
 				*p = make([]float32, rows)
 			}
 		}
 		if len(s.q) < rows*t.dim {
 			s.q = make([]int8, rows*t.dim)
+			s.sums = make([]int32, rows*t.dim)
 			for _, p := range []*[]float32{&s.f, &s.o, &s.sum.o} {
 				*p = make([]float32, rows*t.dim)
 			}
 		}
 		if t.dim != t.cache.dim { // padding stays zero
+			clear(s.q)
 			clear(s.f)
-			clear(s.bytes)
+			clear(s.padded)
 			clear(s.floats)
 		}
 		fill(s.kscale[:], 1)

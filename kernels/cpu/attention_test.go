@@ -173,14 +173,29 @@ func (a *layer) define(q kernels.Rows, r, position int) []float32 {
 			m2 = max(m2, scores[i])
 		}
 		var sums, corrs [fp.Lanes]float32
-		o2 := make([]float32, a.dim)
+		o2, weights, heaviest := make([]float32, a.dim), make([]float32, n), float32(0)
 		for i, s := range scores {
-			v, vscale, vzero := a.load(&c, &c.v, head, a.slot(start+i))
+			_, vscale, vzero := a.load(&c, &c.v, head, a.slot(start+i))
 			e := fp.Exp(s - m2)
 			sums[i%fp.Lanes] += e
 			corrs[i%fp.Lanes] = fp.FMA(e, vzero, corrs[i%fp.Lanes])
+			weights[i] = float32(e * vscale)
+			heaviest = max(heaviest, weights[i])
+		}
+		ints := make([]int64, a.dim)
+		for i, w := range weights {
+			v, _, _ := a.load(&c, &c.v, head, a.slot(start+i))
 			for j := range o2 {
-				o2[j] = fp.FMA(float32(e*vscale), v[j], o2[j])
+				if !c.Quantized() {
+					o2[j] = fp.FMA(w, v[j], o2[j])
+				} else if heaviest >= weightTiny {
+					ints[j] += int64(math.RoundToEven(float64(float32(w*(weightMax/heaviest))))) * int64(v[j])
+				}
+			}
+		}
+		if c.Quantized() {
+			for j, x := range ints {
+				o2[j] = float32(x) * float32(heaviest*(1.0/weightMax))
 			}
 		}
 		l2, c2 := fp.Sum8(&sums), fp.Sum8(&corrs)

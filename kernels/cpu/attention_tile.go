@@ -56,28 +56,56 @@ func (t *attentionTask) split(s *attentionScratch, u *attentionUnit, split, firs
 	start := split * splitTokens
 	rows := u.rows(t.group)
 	n := min(u.position+u.tokens-start, splitTokens)
-	n8 := (n + 7) &^ 7
+	n16 := (n + 15) &^ 15
 	for at := 0; at < n; at += kernels.PageTokens {
-		t.scores(s, u, t.page(u, start+at), start+at, at, min(n8-at, kernels.PageTokens), first)
+		t.scores(s, u, t.page(u, start+at), start+at, at, min(n16-at, kernels.PageTokens), first)
 	}
 	if t.cache.Quantized() { // slots not yet written may hold anything
-		clear(s.vscale[n:n8])
-		clear(s.vzero[n:n8])
+		clear(s.vscale[n:n16])
+		clear(s.vzero[n:n16])
 	}
 	for r := first; r < rows; r++ { // what a query must not see
-		x := s.s[r*splitTokens:][:n8]
-		for i := min(u.position+r/t.group+1-start, n8); i < n8; i++ {
+		x := s.s[r*splitTokens:][:n16]
+		for i := min(u.position+r/t.group+1-start, n16); i < n16; i++ {
 			x[i] = float32(math.Inf(-1))
 		}
 	}
-	t.k.softmax(s.s[first*splitTokens:], s.vscale[:n8], s.vzero[:n8], s.m[first:rows], s.l[first:rows], s.c[first:rows])
+	t.k.softmax(s.s[first*splitTokens:], s.vscale[:n16], s.vzero[:n16], s.m[first:rows], s.l[first:rows], s.c[first:rows])
 
 	o := s.o[first*t.dim : rows*t.dim]
+	if t.cache.Quantized() {
+		t.addInts(s, u, start, n, o, s.s[first*splitTokens:])
+		return
+	}
 	clear(o)
 	for at := 0; at < n; at += kernels.PageTokens {
 		count := min(n-at, kernels.PageTokens)
-		v := t.values(s, u, t.page(u, start+at), count)
+		v := t.unpack(s, &t.cache.v, u.head, t.page(u, start+at), count)
 		t.k.addValues(o, s.s[first*splitTokens+at:], v, count, t.dim)
+	}
+}
+
+// addInts sets o [rows, dim] to the sum of a split's n values by their weights w,
+// of rows that are splitTokens apart.
+func (t *attentionTask) addInts(s *attentionScratch, u *attentionUnit, start, n int, o, w []float32) {
+	rows := len(o) / t.dim
+	sums, unit := s.sums[:len(o)], s.unit[:rows]
+	t.k.weigh(s.p, w, unit, (n+15)&^15)
+	clear(sums)
+	for at := 0; at < n; at += kernels.PageTokens {
+		count := (min(n-at, kernels.PageTokens) + 3) &^ 3
+		src := t.packed(s, &t.cache.v, u.head, t.page(u, start+at), count)
+		v := s.quads[:count*t.dim]
+		if t.cache.Bits == 4 {
+			t.k.quads4(v, src, t.dim, int8(t.cache.NibbleOffset()))
+			t.k.addInts4(sums, s.p[at:], v, count, t.dim)
+			continue
+		}
+		t.k.quads8(v, src, t.dim)
+		t.k.addInts8(sums, s.p[at:], v, count, t.dim)
+	}
+	for r, x := range unit {
+		t.k.scaleInts(o[r*t.dim:][:t.dim], sums[r*t.dim:], x)
 	}
 }
 
@@ -90,7 +118,7 @@ func (t *attentionTask) page(u *attentionUnit, position int) int {
 	return p
 }
 
-// scores sets the scores of n keys, a multiple of 8, from position on, at column
+// scores sets the scores of n keys, a multiple of 16, from position on, at column
 // at of the split. It sets the scales of the values too.
 func (t *attentionTask) scores(s *attentionScratch, u *attentionUnit, page, position, at, n, first int) {
 	rows := u.rows(t.group)
@@ -101,20 +129,12 @@ func (t *attentionTask) scores(s *attentionScratch, u *attentionUnit, page, posi
 		t.k.scoresFloat(scores, k, s.f[first*t.dim:rows*t.dim], t.scale, n, t.dim)
 		return
 	}
-	k := t.cache.page(&t.cache.k, u.head, page, n)
-	q, a := s.q[first*t.dim:], s.a[first:rows]
+	k := t.packed(s, &t.cache.k, u.head, page, n)
+	scoresInt := t.k.scores8
 	if t.cache.Bits == 4 {
-		t.nibbles(s.bytes[:n*t.dim], k)
-		t.k.scores4(scores, s.bytes, q, a, s.kscale[:n], s.kzero[:n], t.dim)
-		return
+		scoresInt = t.k.scores4
 	}
-	if t.dim != t.cache.dim {
-		for i := range n {
-			copy(s.bytes[i*t.dim:], k[i*t.cache.dim:][:t.cache.dim])
-		}
-		k = s.bytes
-	}
-	t.k.scores8(scores, k, q, a, s.kscale[:n], s.kzero[:n], t.dim)
+	scoresInt(scores, k, s.q[first*t.dim:], s.a[first:rows], s.kscale[:n], s.kzero[:n], t.dim, s.bytes)
 }
 
 // scales widens the scales and zeros of n tokens of a page.
@@ -153,9 +173,17 @@ func (t *attentionTask) keys(s *attentionScratch, u *attentionUnit, page, positi
 	return k
 }
 
-// values returns n values of a page as floats [n, dim], without scale.
-func (t *attentionTask) values(s *attentionScratch, u *attentionUnit, page, n int) []float32 {
-	return t.unpack(s, &t.cache.v, u.head, page, n)
+// packed returns n vectors of a page as they are stored, but padded to dim elements.
+func (t *attentionTask) packed(s *attentionScratch, side *cacheSide, head, page, n int) []byte {
+	src := t.cache.page(side, head, page, n)
+	if t.dim == t.cache.dim {
+		return src
+	}
+	size, padded := t.cache.VectorBytes(t.cache.dim), t.cache.VectorBytes(t.dim)
+	for i := range n {
+		copy(s.padded[i*padded:], src[i*size:][:size])
+	}
+	return s.padded[:n*padded]
 }
 
 // unpack returns n vectors of a page as floats [n, dim]: the integers as they
@@ -195,17 +223,5 @@ func (t *attentionTask) unpackPadded(x []float32, src []byte, n int) {
 		default:
 			copy(x, words(src))
 		}
-	}
-}
-
-// nibbles unpacks 4-bit keys to bytes.
-func (t *attentionTask) nibbles(dst, src []uint8) {
-	if t.dim == t.cache.dim {
-		t.k.nibbles(dst, src, t.dim)
-		return
-	}
-	for len(dst) > 0 {
-		nibblesGeneric(dst[:t.cache.dim], src[:t.cache.dim/2], t.cache.dim)
-		dst, src = dst[t.dim:], src[t.cache.dim/2:]
 	}
 }

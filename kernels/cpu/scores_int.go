@@ -2,25 +2,44 @@ package cpu
 
 import "github.com/llmqat/llmqat/kernels/fp"
 
-func scores4Generic(s []float32, k []uint8, q []int8, a []intQuery, kscale, kzero []float32, dim int) {
-	intScores(s, q, a, kscale, kzero, dim, func(i int) int32 { return int32(k[i]) })
+func scores4Generic(s []float32, k []uint8, q []int8, a []intQuery, kscale, kzero []float32, dim int, _ []uint8) {
+	intScores(s, q, a, kscale, kzero, dim, func(t, i int) int32 { return int32(nibbleAt(k[t*dim/2:], i, dim)) })
 }
 
-func scores8Generic(s []float32, k []uint8, q []int8, a []intQuery, kscale, kzero []float32, dim int) {
-	intScores(s, q, a, kscale, kzero, dim, func(i int) int32 { return int32(int8(k[i])) })
+func scores8Generic(s []float32, k []uint8, q []int8, a []intQuery, kscale, kzero []float32, dim int, _ []uint8) {
+	intScores(s, q, a, kscale, kzero, dim, func(t, i int) int32 { return int32(int8(k[t*dim+i])) })
 }
 
-// intScores is both, with the element i of the keys. Integers stay below 2²⁴: as
+// intScores is both, with element i of key t. Integers stay below 2²⁴: as
 // float32 they are exact.
-func intScores(s []float32, q []int8, a []intQuery, kscale, kzero []float32, dim int, key func(i int) int32) {
+func intScores(s []float32, q []int8, a []intQuery, kscale, kzero []float32, dim int, key func(t, i int) int32) {
 	for r, a := range a {
 		for t := range kscale {
 			var dot int32
 			for i, v := range q[r*dim:][:dim] {
-				dot += int32(v) * key(t*dim+i)
+				dot += int32(v) * key(t, i)
 			}
 			x := float32(kscale[t] * (float32(dot) + a[queryBias]))
 			s[r*splitTokens+t] = fp.FMA(kzero[t], a[querySum], x) * a[queryScale]
 		}
+	}
+}
+
+// byteScores is an inner loop of integer scores over keys of bytes [n, dim].
+type byteScores func(s []float32, k []uint8, q []int8, a []intQuery, kscale, kzero []float32, dim int)
+
+// scores4By unpacks nibbles to scratch, in order of the vector's elements, for loop.
+func scores4By(nibbles func(dst, src []uint8, dim int), loop byteScores) func([]float32, []uint8, []int8, []intQuery, []float32, []float32, int, []uint8) {
+	return func(s []float32, k []uint8, q []int8, a []intQuery, kscale, kzero []float32, dim int, scratch []uint8) {
+		scratch = scratch[:len(kscale)*dim]
+		nibbles(scratch, k[:len(scratch)/2], dim)
+		loop(s, scratch, q, a, kscale, kzero, dim)
+	}
+}
+
+// scores8By needs no scratch.
+func scores8By(loop byteScores) func([]float32, []uint8, []int8, []intQuery, []float32, []float32, int, []uint8) {
+	return func(s []float32, k []uint8, q []int8, a []intQuery, kscale, kzero []float32, dim int, _ []uint8) {
+		loop(s, k, q, a, kscale, kzero, dim)
 	}
 }

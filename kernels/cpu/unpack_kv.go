@@ -2,19 +2,17 @@ package cpu
 
 import "github.com/llmqat/llmqat/kernels/quant"
 
-func nibblesGeneric(dst, src []uint8, dim int) {
-	half := dim / 2
-	for i, b := range src {
-		j := i/half*dim + i%half
-		dst[j], dst[j+half] = b&15, b>>4
+// nibbleAt is element i of a packed vector of dim.
+func nibbleAt(v []uint8, i, dim int) uint8 {
+	if half := dim / 2; i >= half {
+		return v[i-half] >> 4
 	}
+	return v[i] & 15
 }
 
 func unpack4Generic(dst []float32, src []uint8, dim int, off float32) {
-	half := dim / 2
-	for i, b := range src {
-		j := i/half*dim + i%half
-		dst[j], dst[j+half] = float32(b&15)-off, float32(b>>4)-off
+	for i := range dst {
+		dst[i] = float32(nibbleAt(src[i/dim*dim/2:], i%dim, dim)) - off
 	}
 }
 

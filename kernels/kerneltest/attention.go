@@ -135,11 +135,17 @@ func (a *attention) newQueries(bits int) {
 	kernels.Upload(a.dev, a.q.Sum, sums)
 }
 
-// vector returns a stored vector as float64, and for each element the sum of the
-// absolute values it is made of, which its rounding errors are relative to.
-func (h *hostCache) vector(data []uint8, scales, zeros []uint16, head, slot int) (x, abs []float64) {
+// vector is a stored vector as float64.
+type vector struct {
+	x     []float64
+	abs   []float64 // of each element, the sum of the absolute values it is made of, which its rounding errors are relative to
+	q     []float64 // the stored integers: x = scale·q + zero
+	scale float64
+}
+
+func (h *hostCache) vector(data []uint8, scales, zeros []uint16, head, slot int) vector {
 	src := data[h.at(head, slot):][:h.VectorBytes(h.dim)]
-	x, abs = make([]float64, h.dim), make([]float64, h.dim)
+	x, abs, ints := make([]float64, h.dim), make([]float64, h.dim), make([]float64, h.dim)
 	var scale, zero float64
 	if h.Quantized() {
 		at := h.scaleAt(min(head, h.Groups(h.heads)-1), slot)
@@ -168,9 +174,9 @@ func (h *hostCache) vector(data []uint8, scales, zeros []uint16, head, slot int)
 		case 32:
 			scale, q = 1, float64(math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:])))
 		}
-		x[i], abs[i] = scale*q+zero, math.Abs(scale*q)+math.Abs(zero)
+		x[i], abs[i], ints[i] = scale*q+zero, math.Abs(scale*q)+math.Abs(zero), q
 	}
-	return x, abs
+	return vector{x, abs, ints, scale}
 }
 
 // keys returns all keys of a sequence for one KV head, rotated if need be, and
@@ -178,7 +184,8 @@ func (h *hostCache) vector(data []uint8, scales, zeros []uint16, head, slot int)
 func (a *attention) keys(s *sequence, head int) (k, abs [][]float64) {
 	half := a.dim / 2
 	for p := range s.context {
-		x, ax := a.host.vector(a.host.k, a.host.kScale, a.host.kZero, head, s.slot(p))
+		v := a.host.vector(a.host.k, a.host.kScale, a.host.kZero, head, s.slot(p))
+		x, ax := v.x, v.abs
 		if a.host.RotateOnRead() {
 			for i := range half {
 				c, sn := float64(a.rope.cos[p*half+i]), float64(a.rope.sin[p*half+i])
@@ -202,7 +209,15 @@ func (a *attention) keys(s *sequence, head int) (k, abs [][]float64) {
 // over the pieces of 256, add as many roundings, in numerator and denominator; a
 // weight in the numerator times scale, zero point, quotient: 16 more. Weights below
 // e^-87 may count as 0: with values up to 100 that is less than flushed.
-const flushed = 1e-33
+//
+// Where values are integers, weights may be too: within a piece they may err by half
+// a unit, the piece's largest weight·scale over weightMax (and that itself, by its
+// roundings: the 1.01).
+const (
+	flushed     = 1e-33
+	pieceTokens = 256
+	weightMax   = 1<<14 - 1
+)
 
 func (a *attention) check(name string) {
 	a.Helper()
@@ -215,17 +230,16 @@ func (a *attention) check(name string) {
 		s := &a.seqs[i]
 		for kvHead := range a.heads / a.group {
 			keys, keysAbs := a.keys(s, kvHead)
-			var values, valuesAbs [][]float64
+			var values []vector
 			for p := range s.context {
-				v, abs := a.host.vector(a.host.v, a.host.vScale, a.host.vZero, kvHead, s.slot(p))
-				values, valuesAbs = append(values, v), append(valuesAbs, abs)
+				values = append(values, a.host.vector(a.host.v, a.host.vScale, a.host.vZero, kvHead, s.slot(p)))
 			}
 			for j := range s.queries {
 				n := s.context - s.queries + j + 1
 				for h := kvHead * a.group; h < (kvHead+1)*a.group; h++ {
 					q := a.queries[((token+j)*a.heads+h)*a.dim:][:a.dim]
 					a.checkRow(fmt.Sprintf("%s: sequence %d, query %d, head %d", name, i, j, h), q,
-						keys[:n], keysAbs[:n], values[:n], valuesAbs[:n], got[((token+j)*a.heads+h)*a.dim:][:a.dim])
+						keys[:n], keysAbs[:n], values[:n], got[((token+j)*a.heads+h)*a.dim:][:a.dim])
 				}
 			}
 		}
@@ -233,7 +247,7 @@ func (a *attention) check(name string) {
 	}
 }
 
-func (a *attention) checkRow(name string, q []float64, keys, keysAbs, values, valuesAbs [][]float64, got []float32) {
+func (a *attention) checkRow(name string, q []float64, keys, keysAbs [][]float64, values []vector, got []float32) {
 	a.Helper()
 	scores := make([]float64, len(keys))
 	top, err := math.Inf(-1), 0.0
@@ -248,16 +262,26 @@ func (a *attention) checkRow(name string, q []float64, keys, keysAbs, values, va
 		top = max(top, scores[t])
 	}
 	o, abs, sum := make([]float64, a.dim), make([]float64, a.dim), 0.0
-	for t, s := range scores {
-		w := math.Exp(s - top)
-		sum += w
-		for i := range o {
-			o[i] += w * values[t][i]
-			abs[i] += w * valuesAbs[t][i]
+	rounding := make([]float64, a.dim)
+	for from := 0; from < len(scores); from += pieceTokens {
+		heaviest := 0.0
+		for t := from; t < min(from+pieceTokens, len(scores)); t++ {
+			heaviest = max(heaviest, math.Exp(scores[t]-top)*values[t].scale)
+		}
+		for t := from; t < min(from+pieceTokens, len(scores)); t++ {
+			w, v := math.Exp(scores[t]-top), values[t]
+			sum += w
+			for i := range o {
+				o[i] += w * v.x[i]
+				abs[i] += w * v.abs[i]
+				if a.host.Quantized() {
+					rounding[i] += heaviest / weightMax / 2 * math.Abs(v.q[i])
+				}
+			}
 		}
 	}
 	rel := 2*(2*err+16*eps) + float64(2*(min(len(keys), 256)+len(keys)/256)+16)*eps
 	for i := range o {
-		a.near(got[i], o[i]/sum, rel*abs[i]/sum+flushed, name, i)
+		a.near(got[i], o[i]/sum, (rel*abs[i]+1.01*rounding[i])/sum+flushed, name, i)
 	}
 }
