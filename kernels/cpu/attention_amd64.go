@@ -5,10 +5,22 @@ package cpu
 var attentionAVX2 = attentionKernels{
 	storeKernels:  storeKernels{store4AVX2, store16AVX2},
 	unpackKernels: unpackKernels{unpack4AVX2, unpack8AVX2, unpack16AVX2, affineAVX2},
-	scoreKernels:  scoreKernels{scores4By(nibblesAVX2, scores4AVX2), scores8By(scores8AVX2), scoresFloatAVX2},
+	scoreKernels:  scoreKernels{scoresBy(4, nibblesAVX2, scores4AVX2), scoresBy(8, nil, scores8AVX2), scoresFloatAVX2},
 	valueKernels: valueKernels{addValuesAVX2, weighGeneric, quads4Generic, quads8Generic,
 		addIntsGeneric, addIntsGeneric, scaleIntsGeneric},
 	softmax: softmaxAVX2,
+	merge:   mergeAVX2,
+	divide:  divideAVX2,
+}
+
+var attentionVNNI = attentionKernels{
+	storeKernels:  attentionAVX2.storeKernels,
+	unpackKernels: attentionAVX2.unpackKernels,
+	scoreKernels: scoreKernels{scoresBy(4, turnKeys4AVX512, scores4VNNI), scoresBy(8, turnKeys8AVX512, scores8VNNI),
+		scoresFloatAVX2},
+	valueKernels: valueKernels{addValuesAVX2, weighAVX512, quads4AVX512, quads8AVX512,
+		addIntsVNNI, addIntsVNNI, scaleIntsAVX512},
+	softmax: softmaxAVX512,
 	merge:   mergeAVX2,
 	divide:  divideAVX2,
 }

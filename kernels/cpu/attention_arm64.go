@@ -5,7 +5,7 @@ package cpu
 var attentionNEON = attentionKernels{
 	storeKernels:  storeKernels{store4NEON, store16NEON},
 	unpackKernels: unpackKernels{unpack4NEON, unpack8NEON, unpack16NEON, affineNEON},
-	scoreKernels:  scoreKernels{scores4By(nibblesNEON, scores4NEON), scores8By(scores8NEON), scoresFloatNEON},
+	scoreKernels:  scoreKernels{scoresBy(4, nibblesNEON, scores4NEON), scoresBy(8, nil, scores8NEON), scoresFloatNEON},
 	valueKernels: valueKernels{addValuesNEON, weighGeneric, quads4Generic, quads8Generic,
 		addIntsGeneric, addIntsGeneric, scaleIntsGeneric},
 	softmax: softmaxNEON,

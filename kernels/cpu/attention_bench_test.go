@@ -124,7 +124,7 @@ func (b *bench) cache(tokens, context, bits int) (kernels.Rows, kernels.KVCache)
 
 func BenchmarkAttention(b *testing.B) {
 	for _, k := range available[1:] {
-		for _, s := range []struct{ context, tokens int }{{2048, 1}, {512, 512}} {
+		for _, s := range []struct{ context, tokens int }{{2048, 1}, {8192, 1}, {512, 512}} {
 			for _, bits := range []int{4, 8, 16, 32} {
 				b.Run(fmt.Sprintf("isa=%s/context=%d/tokens=%d/kv=%d", k.name, s.context, s.tokens, bits), func(b *testing.B) {
 					x := newBench(b, k.name)

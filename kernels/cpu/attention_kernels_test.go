@@ -82,7 +82,11 @@ func TestScoresInt(t *testing.T) {
 						}
 						a := make([]intQuery, rows)
 						for i := range a {
-							a[i] = intQuery{float32(-8 * r.IntN(1000)), float32(r.IntN(4000) - 2000), r.Float32()}
+							var sum int32
+							for _, v := range q[i*dim:][:dim] {
+								sum += int32(v)
+							}
+							a[i] = intQuery{float32(-8 * r.IntN(1000)), float32(sum), r.Float32()}
 						}
 						kscale, kzero := floatsAt(t, r, n), floatsAt(t, r, n)
 						got := guardedOf[float32](t, (rows-1)*splitTokens+n)

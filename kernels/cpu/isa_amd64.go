@@ -127,6 +127,6 @@ func init() {
 		available = append(available, isa{"avxvnni", intAVXVNNI, floatAVX2, rowAVX2, attentionAVX2, peakAVXVNNI})
 	}
 	if cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI) {
-		available = append(available, isa{"avx512vnni", intVNNI, floatAVX512, rowAVX2, attentionAVX2, peakVNNI})
+		available = append(available, isa{"avx512vnni", intVNNI, floatAVX512, rowAVX2, attentionVNNI, peakVNNI})
 	}
 }

@@ -25,21 +25,18 @@ func intScores(s []float32, q []int8, a []intQuery, kscale, kzero []float32, dim
 	}
 }
 
-// byteScores is an inner loop of integer scores over keys of bytes [n, dim].
-type byteScores func(s []float32, k []uint8, q []int8, a []intQuery, kscale, kzero []float32, dim int)
+// keyScores is an inner loop of integer scores over keys of bytes, [n, dim] or in an
+// order of its own.
+type keyScores func(s []float32, k []uint8, q []int8, a []intQuery, kscale, kzero []float32, dim int)
 
-// scores4By unpacks nibbles to scratch, in order of the vector's elements, for loop.
-func scores4By(nibbles func(dst, src []uint8, dim int), loop byteScores) func([]float32, []uint8, []int8, []intQuery, []float32, []float32, int, []uint8) {
+// scoresBy prepares keys of some bits in scratch for loop. It may be nil.
+func scoresBy(bits int, prepare func(dst, src []uint8, dim int), loop keyScores) func([]float32, []uint8, []int8, []intQuery, []float32, []float32, int, []uint8) {
 	return func(s []float32, k []uint8, q []int8, a []intQuery, kscale, kzero []float32, dim int, scratch []uint8) {
-		scratch = scratch[:len(kscale)*dim]
-		nibbles(scratch, k[:len(scratch)/2], dim)
-		loop(s, scratch, q, a, kscale, kzero, dim)
-	}
-}
-
-// scores8By needs no scratch.
-func scores8By(loop byteScores) func([]float32, []uint8, []int8, []intQuery, []float32, []float32, int, []uint8) {
-	return func(s []float32, k []uint8, q []int8, a []intQuery, kscale, kzero []float32, dim int, _ []uint8) {
+		if prepare != nil {
+			n := len(kscale) * dim
+			prepare(scratch[:n], k[:n*bits/8], dim)
+			k = scratch
+		}
 		loop(s, k, q, a, kscale, kzero, dim)
 	}
 }

@@ -30,4 +30,10 @@ var units = map[string]func(*build.Context){
 	"scores_float": scoresFloat,
 	"softmax":      softmax,
 	"add_values":   addValues,
+
+	"turn_keys512":  turnKeys,
+	"scores_int512": scoresInt512,
+	"softmax512":    softmax512,
+	"weigh512":      weigh512,
+	"add_ints512":   addInts512,
 }
