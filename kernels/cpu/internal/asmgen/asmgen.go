@@ -30,6 +30,7 @@ var units = map[string]func(*build.Context){
 	"scores_float": scoresFloat,
 	"softmax":      softmax,
 	"add_values":   addValues,
+	"add_ints":     addInts,
 
 	"turn_keys512":  turnKeys,
 	"scores_int512": scoresInt512,

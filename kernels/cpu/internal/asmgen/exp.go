@@ -13,14 +13,19 @@ import (
 
 // vectorData emits a vector of eight equal 32-bit values called name.
 func vectorData(c *build.Context, name string, bits uint32) {
+	dataOf(c, name, bits, bits, bits, bits, bits, bits, bits, bits)
+}
+
+// dataOf emits a vector of 32-bit values called name.
+func dataOf(c *build.Context, name string, bits ...uint32) {
 	c.StaticGlobal(name)
 	c.DataAttributes(attr.NOPTR | attr.RODATA)
-	for range 8 {
-		c.AppendDatum(operand.U32(bits))
+	for _, v := range bits {
+		c.AppendDatum(operand.U32(v))
 	}
 }
 
-// data is the address of a vectorData.
+// data is the address of a vectorData or dataOf.
 func data(name string) operand.Mem { return operand.NewDataAddr(operand.NewStaticSymbol(name), 0) }
 
 // expData emits the constants of exp.

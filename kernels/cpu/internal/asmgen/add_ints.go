@@ -1,0 +1,316 @@
+package asmgen
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// addInts writes the loops of valueKernels for integers.
+func addInts(c *build.Context) {
+	weigh(c)
+	quads(c, 4)
+	quads(c, 8)
+	addIntRows(c)
+
+	begin(c, "scaleIntsAVX2", "func(o []float32, sums []int32, unit float32)", "valueKernels.scaleInts.")
+	o, sums, n, unit := base(c, "o"), base(c, "sums"), length(c, "o"), broadcast(c, "unit")
+	each(c, "loop", n, 8, func(i reg.GPVirtual) {
+		x := c.YMM()
+		c.VCVTDQ2PS(indexed(sums, i, 4), x)
+		c.VMULPS(unit, x, x)
+		c.VMOVUPS(x, indexed(o, i, 4))
+	})
+	ret(c)
+}
+
+// weigh writes weighAVX2, 16 weights at a time.
+//
+//	i32 = cvtps2dq(s·(weightMax/top))     to nearest, ties to even; 0..weightMax
+//	i16 = packusdw(i32)
+//	planes = packuswb(i16 >> 7, i16 & 127)
+func weigh(c *build.Context) {
+	vectorData(c, "weighMax", math.Float32bits(weightMax))
+	vectorData(c, "weighUnit", math.Float32bits(1.0/weightMax))
+	vectorData(c, "weighTiny", math.Float32bits(0x1p-100))
+	vectorData(c, "weighLow", 127<<16|127)
+	dataOf(c, "weighOrder", 0, 4, 1, 5, 2, 6, 3, 7)
+
+	begin(c, "weighAVX2", "func(p []uint8, s, unit []float32, n int)", "valueKernels.weigh.")
+	p, s, unit, rows, n := base(c, "p"), base(c, "s"), base(c, "unit"), length(c, "unit"), integer(c, "n")
+	low, order := c.YMM(), c.YMM()
+	c.VMOVDQU(data("weighLow"), low)
+	c.VMOVDQU(data("weighOrder"), order)
+
+	c.Label("rows")
+	tops := []reg.VecVirtual{zeroed(c), zeroed(c)}
+	each(c, "max", n, 16, func(i reg.GPVirtual) {
+		for j, top := range tops {
+			c.VMAXPS(indexed(s, i, 4).Offset(32*j), top, top)
+		}
+	})
+	c.VMAXPS(tops[1], tops[0], tops[0])
+	top := fold(c, tops[0], func(o, x reg.VecVirtual) { c.VMAXPS(o, x, x) })
+	keep, x, inv := c.XMM(), c.XMM(), c.YMM()
+	c.VCMPSS(operand.U8(13), data("weighTiny"), top, keep) // top >= weightTiny
+	c.VMOVSS(data("weighMax"), x)
+	c.VDIVSS(top, x, x)
+	c.VANDPS(keep, x, x)
+	c.VBROADCASTSS(x, inv)
+	c.VMULSS(data("weighUnit"), top, top)
+	c.VANDPS(keep, top, top)
+	c.VMOVSS(top, operand.Mem{Base: unit})
+
+	each(c, "planes", n, 16, func(i reg.GPVirtual) {
+		x := []reg.VecVirtual{c.YMM(), c.YMM()}
+		for j, x := range x {
+			c.VMULPS(indexed(s, i, 4).Offset(32*j), inv, x)
+			c.VCVTPS2DQ(x, x)
+		}
+		w := x[0]
+		c.VPACKUSDW(x[1], x[0], w) // of each 128 bits: four of x[0], four of x[1]
+		upper := x[1]
+		c.VPSRLW(operand.U8(7), w, upper)
+		c.VPAND(low, w, w)
+		c.VPACKUSWB(w, upper, w) // of each 128 bits: eight of the upper plane, eight of the lower
+		c.VPERMD(w, order, w)
+		c.VMOVDQU(w.AsX(), indexed(p, i, 1))
+		c.VEXTRACTI128(operand.U8(1), w, indexed(p, i, 1).Offset(planesBytes/2))
+	})
+	c.ADDQ(operand.U32(splitBytes), s)
+	c.ADDQ(operand.U32(planesBytes), p)
+	c.ADDQ(operand.U8(4), unit)
+	c.DECQ(rows)
+	c.JNZ(operand.LabelRef("rows"))
+	ret(c)
+}
+
+// quads writes quads4AVX2 and quads8AVX2: 16 bytes of each of four vectors at a
+// time. Packed bytes are put side by side before their nibbles part.
+func quads(c *build.Context, bits int) {
+	name, off := fmt.Sprintf("quads%d", bits), ""
+	if bits == 4 {
+		off = ", off int8"
+		vectorData(c, "quadsNibble", 0x0f0f0f0f)
+		dataOf(c, "quadsOrder", 0x09080100, 0x0b0a0302, 0x0d0c0504, 0x0f0e0706, 0x09080100, 0x0b0a0302, 0x0d0c0504, 0x0f0e0706)
+	}
+	begin(c, name+"AVX2", "func(v []int8, src []uint8, dim int"+off+")", "valueKernels."+name+".")
+	v, end, src, size := base(c, "v"), length(c, "v"), base(c, "src"), integer(c, "dim")
+	order, nibble, less := c.YMM(), c.YMM(), c.YMM()
+	c.VMOVDQU(data("quadsOrder"), order)
+	if bits == 4 {
+		c.SHRQ(operand.U8(1), size)
+		c.VMOVDQU(data("quadsNibble"), nibble)
+		p, err := c.Param("off").Resolve()
+		if err != nil {
+			panic(err)
+		}
+		c.VPBROADCASTB(p.Addr, less)
+	}
+	c.ADDQ(v, end)
+	size3, high := c.GP64(), c.GP64()
+	c.LEAQ(operand.Mem{Base: size, Index: size, Scale: 2}, size3)
+
+	c.Label("four")
+	left := c.GP64()
+	c.MOVQ(size, left)
+	if bits == 4 {
+		c.LEAQ(operand.Mem{Base: v, Index: size, Scale: 4}, high)
+	}
+	c.Label("bytes")
+	ac, bd := c.YMM(), c.YMM()
+	c.VMOVDQU(operand.Mem{Base: src}, ac.AsX())
+	c.VINSERTI128(operand.U8(1), operand.Mem{Base: src, Index: size, Scale: 2}, ac, ac)
+	c.VMOVDQU(operand.Mem{Base: src, Index: size, Scale: 1}, bd.AsX())
+	c.VINSERTI128(operand.U8(1), operand.Mem{Base: src, Index: size3, Scale: 1}, bd, bd)
+	abcd := []reg.VecVirtual{c.YMM(), c.YMM()}
+	c.VPUNPCKLBW(bd, ac, abcd[0]) // [ab of 0..7 | cd of 0..7]
+	c.VPUNPCKHBW(bd, ac, abcd[1])
+	for i, x := range abcd {
+		c.VPERMQ(operand.U8(0xd8), x, x) // [ab, cd of 0..3 | ab, cd of 4..7]
+		c.VPSHUFB(order, x, x)
+		if bits == 8 {
+			c.VMOVDQU(x, at(v, 32*i))
+			continue
+		}
+		y := c.YMM()
+		c.VPSRLW(operand.U8(4), x, y)
+		c.VPAND(nibble, x, x)
+		c.VPAND(nibble, y, y)
+		c.VPSUBB(less, x, x)
+		c.VPSUBB(less, y, y)
+		c.VMOVDQU(x, at(v, 32*i))
+		c.VMOVDQU(y, at(high, 32*i))
+	}
+	c.ADDQ(operand.U8(64), v)
+	if bits == 4 {
+		c.ADDQ(operand.U8(64), high)
+	}
+	c.ADDQ(operand.U8(16), src)
+	c.SUBQ(operand.U8(16), left)
+	c.JNZ(operand.LabelRef("bytes"))
+	c.ADDQ(size3, src)
+	if bits == 4 {
+		c.MOVQ(high, v)
+	}
+	c.CMPQ(v, end)
+	c.JLT(operand.LabelRef("four"))
+	ret(c)
+}
+
+// addIntRows writes addIntsAVX2. It puts weights together again, 16 bits each: then
+// a product of two goes to int32 at once, where planes of seven bits would be
+// multiplied one by one. Four values of a dimension are an int32 of bytes; a shift or
+// two make int16s of the even ones, and of the odd ones.
+//
+//	i32 += pmaddwd(weights, values)    |2·weightMax·127| < 2³¹; the sums by contract
+//
+// Sums stay in registers for all values: four rows by 16 elements, and what rows are
+// left one by one, 32 elements.
+func addIntRows(c *build.Context) {
+	begin(c, "addIntsAVX2", "func(o []int32, p []uint8, v []int8, n, dim int)", "valueKernels.addInts4 and addInts8.")
+	weights := pairs{c.AllocLocal(4 * pairsBytes)}
+	o, p, v, n, size := base(c, "o"), base(c, "p"), base(c, "v"), integer(c, "n"), integer(c, "dim")
+	left := length(c, "o")
+	c.SHLQ(operand.U8(2), left)
+	c.SHLQ(operand.U8(2), size) // of a row of sums, and of four values
+	size3 := c.GP64()
+	c.LEAQ(operand.Mem{Base: size, Index: size, Scale: 2}, size3)
+
+	for _, t := range []struct{ rows, vectors int }{{4, 2}, {1, 4}} {
+		rows, chunk, done := fmt.Sprintf("rows%d", t.rows), fmt.Sprintf("chunk%d", t.rows), fmt.Sprintf("done%d", t.rows)
+		c.Label(rows)
+		need := c.GP64()
+		c.MOVQ(size, need)
+		if t.rows == 4 {
+			c.SHLQ(operand.U8(2), need)
+		}
+		c.CMPQ(left, need)
+		c.JLT(operand.LabelRef(done))
+		c.SUBQ(need, left)
+		weights.set(c, p, n, t.rows)
+
+		bytes := c.GP64()
+		c.MOVQ(size, bytes)
+		c.Label(chunk)
+		row := func(r, disp int) operand.Mem {
+			m := operand.Mem{Base: o, Disp: disp}
+			if r == 3 {
+				m.Index, m.Scale = size3, 1
+			} else if r > 0 {
+				m.Index, m.Scale = size, uint8(r)
+			}
+			return m
+		}
+		acc := grid(t.rows, t.vectors, c.YMM)
+		for r := range t.rows {
+			for i, s := range acc[r] {
+				c.VMOVDQU(row(r, 32*i), s)
+			}
+		}
+		value := c.GP64()
+		c.MOVQ(v, value)
+		each(c, fmt.Sprintf("tile%d", t.rows), n, 4, func(step reg.GPVirtual) {
+			x := grid(2, t.vectors, c.YMM)
+			for i := range t.vectors {
+				c.VMOVDQU(at(value, 32*i), x[1][i])
+				c.VPSLLW(operand.U8(8), x[1][i], x[0][i])
+				c.VPSRAW(operand.U8(8), x[0][i], x[0][i])
+				c.VPSRAW(operand.U8(8), x[1][i], x[1][i])
+			}
+			for r := range t.rows {
+				for odd := range 2 {
+					w := c.YMM()
+					c.VPBROADCASTD(weights.at(r, odd, step), w)
+					for i, s := range acc[r] {
+						y := c.YMM()
+						c.VPMADDWD(x[odd][i], w, y)
+						c.VPADDD(y, s, s)
+					}
+				}
+			}
+			c.ADDQ(size, value)
+		})
+		for r := range t.rows {
+			for i, s := range acc[r] {
+				c.VMOVDQU(s, row(r, 32*i))
+			}
+		}
+		c.ADDQ(operand.I32(32*t.vectors), o)
+		c.ADDQ(operand.I32(32*t.vectors), v)
+		c.SUBQ(operand.I32(32*t.vectors), bytes)
+		c.JNZ(operand.LabelRef(chunk))
+		c.SUBQ(size, v)
+		if t.rows == 4 {
+			c.ADDQ(size3, o)
+		}
+		c.ADDQ(operand.U32(t.rows*planesBytes), p)
+		c.JMP(operand.LabelRef(rows))
+		c.Label(done)
+	}
+	ret(c)
+}
+
+// pairs are weights of rows as int16: of each row those of even columns, then those
+// of odd ones.
+type pairs struct{ operand.Mem }
+
+// pairsBytes is what a row takes: two bytes a token of a page.
+const pairsBytes = 2 * 64
+
+// at is the address of two weights of four columns from step on.
+func (w pairs) at(row, odd int, step reg.GPVirtual) operand.Mem {
+	m := w.Offset(row*pairsBytes + odd*pairsBytes/2)
+	m.Index, m.Scale = step, 1
+	return m
+}
+
+// set emits the loop that puts the planes of rows together, n columns of each.
+func (w pairs) set(c *build.Context, p, n reg.GPVirtual, rows int) {
+	even := c.YMM()
+	c.VPCMPEQW(even, even, even)
+	c.VPSRLW(operand.U8(8), even, even)
+	to, from, end := c.GP64(), c.GP64(), c.GP64()
+	c.LEAQ(w.Mem, to)
+	c.LEAQ(w.Offset(rows*pairsBytes), end)
+	c.MOVQ(p, from)
+	loop := fmt.Sprintf("pairs%d", rows)
+	c.Label(loop)
+	i, step := c.GP64(), c.GP64()
+	c.XORQ(i, i)
+	for _, width := range []int{32, 4} {
+		test, body := fmt.Sprintf("pairs%dx%dtest", rows, width), fmt.Sprintf("pairs%dx%d", rows, width)
+		c.JMP(operand.LabelRef(test))
+		c.Label(body)
+		upper, lower, a, b := c.YMM(), c.YMM(), c.YMM(), c.YMM()
+		mask, move := even, c.VMOVDQU
+		if width == 4 {
+			upper, lower, a, b = upper.AsX().(reg.VecVirtual), lower.AsX().(reg.VecVirtual), a.AsX().(reg.VecVirtual), b.AsX().(reg.VecVirtual)
+			mask, move = even.AsX().(reg.VecVirtual), c.VMOVD
+		}
+		move(indexed(from, i, 1), upper)
+		move(indexed(from, i, 1).Offset(planesBytes/2), lower)
+		c.VPAND(mask, upper, a)
+		c.VPAND(mask, lower, b)
+		c.VPSRLW(operand.U8(8), upper, upper)
+		c.VPSRLW(operand.U8(8), lower, lower)
+		c.VPSLLW(operand.U8(7), a, a)
+		c.VPSLLW(operand.U8(7), upper, upper)
+		c.VPOR(b, a, a)
+		c.VPOR(lower, upper, upper)
+		move(a, indexed(to, i, 1))
+		move(upper, indexed(to, i, 1).Offset(pairsBytes/2))
+		c.ADDQ(operand.U8(width), i)
+		c.Label(test)
+		c.LEAQ(operand.Mem{Base: i, Disp: width}, step)
+		c.CMPQ(step, n)
+		c.JLE(operand.LabelRef(body))
+	}
+	c.ADDQ(operand.I32(pairsBytes), to)
+	c.ADDQ(operand.I32(planesBytes), from)
+	c.CMPQ(to, end)
+	c.JLT(operand.LabelRef(loop))
+}
