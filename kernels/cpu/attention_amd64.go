@@ -5,7 +5,8 @@ package cpu
 var attentionAVX2 = attentionKernels{
 	storeKernels:  storeKernels{store4AVX2, store16AVX2},
 	unpackKernels: unpackKernels{unpack4AVX2, unpack8AVX2, unpack16AVX2, affineAVX2},
-	scoreKernels:  scoreKernels{scoresBy(4, nibblesAVX2, scores4AVX2), scoresBy(8, nil, scores8AVX2), scoresFloatAVX2},
+	scoreKernels:  scoreKernels{scoresBy(4, turnKeys4AVX2, scores4AVX2), scoresBy(8, turnKeys8AVX2, scores8AVX2),
+		scoresFloatAVX2},
 	valueKernels: valueKernels{addValuesAVX2, weighAVX2, quads4AVX2, quads8AVX2,
 		addIntsAVX2, addIntsAVX2, scaleIntsAVX2},
 	softmax: softmaxAVX2,

@@ -4,12 +4,12 @@
 
 package cpu
 
-// scores4AVX2 is scoreKernels.scores4.
+// scores4AVX2 is scoreKernels.scores4, of keys that turnKeys turned.
 //
 //go:noescape
 func scores4AVX2(s []float32, k []uint8, q []int8, a [][3]float32, kscale []float32, kzero []float32, dim int)
 
-// scores8AVX2 is scoreKernels.scores8.
+// scores8AVX2 is scoreKernels.scores8, of keys that turnKeys turned.
 //
 //go:noescape
 func scores8AVX2(s []float32, k []uint8, q []int8, a [][3]float32, kscale []float32, kzero []float32, dim int)

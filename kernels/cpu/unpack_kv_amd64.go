@@ -4,11 +4,6 @@
 
 package cpu
 
-// nibblesAVX2 is unpackKernels.nibbles.
-//
-//go:noescape
-func nibblesAVX2(dst []uint8, src []uint8, dim int)
-
 // unpack4AVX2 is unpackKernels.unpack4.
 //
 //go:noescape

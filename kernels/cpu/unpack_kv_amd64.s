@@ -4,16 +4,6 @@
 
 #include "textflag.h"
 
-DATA unpackNibble<>+0(SB)/4, $0x0f0f0f0f
-DATA unpackNibble<>+4(SB)/4, $0x0f0f0f0f
-DATA unpackNibble<>+8(SB)/4, $0x0f0f0f0f
-DATA unpackNibble<>+12(SB)/4, $0x0f0f0f0f
-DATA unpackNibble<>+16(SB)/4, $0x0f0f0f0f
-DATA unpackNibble<>+20(SB)/4, $0x0f0f0f0f
-DATA unpackNibble<>+24(SB)/4, $0x0f0f0f0f
-DATA unpackNibble<>+28(SB)/4, $0x0f0f0f0f
-GLOBL unpackNibble<>(SB), RODATA|NOPTR, $32
-
 DATA unpackLow<>+0(SB)/4, $0x0000000f
 DATA unpackLow<>+4(SB)/4, $0x0000000f
 DATA unpackLow<>+8(SB)/4, $0x0000000f
@@ -23,45 +13,6 @@ DATA unpackLow<>+20(SB)/4, $0x0000000f
 DATA unpackLow<>+24(SB)/4, $0x0000000f
 DATA unpackLow<>+28(SB)/4, $0x0000000f
 GLOBL unpackLow<>(SB), RODATA|NOPTR, $32
-
-// func nibblesAVX2(dst []uint8, src []uint8, dim int)
-// Requires: AVX
-TEXT ·nibblesAVX2(SB), NOSPLIT, $0-56
-	VMOVDQU unpackNibble<>+0(SB), X0
-	MOVQ    dst_base+0(FP), AX
-	MOVQ    src_base+24(FP), CX
-	MOVQ    src_len+32(FP), DX
-	MOVQ    dim+48(FP), BX
-	MOVQ    BX, SI
-	SHRQ    $0x01, SI
-	LEAQ    (CX)(DX*1), DX
-
-vectors:
-	CMPQ CX, DX
-	JGE  done
-	LEAQ (AX)(SI*1), DI
-	XORQ R8, R8
-	JMP  halfTest
-
-half:
-	VMOVDQU (CX)(R8*1), X1
-	VPSRLW  $0x04, X1, X2
-	VPAND   X0, X1, X1
-	VPAND   X0, X2, X2
-	VMOVDQU X1, (AX)(R8*1)
-	VMOVDQU X2, (DI)(R8*1)
-	ADDQ    $0x00000010, R8
-
-halfTest:
-	CMPQ R8, SI
-	JLT  half
-	ADDQ SI, CX
-	LEAQ (AX)(BX*1), AX
-	JMP  vectors
-
-done:
-	VZEROUPPER
-	RET
 
 // func unpack4AVX2(dst []float32, src []uint8, dim int, off float32)
 // Requires: AVX, AVX2

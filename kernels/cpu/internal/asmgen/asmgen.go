@@ -26,6 +26,7 @@ var units = map[string]func(*build.Context){
 	"rope":         rope,
 	"append_kv":    appendKV,
 	"unpack_kv":    unpackKV,
+	"turn_keys":    turnKeysAVX2,
 	"scores_int":   scoresInt,
 	"scores_float": scoresFloat,
 	"softmax":      softmax,

@@ -1,6 +1,8 @@
 package asmgen
 
 import (
+	"fmt"
+
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -48,101 +50,117 @@ func (r eight) row(i, disp int) operand.Mem {
 	return m
 }
 
-// scoresInt writes scores4AVX2 and scores8AVX2, eight keys at a time.
+// scoresInt writes scores4AVX2 and scores8AVX2, of sixteen turned keys at a time: a
+// register holds four elements of each of eight, so no sum goes across lanes.
 //
-//	4 bits  i16 += pmaddubsw(k, q)                   |15·127·2·8| < 2¹⁵ for dim <= 256
-//	        i32  = pmaddwd(i16, 1)
+//	4 bits  i16 += pmaddubsw(k, q)                   |15·127·2·8| < 2¹⁵
+//	        i32 += pmaddwd(i16, 1)                   every 32 elements
 //	8 bits  i32 += pmaddwd(pmaddubsw(|k|, ±q), 1)    |128·127·2| < 2¹⁵
 func scoresInt(c *build.Context) {
 	for _, bits := range []int{4, 8} {
-		name := map[int]string{4: "scores4", 8: "scores8"}[bits]
-		begin(c, name+"AVX2", "func(s []float32, k []uint8, q []int8, a [][3]float32, kscale, kzero []float32, dim int)", "scoreKernels."+name+".")
+		name := fmt.Sprintf("scores%d", bits)
+		begin(c, name+"AVX2", "func(s []float32, k []uint8, q []int8, a [][3]float32, kscale, kzero []float32, dim int)", "scoreKernels."+name+", of keys that turnKeys turned.")
 		s, k := base(c, "s"), base(c, "k")
 		kscale, kzero, n, dim := base(c, "kscale"), base(c, "kzero"), length(c, "kscale"), integer(c, "dim")
-		keys := newEight(c, dim)
 		ones := c.YMM()
 		c.VPCMPEQW(ones, ones, ones)
 		c.VPSRLW(operand.U8(15), ones, ones)
 
 		c.Label("keys")
-		scale, zero := c.YMM(), c.YMM()
-		c.VMOVUPS(operand.Mem{Base: kscale}, scale)
-		c.VMOVUPS(operand.Mem{Base: kzero}, zero)
 		q, a, rows, to := base(c, "q"), base(c, "a"), length(c, "a"), c.GP64()
 		c.MOVQ(s, to)
-
-		c.Label("rows")
-		var acc [8]reg.VecVirtual
-		for i := range acc {
-			acc[i] = zeroed(c)
-		}
-		keys.start(c, k)
-		left := c.GP64()
-		c.MOVQ(dim, left)
-		c.Label("dims")
-		x, t, sx := c.YMM(), c.YMM(), c.YMM()
-		c.VMOVDQU(operand.Mem{Base: q}, x)
-		for i := range acc {
-			if bits == 4 {
-				c.VMOVDQU(keys.row(i, 0), t)
-				c.VPMADDUBSW(x, t, t)
-				c.VPADDW(t, acc[i], acc[i])
-				continue
+		for _, tile := range []int{2, 1} {
+			loop, end := fmt.Sprintf("rows%d", tile), fmt.Sprintf("end%d", tile)
+			c.Label(loop)
+			c.CMPQ(rows, operand.U8(tile))
+			c.JLT(operand.LabelRef(end))
+			acc := scoreTileAVX2(c, bits, tile, q, k, dim, ones)
+			for r := range tile {
+				var part [3]reg.VecVirtual
+				for i := range part {
+					part[i] = c.YMM()
+					c.VBROADCASTSS(at(a, r*queryBytes+4*i), part[i])
+				}
+				for i, y := range acc[r] {
+					c.VCVTDQ2PS(y, y)
+					c.VADDPS(part[0], y, y)
+					c.VMULPS(at(kscale, 32*i), y, y)
+					c.VFMADD231PS(at(kzero, 32*i), part[1], y)
+					c.VMULPS(part[2], y, y)
+					c.VMOVUPS(y, at(to, r*splitBytes+32*i))
+				}
 			}
-			c.VPABSB(keys.row(i, 0), t)
-			c.VPSIGNB(keys.row(i, 0), x, sx)
-			c.VPMADDUBSW(sx, t, t)
-			c.VPMADDWD(ones, t, t)
-			c.VPADDD(t, acc[i], acc[i])
+			c.ADDQ(operand.U32(tile*splitBytes), to)
+			c.ADDQ(operand.U8(tile*queryBytes), a)
+			c.LEAQ(operand.Mem{Base: q, Index: dim, Scale: uint8(tile)}, q)
+			c.SUBQ(operand.U8(tile), rows)
+			c.JMP(operand.LabelRef(loop))
+			c.Label(end)
 		}
-		keys.advance(c, 32)
-		c.ADDQ(operand.U8(32), q)
-		c.SUBQ(operand.U8(32), left)
-		c.JNZ(operand.LabelRef("dims"))
-
-		if bits == 4 {
-			for i := range acc {
-				c.VPMADDWD(ones, acc[i], acc[i])
-			}
+		for range 2 {
+			c.LEAQ(operand.Mem{Base: k, Index: dim, Scale: 8}, k)
 		}
-		y := sumEach(c, acc)
-		c.VCVTDQ2PS(y, y)
-		b := c.YMM()
-		c.VBROADCASTSS(operand.Mem{Base: a}, b)
-		c.VADDPS(b, y, y)
-		c.VMULPS(scale, y, y)
-		c.VBROADCASTSS(operand.Mem{Base: a, Disp: 4}, b)
-		c.VFMADD231PS(zero, b, y)
-		c.VBROADCASTSS(operand.Mem{Base: a, Disp: 8}, b)
-		c.VMULPS(b, y, y)
-		c.VMOVUPS(y, operand.Mem{Base: to})
-		c.ADDQ(operand.U32(splitBytes), to)
-		c.ADDQ(operand.U8(queryBytes), a)
-		c.DECQ(rows)
-		c.JNZ(operand.LabelRef("rows"))
-
-		c.LEAQ(operand.Mem{Base: k, Index: dim, Scale: 8}, k)
-		c.ADDQ(operand.U8(32), kscale)
-		c.ADDQ(operand.U8(32), kzero)
-		c.ADDQ(operand.U8(32), s)
-		c.SUBQ(operand.U8(8), n)
+		for _, p := range []reg.GPVirtual{kscale, kzero, s} {
+			c.ADDQ(operand.U8(64), p)
+		}
+		c.SUBQ(operand.U8(16), n)
 		c.JNZ(operand.LabelRef("keys"))
 		ret(c)
 	}
 }
 
-// sumEach returns the sums of the int32 lanes of each of v.
-func sumEach(c *build.Context, v [8]reg.VecVirtual) reg.VecVirtual {
-	for i := 0; i < 8; i += 2 {
-		c.VPHADDD(v[i+1], v[i], v[i])
+// scoreTileAVX2 returns the products of sixteen turned keys with rows queries.
+func scoreTileAVX2(c *build.Context, bits, rows int, q0, k0, dim reg.GPVirtual, ones reg.VecVirtual) [][]reg.VecVirtual {
+	acc := grid(rows, 2, func() reg.VecVirtual { return zeroed(c) })
+	q, k, left := c.GP64(), c.GP64(), c.GP64()
+	c.MOVQ(q0, q)
+	c.MOVQ(k0, k)
+	c.MOVQ(dim, left)
+	label := fmt.Sprintf("dims%d", rows)
+	c.Label(label)
+	words := grid(rows, 2, c.YMM)
+	for j := range 8 {
+		var key, size [2]reg.VecVirtual
+		for i := range key {
+			key[i], size[i] = c.YMM(), c.YMM()
+			c.VMOVDQU(at(k, 64*j+32*i), key[i])
+			if bits == 8 {
+				c.VPABSB(key[i], size[i])
+			}
+		}
+		for r := range rows {
+			x := c.YMM()
+			c.VPBROADCASTD(strided(q, map[int]reg.GPVirtual{1: dim}, r, 4*j), x)
+			for i, sum := range words[r] {
+				t := c.YMM()
+				switch {
+				case bits == 8:
+					c.VPSIGNB(key[i], x, t)
+					c.VPMADDUBSW(t, size[i], t)
+					c.VPMADDWD(ones, t, t)
+					c.VPADDD(t, acc[r][i], acc[r][i])
+				case j == 0:
+					c.VPMADDUBSW(x, key[i], sum)
+				default:
+					c.VPMADDUBSW(x, key[i], t)
+					c.VPADDW(t, sum, sum)
+				}
+			}
+		}
 	}
-	c.VPHADDD(v[2], v[0], v[0])
-	c.VPHADDD(v[6], v[4], v[4])
-	y := v[1]
-	c.VPERM2I128(operand.U8(0x31), v[4], v[0], y)
-	c.VPERM2I128(operand.U8(0x20), v[4], v[0], v[0])
-	c.VPADDD(v[0], y, y)
-	return y
+	if bits == 4 {
+		for r := range rows {
+			for i, sum := range words[r] {
+				c.VPMADDWD(ones, sum, sum)
+				c.VPADDD(sum, acc[r][i], acc[r][i])
+			}
+		}
+	}
+	c.ADDQ(operand.U32(8*64), k)
+	c.ADDQ(operand.U8(8*4), q)
+	c.SUBQ(operand.U8(8*4), left)
+	c.JNZ(operand.LabelRef(label))
+	return acc
 }
 
 // scoresFloat writes scoresFloatAVX2, eight keys at a time, a register each.

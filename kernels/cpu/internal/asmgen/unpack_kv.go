@@ -8,21 +8,7 @@ import (
 
 // unpackKV writes the loops of unpackKernels.
 func unpackKV(c *build.Context) {
-	vectorData(c, "unpackNibble", 0x0f0f0f0f)
 	vectorData(c, "unpackLow", 15)
-
-	begin(c, "nibblesAVX2", "func(dst, src []uint8, dim int)", "unpackKernels.nibbles.")
-	mask := c.XMM()
-	c.VMOVDQU(data("unpackNibble"), mask)
-	unpackHalves(c, 1, 16, func(src, lo, hi operand.Mem) {
-		a, b := c.XMM(), c.XMM()
-		c.VMOVDQU(src, a)
-		c.VPSRLW(operand.U8(4), a, b)
-		c.VPAND(mask, a, a)
-		c.VPAND(mask, b, b)
-		c.VMOVDQU(a, lo)
-		c.VMOVDQU(b, hi)
-	})
 
 	begin(c, "unpack4AVX2", "func(dst []float32, src []uint8, dim int, off float32)", "unpackKernels.unpack4.")
 	low, off := c.YMM(), broadcast(c, "off")
