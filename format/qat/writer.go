@@ -32,9 +32,15 @@ type Writer struct {
 type part struct {
 	*Tensor
 	mu   sync.Mutex
-	done int64
+	done int64 // bytes taken, of which held are not yet in the file
+	held []byte
 	sum  hash.Hash
 }
+
+// writeBytes is the size of the writes to a file, and what they start at a multiple
+// of. The system caches what is written in pieces of the size it was written in, and
+// reads from 4 KiB pieces half as fast as from these (20 against 38 GB/s, Zen 4).
+const writeBytes = 1 << 20
 
 // Create begins a file with h's model, tokenizer included; every other tensor is
 // then written by Write. The caller ends with Commit or Abort. Until Commit, h may
@@ -94,8 +100,9 @@ func (w *Writer) Tensors() []Tensor {
 	return list
 }
 
-// Write appends bytes, as stored, to the named tensor. Tensors may be written in
-// any order and, different ones, by several goroutines. A name that the model has
+// Write appends bytes, as stored, to the named tensor; a failure may show in a later
+// Write or Commit. Tensors may be written in any order and, different ones, by
+// several goroutines. A name that the model has
 // not, or too many bytes, is the caller's bug and panics.
 func (w *Writer) Write(name string, b []byte) error {
 	p, ok := w.parts[name]
@@ -107,15 +114,33 @@ func (w *Writer) Write(name string, b []byte) error {
 	if left := p.Size - p.done; int64(len(b)) > left {
 		panic(fmt.Sprintf("qat: %d bytes for tensor %q, which lacks %d of %d", len(b), name, left, p.Size))
 	}
-	if _, err := w.f.WriteAt(b, w.base+p.Offset+p.done); err != nil {
+	p.sum.Write(b)
+	for len(b) > 0 {
+		at := w.base + p.Offset + p.done
+		n := min(int(writeBytes-at%writeBytes), len(b))
+		p.held, b = append(p.held, b[:n]...), b[n:]
+		p.done += int64(n)
+		if (at+int64(n))%writeBytes == 0 || p.done == p.Size {
+			if err := w.flush(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// flush writes what p holds.
+func (w *Writer) flush(p *part) error {
+	_, err := w.f.WriteAt(p.held, w.base+p.Offset+p.done-int64(len(p.held)))
+	if p.held = p.held[:0]; p.done == p.Size {
+		p.held = nil
+	}
+	if err != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.err = errors.Join(w.err, err)
-		return err
 	}
-	p.sum.Write(b)
-	p.done += int64(len(b))
-	return nil
+	return err
 }
 
 // Commit writes the header, makes all of it durable and puts the file in its

@@ -133,7 +133,7 @@ func TestOldFileStaysUntilCommit(t *testing.T) {
 
 	w = create(t, path)
 	w.f.Close() // the disk fails
-	err := w.Write(format.NormName, make([]byte, 4))
+	err := w.Write(format.NormName, make([]byte, w.parts[format.NormName].Size))
 	if err == nil {
 		t.Error("write to a failed disk: no error")
 	}
