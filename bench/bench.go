@@ -9,48 +9,44 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/llmqat/llmqat/internal/progress"
-	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/kernels/quant"
 )
 
-// Options say what to measure. Zero values of Decode, Repeats, Prompts, Contexts
-// and Settings stand for the defaults that Run's check fills in.
+// Options say what to measure. Empty lists and zero values of Decode and Repeats
+// stand for the defaults that fill has.
 type Options struct {
 	Models    []string // one float model to be quantized at each setting, or .qat files as they are
 	Shape     string   // or random weights of a real model's shape
 	Tokenizer string   // of a float model that has none beside it
 	Settings  []string // W-A-KV, the base of ratios first
-	KVScheme  string
-	Float     string // f16, bf16 or f32: the type of float weights
-	Prompts   []int  // tokens to prefill
-	Contexts  []int  // tokens of context to decode at
-	Batches   []int  // sequences to decode together
-	Decode    int    // tokens to decode from there: a sample, or a part of one where that is short
-	Repeats   int    // samples
-	Threads   int    // 0: one a core
-	Cache     string // where files are made, those of a shape to be kept; "": the user's cache directory
+	KVSchemes []string // those that quantize the cache are measured with each
+	Float     string   // f16, bf16 or f32: the type of float weights
+	Prompts   []int    // tokens to prefill
+	Contexts  []int    // tokens of context to decode at
+	Batches   []int    // sequences to decode together; of RunMicro, rows of a linear layer
+	Decode    int      // tokens to decode from there: a sample, or a part of one where that is short
+	Repeats   int      // samples
+	Threads   []int    // numbers of them to measure with; 0: one a core
+	Cache     string   // where files are made, those of a shape to be kept; "": the user's cache directory
 	Version   string
 	Log       io.Writer // progress
 }
 
-func (o *Options) fill() error {
+func (o *Options) fill(contexts, batches []int) error {
 	o.Decode, o.Repeats = cmp.Or(o.Decode, 32), cmp.Or(o.Repeats, 5)
 	if len(o.Settings) == 0 {
 		o.Settings = []string{"16-16-16", "4-8-4"}
 	}
-	if len(o.Prompts) == 0 {
-		o.Prompts = []int{512}
+	if len(o.KVSchemes) == 0 {
+		o.KVSchemes = []string{string(quant.KVHeadZP)}
 	}
-	if len(o.Contexts) == 0 {
-		o.Contexts = []int{64}
-	}
-	if len(o.Batches) == 0 {
-		o.Batches = []int{1}
+	for list, otherwise := range map[*[]int][]int{&o.Prompts: {512}, &o.Contexts: contexts, &o.Batches: batches, &o.Threads: {0}} {
+		if len(*list) == 0 {
+			*list = otherwise
+		}
 	}
 	switch {
 	case (len(o.Models) == 0) == (o.Shape == ""):
@@ -70,30 +66,41 @@ func (o *Options) longest() int {
 	return max(slices.Max(o.Prompts), slices.Max(o.Contexts)+o.Decode)
 }
 
-// decodes lists the points at which decode is measured.
-func (o *Options) decodes() []point {
-	var list []point
+// point is one thing to be measured: a prompt of tokens, or a decode of batch
+// sequences that have tokens of context each.
+type point struct {
+	prompt        bool
+	tokens, batch int
+	rig           int // which number of threads
+}
+
+// points lists everything to be measured, as the table has it.
+func (o *Options) points() (list []point) {
+	for _, n := range o.Prompts {
+		for g := range o.Threads {
+			list = append(list, point{true, n, 1, g})
+		}
+	}
 	for _, c := range o.Contexts {
 		for _, b := range o.Batches {
-			list = append(list, point{c, b})
+			for g := range o.Threads {
+				list = append(list, point{false, c, b, g})
+			}
 		}
 	}
 	return list
 }
 
-// point is a decode to be measured: sequences, each with context tokens.
-type point struct{ context, batch int }
-
 // Run measures every model and returns the report.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	if err := o.fill(); err != nil {
+	if err := o.fill([]int{64}, []int{1}); err != nil {
 		return nil, err
 	}
-	dev, err := cpu.New(o.Threads, "")
+	rigs, end, err := newRigs(o.Threads)
 	if err != nil {
 		return nil, err
 	}
-	defer dev.Close()
+	defer end()
 	dir, remove, err := o.dir()
 	if err != nil {
 		return nil, err
@@ -103,58 +110,73 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{
-		Title: title, Date: time.Now().UTC().Truncate(time.Second), Command: strings.Join(os.Args, " "),
-		Version: o.Version, Machine: describe(dev),
-	}
-	var subjects []*subject
-	for _, f := range files {
-		s, err := load(dev, f, &o)
-		if err != nil {
-			return nil, err
-		}
-		defer s.close()
-		if s.result.Startup, err = startup(ctx, f, o.Threads); err != nil {
-			return nil, err
-		}
-		subjects = append(subjects, s)
-	}
-	if err := o.sample(ctx, dev, r, subjects); err != nil {
+	if err := o.fits(files); err != nil {
 		return nil, err
 	}
+	r := &Report{About: o.about(title, rigs)}
+	energy, err := openMeter(powercap)
+	if err != nil {
+		r.Notes = append(r.Notes, "no energy: "+err.Error())
+	}
+	subjects, err := o.load(ctx, rigs, files, energy)
 	for _, s := range subjects {
-		r.Models = append(r.Models, s.finish(&o))
+		defer s.close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := o.sample(ctx, rigs, subjects); err != nil {
+		return nil, err
+	}
+	for _, g := range rigs {
+		r.Machine.Ceilings = append(r.Machine.Ceilings, g.median())
+	}
+	for _, s := range subjects {
+		r.Models = append(r.Models, s.finish(&o, rigs))
 	}
 	return r, nil
 }
 
-// readSize returns the size of the buffer whose reading gives the bandwidth: several
-// times the caches, which on large servers hold 4 MB a core and more.
-func readSize(threads int) int { return max(256<<20, threads*32<<20) }
+// load opens the files and measures how a fresh process starts with each. What it
+// returns is to be closed, after an error too.
+func (o *Options) load(ctx context.Context, rigs []*rig, files []file, energy *meter) (subjects []*subject, err error) {
+	step, end := progress.Bar(o.Log, "loading")
+	defer end()
+	for i, f := range files {
+		s, err := load(rigs, f, o)
+		if err != nil {
+			return subjects, err
+		}
+		s.energy = energy
+		subjects = append(subjects, s)
+		if s.result.Startup, err = startup(ctx, f, most(o.Threads)); err != nil {
+			return subjects, err
+		}
+		step(int64(i+1), int64(len(files)))
+	}
+	return subjects, nil
+}
 
 // sample takes o.Repeats samples of everything, the models in turn, so that a
 // machine whose speed drifts treats them alike.
-func (o *Options) sample(ctx context.Context, dev *cpu.Device, r *Report, subjects []*subject) error {
-	var bandwidth, ints, floats []float64
+func (o *Options) sample(ctx context.Context, rigs []*rig, subjects []*subject) error {
 	step, end := progress.Bar(o.Log, "measuring")
 	defer end()
-	for i := range o.Repeats {
-		ceiling := ceilings{int8: dev.Int8Peak(), float32: dev.Float32Peak()}
-		ints, floats = append(ints, ceiling.int8), append(floats, ceiling.float32)
-		for j, s := range subjects {
-			if err := ctx.Err(); err != nil {
-				return err
+	total, done := o.Repeats*len(rigs)*len(subjects), 0
+	for range o.Repeats {
+		for i, g := range rigs {
+			ceiling := g.peaks()
+			for _, s := range subjects {
+				ceiling.ReadBandwidth = g.bandwidth()
+				faults := majorFaults()
+				if err := s.sample(ctx, o, i, ceiling); err != nil {
+					return err
+				}
+				s.result.DiskReads += majorFaults() - faults
+				done++
+				step(int64(done), int64(total))
 			}
-			ceiling.read = dev.ReadBandwidth(readSize(dev.Workers()))
-			bandwidth = append(bandwidth, ceiling.read)
-			faults := majorFaults()
-			if err := s.sample(o, ceiling); err != nil {
-				return err
-			}
-			s.result.DiskReads += majorFaults() - faults
-			step(int64(i*len(subjects)+j+1), int64(o.Repeats*len(subjects)))
 		}
 	}
-	r.Machine.ReadBandwidth, r.Machine.Int8Peak, r.Machine.Float32Peak = median(bandwidth), median(ints), median(floats)
 	return nil
 }

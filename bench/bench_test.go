@@ -20,15 +20,15 @@ func TestMain(m *testing.M) {
 
 func TestRun(t *testing.T) {
 	o := Options{
-		Shape: "stories260k", Settings: []string{"16-16-16", "8-8-8", "4-8-4"}, Prompts: []int{5, 70}, Contexts: []int{3, 200}, Batches: []int{1, 3},
-		Decode: 4, Repeats: 2, Threads: 2, Cache: t.TempDir(), Version: "test",
+		Shape: "stories260k", Settings: []string{"16-16-16", "4-8-4"}, Prompts: []int{5, 70}, Contexts: []int{3, 200}, Batches: []int{1, 3},
+		Decode: 4, Repeats: 2, Threads: []int{1, 2}, Cache: t.TempDir(), Version: "test",
 	}
 	r, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Models) != 3 || len(r.Models[0].Prefill) != 2 || len(r.Models[2].Decode) != 4 {
-		t.Fatalf("%d models, %d prompts, %d contexts", len(r.Models), len(r.Models[0].Prefill), len(r.Models[2].Decode))
+	if len(r.Models) != 2 || len(r.Models[0].Prefill) != 4 || len(r.Models[1].Decode) != 8 || len(r.Machine.Ceilings) != 2 {
+		t.Fatalf("%d models, %d prompts, %d contexts", len(r.Models), len(r.Models[0].Prefill), len(r.Models[1].Decode))
 	}
 	for _, m := range r.Models {
 		for _, v := range append(m.Prefill, m.Decode...) {
@@ -40,7 +40,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s: first token after %v", m.Name, m.Startup.FirstToken)
 		}
 	}
-	fp16, int4 := r.Models[0], r.Models[2]
+	fp16, int4 := r.Models[0], r.Models[1]
 	// stories260k: 5 layers of 4 KV heads of 8: 2·32·2 bytes, and 2·(16 + 4·4).
 	if fp16.KVTokenBytes != 5*128 || int4.KVTokenBytes != 5*64 {
 		t.Errorf("KV bytes a token %d and %d, want 640 and 320", fp16.KVTokenBytes, int4.KVTokenBytes)
@@ -53,21 +53,21 @@ func TestRun(t *testing.T) {
 	}
 
 	base := filepath.Join(t.TempDir(), "out")
-	if err := r.Save(base); err != nil {
+	if err := Save(r, base); err != nil {
 		t.Fatal(err)
 	}
 	text, _ := os.ReadFile(base + ".txt")
-	for _, want := range []string{"stories260k", "16-16-16", "4-8-4 head-zp", "prefill 70, tokens/s", "decode at 200, tokens/s", "decode at 200, batch 3, tokens/s", "share of bandwidth"} {
+	for _, want := range []string{"stories260k", "16-16-16", "4-8-4 head-zp", "prefill 70, 2 threads, tokens/s", "decode at 200, 1 thread, tokens/s", "decode at 200, batch 3, 2 threads, tokens/s", "share of bandwidth", "against 1 thread", "1 thread: read bandwidth"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
 		}
 	}
 	var back Report
 	b, _ := os.ReadFile(base + ".json")
-	if err := json.Unmarshal(b, &back); err != nil || back.Models[2].Decode[1].PerSec != int4.Decode[1].PerSec {
+	if err := json.Unmarshal(b, &back); err != nil || back.Models[1].Decode[1].PerSec != int4.Decode[1].PerSec {
 		t.Errorf("JSON does not come back: %v", err)
 	}
-	if svg, _ := os.ReadFile(base + ".svg"); !bytes.Contains(svg, []byte("decode at 200, batch 3, tokens/s")) {
+	if svg, _ := os.ReadFile(base + ".svg"); !bytes.Contains(svg, []byte("decode at 200, batch 3, 1 thread, tokens/s")) {
 		t.Error("the picture lacks a panel")
 	}
 }
@@ -75,8 +75,15 @@ func TestRun(t *testing.T) {
 // Files of the same bits have columns that can be told apart.
 func TestCheckpoints(t *testing.T) {
 	dir := t.TempDir()
-	made := Options{Shape: "stories260k", KVScheme: "head", Float: "f16"}
-	f, err := made.made(t.Context(), dir, "4-8-4")
+	made := Options{Shape: "stories260k", Settings: []string{"4-8-4"}, KVSchemes: []string{"head"}}
+	if err := made.fill([]int{1}, []int{1}); err != nil {
+		t.Fatal(err)
+	}
+	columns, err := made.columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := made.made(t.Context(), dir, columns[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,14 +119,15 @@ func TestBadOptions(t *testing.T) {
 		"models or a shape":       {},
 		"atlantis":                with(func(o *Options) { o.Shape = "atlantis" }),
 		"3-8-4":                   with(func(o *Options) { o.Settings = []string{"3-8-4"} }),
-		"per-moon":                with(func(o *Options) { o.KVScheme = "per-moon" }),
+		"per-moon":                with(func(o *Options) { o.KVSchemes = []string{"per-moon"} }),
 		"f8":                      with(func(o *Options) { o.Float = "f8" }),
 		"at least 1":              with(func(o *Options) { o.Prompts = []int{0} }),
 		"want 1 to 512":           with(func(o *Options) { o.Batches = []int{0} }),
-		"-1 threads":              with(func(o *Options) { o.Threads = -1 }),
+		"-1 threads":              with(func(o *Options) { o.Threads = []int{2, -1} }),
 		"want one to quantize":    {Models: []string{"a", "b"}},
 		"missing.qat":             {Models: []string{"missing.qat"}},
-		"context of 600 tokens":   with(func(o *Options) { o.Prompts = []int{600} }),
+		"context of 1048600":      with(func(o *Options) { o.Contexts = []int{1<<20 - 8} }),
+		"shorten --context":       with(func(o *Options) { o.Contexts, o.Batches = []int{1<<20 - 32}, []int{512} }),
 		"want either models or a": {Models: []string{"a"}, Shape: "b"},
 	} {
 		if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), name) {
@@ -129,12 +137,12 @@ func TestBadOptions(t *testing.T) {
 }
 
 func TestTableSaysWhatWasMeasured(t *testing.T) {
-	r := Report{Machine: Machine{Threads: 1}, Models: []Result{{Decode: []Rate{{PerSec: 9, Share: 1.39}}}, {DiskReads: 777, Decode: []Rate{{PerSec: 9, Share: 0.5}}}}}
+	r := Report{About: About{Machine: Machine{Ceilings: []Ceilings{{Threads: 1}}}, Notes: []string{"no energy: none"}}, Models: []Result{{Decode: []Rate{{PerSec: 9, Share: 1.39}}}, {DiskReads: 777, Decode: []Rate{{PerSec: 9, Share: 0.5}}}}}
 	var b bytes.Buffer
 	if err := r.Table(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1 thread;", "from caches, 139 %", "pages read from disk   0   777"} {
+	for _, want := range []string{"1 thread:", "no energy: none", "from caches, 139 %", "pages read from disk   0   777"} {
 		if !strings.Contains(strings.Join(strings.Fields(b.String()), " "), strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("the table lacks %q:\n%s", want, b.String())
 		}

@@ -15,13 +15,10 @@ import (
 
 // Machine is what the figures were measured on, with its measured ceilings.
 type Machine struct {
-	CPU           string  `json:"cpu"`
-	OS            string  `json:"os"`
-	Device        string  `json:"device"` // as "cpu/avx2"
-	Threads       int     `json:"threads"`
-	ReadBandwidth float64 `json:"read_bandwidth"` // bytes/s, median over the run
-	Int8Peak      float64 `json:"int8_peak"`      // MAC/s of the device's best int8 instructions
-	Float32Peak   float64 `json:"float32_peak"`   // MAC/s of its FMAs
+	CPU      string     `json:"cpu"`
+	OS       string     `json:"os"`
+	Device   string     `json:"device"`   // as "cpu/avx2"
+	Ceilings []Ceilings `json:"ceilings"` // of each number of threads, medians over the run
 }
 
 func describe(dev *cpu.Device) Machine {
@@ -29,14 +26,15 @@ func describe(dev *cpu.Device) Machine {
 	if name == "" {
 		name = runtime.GOARCH
 	}
-	return Machine{CPU: name, OS: runtime.GOOS + "/" + runtime.GOARCH, Device: dev.Name(), Threads: dev.Workers()}
+	return Machine{CPU: name, OS: runtime.GOOS + "/" + runtime.GOARCH, Device: dev.Name()}
 }
 
-func (m *Machine) threads() string {
-	if m.Threads == 1 {
+// threads spells a number of them.
+func threads(n int) string {
+	if n == 1 {
 		return "1 thread"
 	}
-	return fmt.Sprintf("%d threads", m.Threads)
+	return fmt.Sprintf("%d threads", n)
 }
 
 // majorFaults returns how often the process has waited for a page from disk; 0

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/llmqat/llmqat/format/convert"
@@ -13,6 +14,8 @@ import (
 	"github.com/llmqat/llmqat/format/source"
 	"github.com/llmqat/llmqat/internal/progress"
 	"github.com/llmqat/llmqat/kernels/quant"
+	"github.com/llmqat/llmqat/runtime/engine"
+	"github.com/llmqat/llmqat/runtime/kvcache"
 )
 
 // file is a .qat file to be measured, and the name of its column.
@@ -52,8 +55,12 @@ func (o *Options) prepare(ctx context.Context, dir string) (files []file, title 
 	if len(o.Models) > 1 {
 		return nil, "", fmt.Errorf("%d models; want one to quantize at each setting, or .qat files", len(o.Models))
 	}
-	for _, name := range o.Settings {
-		f, err := o.made(ctx, dir, name)
+	columns, err := o.columns()
+	if err != nil {
+		return nil, "", err
+	}
+	for _, opt := range columns {
+		f, err := o.made(ctx, dir, opt)
 		if err != nil {
 			return nil, "", err
 		}
@@ -86,20 +93,41 @@ func (o *Options) checkpoints() (files []file, title string, err error) {
 	return files, strings.Join(titles, ", "), nil
 }
 
-// made returns the file of one setting. Random weights that dir has are not made again.
-func (o *Options) made(ctx context.Context, dir, setting string) (f file, err error) {
-	opt := convert.Options{CreatedBy: "llmqat bench " + o.Version}
-	if opt.Bits, err = quant.ParseBits(setting); err != nil {
-		return f, err
+// columns returns how the model of each column is made: every setting, with each KV
+// scheme where it has one.
+func (o *Options) columns() (list []convert.Options, err error) {
+	float, err := convert.ParseFloat(o.Float)
+	if err != nil {
+		return nil, err
 	}
-	if opt.KVScheme, err = quant.ParseKVScheme(cmp.Or(o.KVScheme, string(quant.KVHeadZP))); err != nil {
-		return f, err
+	for _, name := range o.Settings {
+		opt := convert.Options{Float: float, LMHeadBits: 8, CreatedBy: "llmqat bench " + o.Version}
+		if opt.Bits, err = quant.ParseBits(name); err != nil {
+			return nil, err
+		}
+		if opt.Bits.W == 16 {
+			opt.LMHeadBits = 16
+		}
+		for i, scheme := range o.KVSchemes {
+			if opt.KVScheme, err = quant.ParseKVScheme(scheme); err != nil {
+				return nil, err
+			}
+			if i == 0 || opt.Bits.KV < 16 {
+				list = append(list, opt)
+			}
+		}
 	}
-	if opt.Float, err = convert.ParseFloat(o.Float); err != nil {
-		return f, err
-	}
+	return list, nil
+}
+
+// shapePositions is how far random weights may be read: positions are the one number
+// of a shape that changes no speed, and a long context wants more than most have.
+const shapePositions = 1 << 17
+
+// made returns the file of one column. Random weights that dir has are not made again.
+func (o *Options) made(ctx context.Context, dir string, opt convert.Options) (f file, err error) {
 	base := fmt.Sprintf("%s-%s-%s-%s.qat", cmp.Or(o.Shape, "model"), opt.Bits, opt.KVScheme, cmp.Or(opt.Float, "float"))
-	f = file{setting, filepath.Join(dir, base)}
+	f = file{opt.Bits.String(), filepath.Join(dir, base)}
 	var end func()
 	opt.Progress, end = progress.Bar(o.Log, "making "+base)
 	defer end()
@@ -113,12 +141,37 @@ func (o *Options) made(ctx context.Context, dir, setting string) (f file, err er
 		return f, convert.Quantize(ctx, src, f.path, opt)
 	}
 	if q, err := qat.Open(f.path); err == nil {
-		return f, q.Close()
+		positions := q.Header().Config.MaxPositionEmbeddings
+		if q.Close(); positions >= o.longest() {
+			return f, nil
+		}
 	}
 	c, err := convert.Shape(o.Shape)
 	if err != nil {
 		return f, err
 	}
+	c.MaxPositionEmbeddings = max(c.MaxPositionEmbeddings, shapePositions, o.longest())
 	opt.Source = o.Shape
 	return f, convert.Synth(ctx, c, f.path, opt)
+}
+
+// fits returns an error where the KV caches of all files are more than the memory that
+// is free, before the system ends the process for it.
+func (o *Options) fits(files []file) error {
+	pages := slices.Max(o.Batches) * kvcache.Count(o.longest())
+	need := int64(0)
+	for _, f := range files {
+		q, err := qat.Open(f.path)
+		if err != nil {
+			return err
+		}
+		h := q.Header()
+		need += int64(pages) * kvcache.PageBytes(&h.Config, h.Quantization.KV())
+		q.Close()
+	}
+	if free := engine.AvailableMemory(); free > 0 && need > free {
+		return fmt.Errorf("KV caches of %d sequences of %d tokens take %s, and %s are free: shorten --context, or lower --batch",
+			slices.Max(o.Batches), o.longest(), size(need), size(free))
+	}
+	return nil
 }

@@ -1,29 +1,52 @@
 package bench
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
-
-	"github.com/llmqat/llmqat/internal/chart"
 )
 
-// Report is one run: the machine, and each model's figures, all measured in turn.
-type Report struct {
+// About says what a report is of, and of when and where.
+type About struct {
 	Title   string    `json:"title"`
 	Date    time.Time `json:"date"`
 	Command string    `json:"command"`
 	Version string    `json:"version"`
 	Machine Machine   `json:"machine"`
-	Models  []Result  `json:"models"`
+	Notes   []string  `json:"notes,omitempty"` // what is missing, and why
+}
+
+func (o *Options) about(title string, rigs []*rig) About {
+	return About{
+		Title: title, Date: time.Now().UTC().Truncate(time.Second), Command: strings.Join(os.Args, " "),
+		Version: o.Version, Machine: describe(rigs[0].dev),
+	}
+}
+
+// head writes the lines above a table.
+func (a *About) head(w io.Writer) {
+	fmt.Fprintf(w, "%s\n%s, %s\n", a.Title, a.Machine.CPU, a.Machine.Device)
+	for _, c := range a.Machine.Ceilings {
+		fmt.Fprintf(w, "%s: read bandwidth %.1f GB/s, int8 peak %.0f GMAC/s, float32 peak %.0f GMAC/s\n",
+			threads(c.Threads), c.ReadBandwidth/1e9, c.Int8Peak/1e9, c.Float32Peak/1e9)
+	}
+	fmt.Fprintln(w)
+}
+
+// foot writes the lines below a table.
+func (a *About) foot(w io.Writer) {
+	for _, n := range a.Notes {
+		fmt.Fprintf(w, "\n%s\n", n)
+	}
+}
+
+// Report is one run: the machine, and each model's figures, all measured in turn.
+type Report struct {
+	About
+	Models []Result `json:"models"`
 }
 
 // Result is what one model reached.
@@ -43,25 +66,19 @@ type Result struct {
 
 // Rate is a measured speed.
 type Rate struct {
-	Tokens int       `json:"tokens"`            // of the prompt, or of context before the decoded ones
-	Batch  int       `json:"batch"`             // sequences together
-	PerSec float64   `json:"tokens_per_second"` // of all of them
-	All    []float64 `json:"samples"`
-	Share  float64   `json:"share"` // of the peak (prefill) or of the read bandwidth (decode) measured beside each sample
+	Tokens  int       `json:"tokens"` // of the prompt, or of context before the decoded ones
+	Batch   int       `json:"batch"`  // sequences together
+	Threads int       `json:"threads"`
+	PerSec  float64   `json:"tokens_per_second"` // of all of them
+	All     []float64 `json:"samples"`
+	Share   float64   `json:"share"`                      // of the peak (prefill) or of the read bandwidth (decode) measured beside each sample
+	Joules  float64   `json:"joules_per_token,omitempty"` // of the processor's packages; 0: unknown
 }
 
-// newRate returns the medians of tokens/s and of shares.
-func newRate(tokens, batch int, s samples) Rate {
-	return Rate{tokens, batch, median(s.perSec), s.perSec, median(s.shares)}
-}
-
-// decode names what r measured.
-func (r Rate) decode() string {
-	name := fmt.Sprintf("decode at %d", r.Tokens)
-	if r.Batch > 1 {
-		name += fmt.Sprintf(", batch %d", r.Batch)
-	}
-	return name
+// newRate returns the medians of what was measured.
+func newRate(p point, threads int, s samples) Rate {
+	return Rate{Tokens: p.tokens, Batch: p.batch, Threads: threads,
+		PerSec: median(s.perSec), All: s.perSec, Share: median(s.shares), Joules: median(s.joules)}
 }
 
 // median returns the middle value of v, the mean of the two where there are two.
@@ -73,167 +90,14 @@ func median(v []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// JSON writes the report, indented.
-func (r *Report) JSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
-}
-
-// fewReads are the pages that any process may have to read from disk.
-const fewReads = 100
-
-// Table writes the report for people.
-func (r *Report) Table(w io.Writer) error {
-	m := &r.Machine
-	fmt.Fprintf(w, "%s\n%s, %s, %s; read bandwidth %.1f GB/s, int8 peak %.0f GMAC/s, float32 peak %.0f GMAC/s\n\n",
-		r.Title, m.CPU, m.Device, m.threads(), m.ReadBandwidth/1e9, m.Int8Peak/1e9, m.Float32Peak/1e9)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(name string, cell func(m *Result) string) {
-		fmt.Fprintf(t, "%s\t", name)
-		for i := range r.Models {
-			fmt.Fprintf(t, "%s\t", cell(&r.Models[i]))
-		}
-		fmt.Fprintln(t)
-	}
-	first := &r.Models[0]
-	against := func(v, base float64) string {
-		if v == base || base == 0 {
-			return ""
-		}
-		return fmt.Sprintf(" %5.2fx", v/base)
-	}
-	row("", func(m *Result) string { return strings.TrimSpace(m.Name + " " + m.KVScheme) })
-	row("file", func(m *Result) string { return size(m.FileBytes) })
-	row("weights read a token", func(m *Result) string { return size(m.WeightBytes) })
-	row("KV cache a token", func(m *Result) string { return size(m.KVTokenBytes) })
-	row("resident at first token", func(m *Result) string { return size(m.Startup.Resident) })
-	row("start to first token", func(m *Result) string {
-		return m.Startup.FirstToken.Round(time.Millisecond).String()
-	})
-	if slices.ContainsFunc(r.Models, func(m Result) bool { return m.DiskReads > fewReads }) {
-		row("pages read from disk", func(m *Result) string { return fmt.Sprint(m.DiskReads) })
-	}
-	for i, p := range first.Prefill {
-		row(fmt.Sprintf("prefill %d, tokens/s", p.Tokens), func(m *Result) string {
-			return fmt.Sprintf("%.1f%s", m.Prefill[i].PerSec, against(m.Prefill[i].PerSec, p.PerSec))
-		})
-		row("share of peak", func(m *Result) string {
-			return fmt.Sprintf("%.0f %% of %s", 100*m.Prefill[i].Share, m.peakName())
-		})
-	}
-	for i, d := range first.Decode {
-		row(d.decode()+", tokens/s", func(m *Result) string {
-			return fmt.Sprintf("%.1f%s", m.Decode[i].PerSec, against(m.Decode[i].PerSec, d.PerSec))
-		})
-		row("share of bandwidth", func(m *Result) string {
-			if m.Decode[i].Share > 1 {
-				return fmt.Sprintf("from caches, %.0f %%", 100*m.Decode[i].Share)
-			}
-			return fmt.Sprintf("%.0f %%", 100*m.Decode[i].Share)
-		})
-	}
-	return t.Flush()
-}
-
-func (m *Result) peakName() string {
-	if m.IntegerMatmul {
-		return "int8"
-	}
-	return "float32"
-}
-
-// Chart draws prefill and decode of every model, each with its limit. format is
-// "svg" or "png".
-func (r *Report) Chart(w io.Writer, format string) error {
-	var panels []chart.Panel
-	first := &r.Models[0]
-	panel := func(title, of string, rate func(m *Result) Rate) {
-		p := chart.Panel{Title: title}
-		for i := range r.Models {
-			m := &r.Models[i]
-			v := rate(m)
-			bar := chart.Bar{Name: m.Name, Value: v.PerSec}
-			peak := of
-			if peak == "" {
-				peak = m.peakName() + " peak"
-			}
-			if v.Share > 0 {
-				bar.Limit = v.PerSec / v.Share
-				bar.Note = fmt.Sprintf("%.0f %% of %s", 100*v.Share, peak)
-			}
-			p.Bars = append(p.Bars, bar)
-		}
-		panels = append(panels, p)
-	}
-	for i, d := range first.Decode {
-		panel(d.decode()+", tokens/s", "read bandwidth",
-			func(m *Result) Rate { return m.Decode[i] })
-	}
-	for i, p := range first.Prefill {
-		panel(fmt.Sprintf("prefill of %d tokens, tokens/s", p.Tokens), "", func(m *Result) Rate { return m.Prefill[i] })
-	}
-	title := fmt.Sprintf("%s: %s, %s", r.Title, r.Machine.CPU, r.Machine.threads())
-	return chart.Bars(w, format, title, panels)
-}
-
 // size prints bytes with three digits and a decimal unit.
-func size(n int64) string {
-	units := []string{"B", "kB", "MB", "GB", "TB"}
-	v, u := float64(n), 0
-	for v >= 999.5 && u < len(units)-1 {
-		v, u = v/1000, u+1
-	}
-	if u == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.3g %s", v, units[u])
-}
+func size(n int64) string { return digits(float64(n), "B", "kB", "MB", "GB", "TB") }
 
-// CheckOut makes the folder of Save's files, and says whether they can be written:
-// before anything is measured.
-func CheckOut(base string) error {
-	if err := os.MkdirAll(filepath.Dir(base), 0o777); err != nil {
-		return err
+// digits prints v with three digits and the unit of units, each a thousand of the
+// one before, that leaves it below a thousand.
+func digits(v float64, units ...string) string {
+	for ; v >= 999.5 && len(units) > 1; units = units[1:] {
+		v /= 1000
 	}
-	f, err := os.CreateTemp(filepath.Dir(base), filepath.Base(base)+".tmp*")
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
-}
-
-// Save writes base.json, base.svg and base.txt, each through a temporary file.
-func (r *Report) Save(base string) error {
-	for ext, write := range map[string]func(w io.Writer) error{
-		".json": r.JSON,
-		".txt":  r.Table,
-		".svg":  func(w io.Writer) error { return r.Chart(w, "svg") },
-	} {
-		var b bytes.Buffer
-		if err := write(&b); err != nil {
-			return err
-		}
-		if err := replaceFile(base+ext, b.Bytes()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// replaceFile writes a file as temporary, fsync and rename.
-func replaceFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return fmt.Sprintf("%.3g %s", v, units[0])
 }

@@ -1,17 +1,13 @@
 package bench
 
 import (
-	"encoding/binary"
-	"math"
+	"context"
 	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/qat"
-	"github.com/llmqat/llmqat/kernels"
-	"github.com/llmqat/llmqat/kernels/cpu"
-	"github.com/llmqat/llmqat/kernels/quant"
 	"github.com/llmqat/llmqat/runtime/kvcache"
 	"github.com/llmqat/llmqat/runtime/model"
 )
@@ -21,41 +17,39 @@ const passTokens = 512
 
 // subject is a loaded model under measurement, with pages for each sequence.
 type subject struct {
-	file   *qat.File
-	model  *model.Model
-	pool   *kvcache.Pool
-	pages  [][]int32 // of each sequence
-	rng    *rand.Rand
-	result Result
-	// samples by prompt and by point
-	prefill, decode []samples
+	file    *qat.File
+	models  []*model.Model // for each number of threads
+	pool    *kvcache.Pool  // of all of them: a processor's memory is one
+	pages   [][]int32      // of each sequence
+	rng     *rand.Rand
+	energy  *meter
+	points  []point
+	samples []samples // of each point
+	result  Result
 }
 
-// samples are speeds, and their shares of the ceilings beside them.
-type samples struct{ perSec, shares []float64 }
+// samples are speeds, their shares of the ceilings beside them, and joules a token,
+// where a meter reads them.
+type samples struct{ perSec, shares, joules []float64 }
 
-func (s *samples) add(perSec, share float64) {
-	s.perSec, s.shares = append(s.perSec, perSec), append(s.shares, share)
-}
-
-// ceilings are the machine's, measured beside a sample.
-type ceilings struct{ read, int8, float32 float64 }
-
-func load(dev *cpu.Device, f file, o *Options) (*subject, error) {
+func load(rigs []*rig, f file, o *Options) (*subject, error) {
 	q, err := qat.Open(f.path)
 	if err != nil {
 		return nil, err
 	}
 	h := q.Header()
-	s := &subject{
-		file: q, rng: rand.New(rand.NewPCG(1, 2)), result: describeModel(f.name, q),
-		prefill: make([]samples, len(o.Prompts)), decode: make([]samples, len(o.decodes())),
-	}
+	s := &subject{file: q, rng: rand.New(rand.NewPCG(1, 2)), result: describeModel(f.name, q), points: o.points()}
+	s.samples = make([]samples, len(s.points))
 	seqs := slices.Max(o.Batches)
-	if s.model, err = model.Load(dev, q, model.Options{MaxTokens: passTokens, MaxSeqs: seqs, MaxContext: o.longest()}); err != nil {
-		q.Close()
-		return nil, err
+	for _, g := range rigs {
+		m, err := model.Load(g.dev, q, model.Options{MaxTokens: passTokens, MaxSeqs: seqs, MaxContext: o.longest()})
+		if err != nil {
+			s.close()
+			return nil, err
+		}
+		s.models = append(s.models, m)
 	}
+	dev := rigs[0].dev
 	n := kvcache.Count(o.longest())
 	if s.pool, err = kvcache.NewPool(dev, &h.Config, h.Quantization.KV(), seqs*n); err != nil {
 		s.close()
@@ -68,50 +62,16 @@ func load(dev *cpu.Device, f file, o *Options) (*subject, error) {
 		}
 	}
 	for _, c := range s.pool.Layers {
-		s.noise(dev, c)
+		fillKV(dev, c, s.rng)
 	}
 	return s, nil
 }
 
 func (s *subject) close() {
-	s.model.Close()
+	for _, m := range s.models {
+		m.Close()
+	}
 	s.file.Close()
-}
-
-// noise fills a cache as if a long context had been read: decode at depth needs no
-// prefill of that depth, and pages never written would all be one page of zeros.
-// The values are those that a cache may hold, floats of ordinary size: subnormal
-// ones are slow on some processors.
-func (s *subject) noise(dev kernels.Memory, c kernels.KVCache) {
-	b := make([]byte, c.K.N)
-	switch c.Bits {
-	case 32:
-		for i := 0; i < len(b); i += 4 {
-			binary.LittleEndian.PutUint32(b[i:], math.Float32bits(s.rng.Float32()-0.5))
-		}
-	case 16:
-		for i := 0; i < len(b); i += 2 {
-			binary.LittleEndian.PutUint16(b[i:], quant.Float16(s.rng.Float32()-0.5))
-		}
-	case 8:
-		for i := range b {
-			b[i] = byte(int8(s.rng.IntN(255) - 127))
-		}
-	default:
-		for i := range b {
-			b[i] = byte(s.rng.Uint32())
-		}
-	}
-	kernels.Upload(dev, c.K, b)
-	kernels.Upload(dev, c.V, b)
-	scales := slices.Repeat([]uint16{quant.Float16(0.01)}, c.KScale.N)
-	kernels.Upload(dev, c.KScale, scales)
-	kernels.Upload(dev, c.VScale, scales)
-	if c.HasZero() {
-		zeros := slices.Repeat([]uint16{quant.Float16(-0.08)}, c.KZero.N)
-		kernels.Upload(dev, c.KZero, zeros)
-		kernels.Upload(dev, c.VZero, zeros)
-	}
 }
 
 // describeModel counts what a model's file says of its bytes and products.
@@ -138,27 +98,38 @@ func describeModel(name string, f *qat.File) Result {
 	return r
 }
 
-// sample measures every prompt and every point once.
-func (s *subject) sample(o *Options, c ceilings) error {
-	peak := c.float32
+// sample measures once every point of a number of threads.
+func (s *subject) sample(ctx context.Context, o *Options, rig int, c Ceilings) error {
+	peak := c.Float32Peak
 	if s.result.IntegerMatmul {
-		peak = c.int8
+		peak = c.Int8Peak
 	}
-	for i, n := range o.Prompts {
-		perSec, err := s.speed(n, 0, 1, passTokens)
+	for i, p := range s.points {
+		if p.rig != rig {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, at, pass := o.Decode, p.tokens, 1
+		if p.prompt {
+			n, at, pass = p.tokens, 0, passTokens
+		}
+		perSec, joules, err := s.speed(s.models[rig], n, at, p.batch, pass)
 		if err != nil {
 			return err
 		}
-		s.prefill[i].add(perSec, perSec*float64(s.result.MACs)/peak)
-	}
-	for i, p := range o.decodes() {
-		perSec, err := s.speed(o.Decode, p.context, p.batch, 1)
-		if err != nil {
-			return err
+		share := perSec * float64(s.result.MACs) / peak
+		if !p.prompt {
+			depth := int64(p.tokens) + int64(o.Decode)/2
+			bytes := s.result.WeightBytes + int64(p.batch)*depth*s.result.KVTokenBytes // of a step
+			share = perSec / float64(p.batch) * float64(bytes) / c.ReadBandwidth
 		}
-		depth := int64(p.context) + int64(o.Decode)/2
-		bytes := s.result.WeightBytes + int64(p.batch)*depth*s.result.KVTokenBytes // of a step
-		s.decode[i].add(perSec, perSec/float64(p.batch)*float64(bytes)/c.read)
+		v := &s.samples[i]
+		v.perSec, v.shares = append(v.perSec, perSec), append(v.shares, share)
+		if joules > 0 {
+			v.joules = append(v.joules, joules)
+		}
 	}
 	return nil
 }
@@ -168,26 +139,28 @@ func (s *subject) sample(o *Options, c ceilings) error {
 const leastSample = 50 * time.Millisecond
 
 // speed returns the tokens per second, of all sequences, of run, repeated while a
-// sample is short.
-func (s *subject) speed(n, at, seqs, pass int) (float64, error) {
-	if _, err := s.run(1, at, seqs, 1); err != nil { // wakes threads, pages and caches
-		return 0, err
+// sample is short, and the joules of each, 0 where no meter reads them.
+func (s *subject) speed(m *model.Model, n, at, seqs, pass int) (perSec, joules float64, err error) {
+	if _, err := s.run(m, 1, at, seqs, 1); err != nil { // wakes threads, pages and caches
+		return 0, 0, err
 	}
 	tokens := 0
 	took := time.Duration(0)
+	s.energy.lap()
 	for took < leastSample {
-		d, err := s.run(n, at, seqs, pass)
+		d, err := s.run(m, n, at, seqs, pass)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		tokens, took = tokens+n*seqs, took+d
 	}
-	return float64(tokens) / took.Seconds(), nil
+	joules, _ = s.energy.lap()
+	return float64(tokens) / took.Seconds(), joules / float64(tokens), nil
 }
 
 // run computes n tokens of each of seqs sequences from position at, pass tokens of
 // each at a time, with logits of each one's last, and returns the time it took.
-func (s *subject) run(n, at, seqs, pass int) (time.Duration, error) {
+func (s *subject) run(m *model.Model, n, at, seqs, pass int) (time.Duration, error) {
 	tokens := make([]int32, n)
 	for i := range tokens {
 		tokens[i] = int32(s.rng.IntN(s.file.Header().Config.VocabSize))
@@ -200,8 +173,8 @@ func (s *subject) run(n, at, seqs, pass int) (time.Duration, error) {
 			runs[i] = model.Run{Tokens: t, Position: at, Pages: s.pages[i]}
 			rows[i] = int32((i+1)*len(t) - 1)
 		}
-		s.model.Forward(runs, s.pool.Layers)
-		if err := s.model.Logits(rows, func(int, []float32) {}); err != nil {
+		m.Forward(runs, s.pool.Layers)
+		if err := m.Logits(rows, func(int, []float32) {}); err != nil {
 			return 0, err
 		}
 		tokens, at = tokens[len(t):], at+len(t)
@@ -210,12 +183,14 @@ func (s *subject) run(n, at, seqs, pass int) (time.Duration, error) {
 }
 
 // finish turns samples into medians.
-func (s *subject) finish(o *Options) Result {
-	for i, n := range o.Prompts {
-		s.result.Prefill = append(s.result.Prefill, newRate(n, 1, s.prefill[i]))
-	}
-	for i, p := range o.decodes() {
-		s.result.Decode = append(s.result.Decode, newRate(p.context, p.batch, s.decode[i]))
+func (s *subject) finish(o *Options, rigs []*rig) Result {
+	for i, p := range s.points {
+		r := newRate(p, rigs[p.rig].dev.Workers(), s.samples[i])
+		if p.prompt {
+			s.result.Prefill = append(s.result.Prefill, r)
+		} else {
+			s.result.Decode = append(s.result.Decode, r)
+		}
 	}
 	return s.result
 }

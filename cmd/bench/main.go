@@ -24,6 +24,9 @@ multipliers' peak prefill.
   bench --model a.qat,b.qat                           checkpoints as they are
   bench --shape llama-7b --compare 16-16-16,8-8-8,4-8-4 --context 128,2000 --out results/7b
   bench --shape tinyllama-1.1b --batch 1,4,16         several sequences decoded together
+  bench --shape tinyllama-1.1b --threads 1,2,4,8      thread scaling
+  bench --shape tinyllama-1.1b --compare 4-8-16,4-8-8,4-8-4 --context 512,8192,32768
+  bench --shape tinyllama-1.1b --micro                single operators
 
 The first column is the base of the ratios. --out NAME also writes NAME.json, NAME.svg and NAME.txt.
 Every flag is also a variable: --shape is LLMQAT_BENCH_SHAPE.`
@@ -31,16 +34,17 @@ Every flag is also a variable: --shape is LLMQAT_BENCH_SHAPE.`
 type flags struct {
 	Model    []string `help:"Hugging Face directory, GGUF or llama2.c file to quantize at each setting; or .qat files." placeholder:"PATH,..." xor:"input" required:""`
 	Shape    string   `help:"Random weights of this shape: tinyllama-1.1b, llama-7b, ...; kept in --cache." xor:"input" required:""`
+	Micro    bool     `help:"Measure the operators of --shape one by one, without files: linear layers of --batch rows, attention at each --context and KV format."`
 	Compare  []string `help:"Settings W-A-KV, the base first." default:"16-16-16,4-8-4" placeholder:"BITS,..."`
-	KVScheme string   `help:"KV scheme: head-zp, head or token." default:"head-zp"`
+	KVScheme []string `help:"KV schemes: head-zp, head, token; a column each for settings with a quantized cache." default:"head-zp"`
 	Float    string   `help:"Type of float weights: f16, bf16 or f32." enum:"f16,bf16,f32" default:"f16"`
 	Tokens   string   `name:"tokenizer" help:"Tokenizer of --model where it has none beside it." placeholder:"FILE"`
-	Prompt   []int    `help:"Prompt lengths to prefill." default:"512"`
-	Context  []int    `help:"Context lengths to decode at." default:"64"`
-	Batch    []int    `help:"Sequences to decode together; tokens/s counts those of all." default:"1"`
+	Prompt   []int    `help:"Prompt lengths to prefill. Default 512."`
+	Context  []int    `help:"Context lengths to decode at. Default 64; of --micro 512,2048,8192,32768."`
+	Batch    []int    `help:"Sequences to decode together; tokens/s counts those of all. Default 1; of --micro 1,2,4,8,16,32,64,512."`
 	Decode   int      `help:"Tokens decoded from there; short samples repeat it." default:"32"`
 	Repeats  int      `help:"Samples of everything; medians are shown." default:"5"`
-	Threads  int      `help:"Threads; 0: one a core." default:"0"`
+	Threads  []int    `help:"Numbers of threads to measure with; 0: one a core." default:"0"`
 	Cache    string   `help:"Where files are made: random weights, kept for the next run, and a model's quantized ones, removed at the end. Unset: the user's cache directory." type:"path" placeholder:"DIR"`
 	Out      string   `help:"Write NAME.json, NAME.svg and NAME.txt." type:"path" placeholder:"NAME"`
 
@@ -60,8 +64,8 @@ func main() {
 	if f.Out != "" {
 		k.FatalIfErrorf(bench.CheckOut(f.Out))
 	}
-	report, err := bench.Run(ctx, bench.Options{
-		Models: f.Model, Shape: f.Shape, Tokenizer: f.Tokens, Settings: f.Compare, KVScheme: f.KVScheme, Float: f.Float,
+	report, err := run(ctx, f.Micro, bench.Options{
+		Models: f.Model, Shape: f.Shape, Tokenizer: f.Tokens, Settings: f.Compare, KVSchemes: f.KVScheme, Float: f.Float,
 		Prompts: f.Prompt, Contexts: f.Context, Batches: f.Batch, Decode: f.Decode, Repeats: f.Repeats, Threads: f.Threads,
 		Cache: f.Cache, Version: version, Log: os.Stderr,
 	})
@@ -72,7 +76,15 @@ func main() {
 	k.FatalIfErrorf(err)
 	k.FatalIfErrorf(report.Table(os.Stdout))
 	if f.Out != "" {
-		k.FatalIfErrorf(report.Save(f.Out))
+		k.FatalIfErrorf(bench.Save(report, f.Out))
 		fmt.Fprintf(os.Stderr, "wrote %[1]s.json, %[1]s.svg, %[1]s.txt\n", f.Out)
 	}
+}
+
+// run measures whole models or single operators.
+func run(ctx context.Context, micro bool, o bench.Options) (bench.Output, error) {
+	if micro {
+		return bench.RunMicro(ctx, o)
+	}
+	return bench.Run(ctx, o)
 }

@@ -24,11 +24,13 @@ type Panel struct {
 }
 
 // Bar is one value of a panel. Limit, where positive, is the most that the machine
-// allows: it is drawn as a tick on the bar's scale. Note stands behind the value.
+// allows: it is drawn as a tick on the bar's scale. Note stands behind the value. Bars
+// with the same Colour, 1 and up, look the same; with 0 each has its own.
 type Bar struct {
 	Name         string
 	Value, Limit float64
 	Note         string
+	Colour       int
 }
 
 // palette is readable on white and for the colour-blind (Okabe and Ito).
@@ -115,7 +117,11 @@ func (p Panel) draw(dc draw.Canvas) error {
 			return err
 		}
 		bar.Horizontal, bar.XMin = true, float64(i)
-		bar.Color, bar.LineStyle.Width = palette[(len(p.Bars)-1-i)%len(palette)], 0
+		colour := len(p.Bars) - 1 - i
+		if b.Colour > 0 {
+			colour = b.Colour
+		}
+		bar.Color, bar.LineStyle.Width = palette[colour%len(palette)], 0
 		pl.Add(bar)
 		if b.Limit > 0 {
 			tick, err := plotter.NewLine(plotter.XYs{{X: b.Limit, Y: float64(i) - 0.4}, {X: b.Limit, Y: float64(i) + 0.4}})

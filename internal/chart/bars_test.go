@@ -11,8 +11,8 @@ import (
 )
 
 var panels = []Panel{
-	{"decode, tokens/s", []Bar{{"16-16-16", 15, 20, "75 % of read bandwidth"}, {"4-8-4", 60, 70, ""}}},
-	{"prefill, tokens/s", []Bar{{"16-16-16", 0, 0, ""}, {"4-8-4 <&>", 240, 300, ""}}},
+	{"decode, tokens/s", []Bar{{"16-16-16", 15, 20, "75 % of read bandwidth", 0}, {"4-8-4", 60, 70, "", 0}}},
+	{"prefill, tokens/s", []Bar{{"16-16-16", 0, 0, "", 0}, {"4-8-4 <&>", 240, 300, "", 2}}},
 }
 
 func TestSVGHoldsEveryValue(t *testing.T) {
@@ -57,7 +57,7 @@ func TestBadInput(t *testing.T) {
 		t.Error("gif: no error")
 	}
 	for _, v := range []float64{math.NaN(), math.Inf(1), -1} {
-		if err := Bars(io.Discard, "svg", "x", []Panel{{"p", []Bar{{"b", v, 0, ""}}}}); err == nil {
+		if err := Bars(io.Discard, "svg", "x", []Panel{{"p", []Bar{{"b", v, 0, "", 0}}}}); err == nil {
 			t.Errorf("value %v: no error", v)
 		}
 	}

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// availableMemory returns how many bytes this process may still take without
+// AvailableMemory returns how many bytes this process may still take without
 // swapping, the page cache counted as free, within the limits of its control group
 // (version 2) where it sees them; 0 if unknown.
-func availableMemory() int64 {
+func AvailableMemory() int64 {
 	available := field("/proc/meminfo", "MemAvailable:") * 1024
 	const group = "/sys/fs/cgroup/"
 	if limit := number(group + "memory.max"); limit > 0 {

@@ -2,5 +2,5 @@
 
 package engine
 
-// availableMemory returns 0: not known here.
-func availableMemory() int64 { return 0 }
+// AvailableMemory returns 0: not known here.
+func AvailableMemory() int64 { return 0 }

@@ -75,7 +75,7 @@ const maxPages = (1<<31 - 1) / kernels.PageTokens
 // where they are 0, than the host has available.
 func (i *Info) fits(available int64) error {
 	if available == 0 {
-		available = availableMemory()
+		available = AvailableMemory()
 	}
 	need := i.WeightBytes + i.KVBytes + i.ScratchBytes
 	if available <= 0 || need <= available {
