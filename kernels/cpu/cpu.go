@@ -64,6 +64,7 @@ func (d *Device) Alloc(n int) (kernels.Mem, error) {
 		return nil, fmt.Errorf("cpu: allocation of %d bytes", n)
 	}
 	b := make([]byte, n+63)
+	adviseHuge(b)
 	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & 63
 	return host(b[skip : skip+n]), nil
 }

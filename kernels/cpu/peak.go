@@ -29,6 +29,7 @@ type peakLoop struct {
 // repetitions of 20 ms or more.
 func (d *Device) ReadBandwidth(size int) float64 {
 	t := &readTask{d.isa.peak.read, make([]byte, max(size, 1<<20)/readChunk*readChunk)}
+	adviseHuge(t.buf)
 	for i := range t.buf {
 		t.buf[i] = byte(i) // pages never written are all one page of zeros
 	}
