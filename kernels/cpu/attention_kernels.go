@@ -68,11 +68,11 @@ type valueKernels struct {
 	quads8 func(v []int8, src []uint8, dim int)
 
 	// addInts4 and addInts8 set o [rows, dim] to o + p·v, p of the first n columns, v
-	// of quads. |v| <= 15 in addInts4; v > -128. The sums of a split are below 2³⁰:
-	// weightMax·127·splitTokens.
+	// of quads; n is at most a page's. |v| <= 15 in addInts4; v > -128. The sums of a
+	// split are below 2³⁰: weightMax·127·splitTokens.
 	addInts4, addInts8 func(o []int32, p []uint8, v []int8, n, dim int)
 
-	// scaleInts sets o to float32(sums)·unit.
+	// scaleInts sets o [dim] to float32(sums)·unit.
 	scaleInts func(o []float32, sums []int32, unit float32)
 }
 

@@ -90,8 +90,8 @@ func init() {
 	if !cpuid.CPU.Supports(cpuid.ASIMDDP) {
 		return
 	}
-	available = append(available, isa{"neondot", intDOT, floatNEON, rowNEON, attentionNEON, peakDOT})
+	available = append(available, isa{"neondot", intDOT, floatNEON, rowNEON, attentionDOT, peakDOT})
 	if cpuid.CPU.Supports(cpuid.I8MM) {
-		available = append(available, isa{"neonmm", intMM, floatNEON, rowNEON, attentionNEON, peakMM})
+		available = append(available, isa{"neonmm", intMM, floatNEON, rowNEON, attentionDOT, peakMM})
 	}
 }

@@ -19,6 +19,7 @@
 #define SMLAL(m, n, d)    WORD $(0x0e208000 | (m)<<16 | (n)<<5 | (d)) // smlal   v{d}.8h, v{n}.8b, v{m}.8b
 #define SMLAL2(m, n, d)   WORD $(0x4e208000 | (m)<<16 | (n)<<5 | (d)) // smlal2  v{d}.8h, v{n}.16b, v{m}.16b
 #define SADALP(n, d)      WORD $(0x4e606800 | (n)<<5 | (d))           // sadalp  v{d}.4s, v{n}.8h
+#define SADDLP(n, d)      WORD $(0x4e602800 | (n)<<5 | (d))           // saddlp  v{d}.4s, v{n}.8h
 
 #define FSUB4S(m, n, d)   WORD $(0x4ea0d400 | (m)<<16 | (n)<<5 | (d)) // fsub    v{d}.4s, v{n}.4s, v{m}.4s
 #define FMUL4S(m, n, d)   WORD $(0x6e20dc00 | (m)<<16 | (n)<<5 | (d)) // fmul    v{d}.4s, v{n}.4s, v{m}.4s
@@ -44,4 +45,5 @@
 
 // Of the optional extensions FEAT_DotProd and FEAT_I8MM.
 #define SDOT(m, n, d)     WORD $(0x4e809400 | (m)<<16 | (n)<<5 | (d)) // sdot    v{d}.4s, v{n}.16b, v{m}.16b
+#define SDOT0(m, n, d)    WORD $(0x4f80e000 | (m)<<16 | (n)<<5 | (d)) // sdot    v{d}.4s, v{n}.16b, v{m}.4b[0]
 #define SMMLA(m, n, d)    WORD $(0x4e80a400 | (m)<<16 | (n)<<5 | (d)) // smmla   v{d}.4s, v{n}.16b, v{m}.16b
