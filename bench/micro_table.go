@@ -30,7 +30,7 @@ func (op *Operator) share() string {
 	switch {
 	case op.Bound == "":
 		return ""
-	case op.Share > 1:
+	case op.Share > 1 && op.Bound == bounds[0]:
 		return fmt.Sprintf("from caches, %.0f %%", 100*op.Share)
 	}
 	return fmt.Sprintf("%.0f %% of %s", 100*op.Share, op.Bound)
