@@ -261,9 +261,9 @@ rows4:
 
 pairs4:
 	XORQ R12, R12
-	JMP  pairs4x32test
+	JMP  pairs432Test
 
-pairs4x32:
+pairs432:
 	VMOVDQU (R10)(R12*1), Y1
 	VMOVDQU 256(R10)(R12*1), Y2
 	VPAND   Y0, Y1, Y3
@@ -276,15 +276,15 @@ pairs4x32:
 	VPOR    Y2, Y1, Y1
 	VMOVDQU Y3, (R9)(R12*1)
 	VMOVDQU Y1, 64(R9)(R12*1)
-	ADDQ    $0x20, R12
+	ADDQ    $0x00000020, R12
 
-pairs4x32test:
+pairs432Test:
 	LEAQ 32(R12), R13
 	CMPQ R13, BX
-	JLE  pairs4x32
-	JMP  pairs4x4test
+	JLE  pairs432
+	JMP  pairs44Test
 
-pairs4x4:
+pairs44:
 	VMOVD  (R10)(R12*1), X1
 	VMOVD  256(R10)(R12*1), X2
 	VPAND  X0, X1, X3
@@ -297,12 +297,12 @@ pairs4x4:
 	VPOR   X2, X1, X1
 	VMOVD  X3, (R9)(R12*1)
 	VMOVD  X1, 64(R9)(R12*1)
-	ADDQ   $0x04, R12
+	ADDQ   $0x00000004, R12
 
-pairs4x4test:
+pairs44Test:
 	LEAQ 4(R12), R13
 	CMPQ R13, BX
-	JLE  pairs4x4
+	JLE  pairs44
 	ADDQ $+128, R9
 	ADDQ $+512, R10
 	CMPQ R9, R11
@@ -408,9 +408,9 @@ rows1:
 
 pairs1:
 	XORQ R11, R11
-	JMP  pairs1x32test
+	JMP  pairs132Test
 
-pairs1x32:
+pairs132:
 	VMOVDQU (R9)(R11*1), Y1
 	VMOVDQU 256(R9)(R11*1), Y2
 	VPAND   Y0, Y1, Y3
@@ -423,15 +423,15 @@ pairs1x32:
 	VPOR    Y2, Y1, Y1
 	VMOVDQU Y3, (R8)(R11*1)
 	VMOVDQU Y1, 64(R8)(R11*1)
-	ADDQ    $0x20, R11
+	ADDQ    $0x00000020, R11
 
-pairs1x32test:
+pairs132Test:
 	LEAQ 32(R11), R12
 	CMPQ R12, BX
-	JLE  pairs1x32
-	JMP  pairs1x4test
+	JLE  pairs132
+	JMP  pairs14Test
 
-pairs1x4:
+pairs14:
 	VMOVD  (R9)(R11*1), X1
 	VMOVD  256(R9)(R11*1), X2
 	VPAND  X0, X1, X3
@@ -444,12 +444,12 @@ pairs1x4:
 	VPOR   X2, X1, X1
 	VMOVD  X3, (R8)(R11*1)
 	VMOVD  X1, 64(R8)(R11*1)
-	ADDQ   $0x04, R11
+	ADDQ   $0x00000004, R11
 
-pairs1x4test:
+pairs14Test:
 	LEAQ 4(R11), R12
 	CMPQ R12, BX
-	JLE  pairs1x4
+	JLE  pairs14
 	ADDQ $+128, R8
 	ADDQ $+512, R9
 	CMPQ R8, R10

@@ -279,18 +279,12 @@ func (w pairs) set(c *build.Context, p, n reg.GPVirtual, rows int) {
 	c.MOVQ(p, from)
 	loop := fmt.Sprintf("pairs%d", rows)
 	c.Label(loop)
-	i, step := c.GP64(), c.GP64()
-	c.XORQ(i, i)
-	for _, width := range []int{32, 4} {
-		test, body := fmt.Sprintf("pairs%dx%dtest", rows, width), fmt.Sprintf("pairs%dx%d", rows, width)
-		c.JMP(operand.LabelRef(test))
-		c.Label(body)
-		upper, lower, a, b := c.YMM(), c.YMM(), c.YMM(), c.YMM()
-		mask, move := even, c.VMOVDQU
+	eachOf(c, loop, n, []int{32, 4}, func(i reg.GPVirtual, width int) {
+		vector, move, mask := c.YMM, c.VMOVDQU, reg.Register(even)
 		if width == 4 {
-			upper, lower, a, b = upper.AsX().(reg.VecVirtual), lower.AsX().(reg.VecVirtual), a.AsX().(reg.VecVirtual), b.AsX().(reg.VecVirtual)
-			mask, move = even.AsX().(reg.VecVirtual), c.VMOVD
+			vector, move, mask = c.XMM, c.VMOVD, even.AsX()
 		}
+		upper, lower, a, b := vector(), vector(), vector(), vector()
 		move(indexed(from, i, 1), upper)
 		move(indexed(from, i, 1).Offset(planesBytes/2), lower)
 		c.VPAND(mask, upper, a)
@@ -303,12 +297,7 @@ func (w pairs) set(c *build.Context, p, n reg.GPVirtual, rows int) {
 		c.VPOR(lower, upper, upper)
 		move(a, indexed(to, i, 1))
 		move(upper, indexed(to, i, 1).Offset(pairsBytes/2))
-		c.ADDQ(operand.U8(width), i)
-		c.Label(test)
-		c.LEAQ(operand.Mem{Base: i, Disp: width}, step)
-		c.CMPQ(step, n)
-		c.JLE(operand.LabelRef(body))
-	}
+	})
 	c.ADDQ(operand.I32(pairsBytes), to)
 	c.ADDQ(operand.I32(planesBytes), from)
 	c.CMPQ(to, end)

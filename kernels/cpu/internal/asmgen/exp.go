@@ -43,27 +43,61 @@ func expData(c *build.Context) {
 	}
 }
 
-// exp returns fp.Exp of x's lanes; x is overwritten.
+// exp returns fp.Exp of the lanes of x, which is overwritten.
 func exp(c *build.Context, x reg.VecVirtual) reg.VecVirtual {
-	keep, n, r2, p := c.YMM(), c.YMM(), c.YMM(), c.YMM()
-	c.VCMPPS(operand.U8(13), data("expLo"), x, keep) // x >= ExpLo
-	c.VMINPS(data("expHi"), x, x)
-	c.VMULPS(data("expLog2E"), x, n)
-	c.VCVTPS2DQ(n, n)
-	nf := r2
-	c.VCVTDQ2PS(n, nf)
-	c.VFMADD231PS(data("expNegLn2Hi"), nf, x)
-	c.VFMADD231PS(data("expNegLn2Lo"), nf, x)
-	r := x
-	c.VMOVUPS(data("expC5"), p)
-	for _, name := range []string{"expC4", "expC3", "expC2", "expC1", "expC0"} {
-		c.VFMADD213PS(data(name), r, p)
+	keep := c.YMM()
+	return exps(c, []reg.VecVirtual{x}, func(int) operand.Op { return keep })[0]
+}
+
+// exps is exp of several registers side by side: each instruction waits for the one
+// before it, and a core looks ahead no further than two exponentials. Registers are
+// few, so keep says where a mask of each goes.
+func exps(c *build.Context, x []reg.VecVirtual, keep func(i int) operand.Op) []reg.VecVirtual {
+	n, p := grid(1, len(x), c.YMM)[0], grid(1, len(x), c.YMM)[0]
+	with := func(name string, use func(k operand.Op, i int)) {
+		var k operand.Op = data(name)
+		if len(x) > 1 {
+			y := c.YMM()
+			c.VMOVUPS(k, y)
+			k = y
+		}
+		for i := range x {
+			use(k, i)
+		}
 	}
-	c.VMULPS(r, r, r2)
-	c.VFMADD213PS(r, r2, p)
-	c.VADDPS(data("expOne"), p, p)
-	c.VPSLLD(operand.U8(23), n, n)
-	c.VPADDD(n, p, p)
-	c.VANDPS(keep, p, p)
+	nf, r := p, x
+	with("expLo", func(k operand.Op, i int) {
+		y, ok := keep(i).(reg.VecVirtual)
+		if !ok {
+			y = c.YMM()
+		}
+		c.VCMPPS(operand.U8(13), k, x[i], y) // x >= ExpLo
+		if !ok {
+			c.VMOVUPS(y, keep(i))
+		}
+	})
+	with("expHi", func(k operand.Op, i int) { c.VMINPS(k, x[i], x[i]) })
+	with("expLog2E", func(k operand.Op, i int) {
+		c.VMULPS(k, x[i], n[i])
+		c.VCVTPS2DQ(n[i], n[i])
+		c.VCVTDQ2PS(n[i], nf[i])
+	})
+	with("expNegLn2Hi", func(k operand.Op, i int) { c.VFMADD231PS(k, nf[i], x[i]) })
+	with("expNegLn2Lo", func(k operand.Op, i int) { c.VFMADD231PS(k, nf[i], x[i]) })
+	with("expC5", func(k operand.Op, i int) { c.VMOVUPS(k, p[i]) })
+	for _, name := range []string{"expC4", "expC3", "expC2", "expC1", "expC0"} {
+		with(name, func(k operand.Op, i int) { c.VFMADD213PS(k, r[i], p[i]) })
+	}
+	for i := range x {
+		r2 := c.YMM()
+		c.VMULPS(r[i], r[i], r2)
+		c.VFMADD213PS(r[i], r2, p[i])
+	}
+	with("expOne", func(k operand.Op, i int) {
+		c.VADDPS(k, p[i], p[i])
+		c.VPSLLD(operand.U8(23), n[i], n[i])
+		c.VPADDD(n[i], p[i], p[i])
+		c.VANDPS(keep(i), p[i], p[i])
+	})
 	return p
 }

@@ -1,6 +1,8 @@
 package asmgen
 
 import (
+	"fmt"
+
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
@@ -55,6 +57,23 @@ func each(c *build.Context, label string, n reg.GPVirtual, step int, body func(i
 	c.Label(label + "Test")
 	c.CMPQ(i, n)
 	c.JLT(operand.LabelRef(label))
+}
+
+// eachOf is each with several steps: the first while as many are left, then the next.
+func eachOf(c *build.Context, label string, n reg.GPVirtual, steps []int, body func(i reg.GPVirtual, step int)) {
+	i, end := c.GP64(), c.GP64()
+	c.XORQ(i, i)
+	for _, step := range steps {
+		loop := fmt.Sprintf("%s%d", label, step)
+		c.JMP(operand.LabelRef(loop + "Test"))
+		c.Label(loop)
+		body(i, step)
+		c.ADDQ(operand.U32(step), i)
+		c.Label(loop + "Test")
+		c.LEAQ(operand.Mem{Base: i, Disp: step}, end)
+		c.CMPQ(end, n)
+		c.JLE(operand.LabelRef(loop))
+	}
 }
 
 func ret(c *build.Context) {

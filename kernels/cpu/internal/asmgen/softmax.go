@@ -8,7 +8,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// softmax writes softmaxAVX2: a row's maximum, then everything else in one pass.
+// softmax writes softmaxAVX2: a row's maximum, then everything else in one pass,
+// four vectors at a time and two at the end. Scores make way for masks.
 func softmax(c *build.Context) {
 	expData(c)
 	vectorData(c, "softmaxNegInf", math.Float32bits(float32(math.Inf(-1))))
@@ -17,25 +18,36 @@ func softmax(c *build.Context) {
 	m, l, corr, rows := base(c, "m"), base(c, "l"), base(c, "c"), length(c, "m")
 
 	c.Label("rows")
-	top := c.YMM()
-	c.VMOVUPS(data("softmaxNegInf"), top)
-	each(c, "max", n, 8, func(i reg.GPVirtual) {
-		c.VMAXPS(indexed(s, i, 4), top, top)
+	tops := []reg.VecVirtual{c.YMM(), c.YMM()}
+	for _, top := range tops {
+		c.VMOVUPS(data("softmaxNegInf"), top)
+	}
+	each(c, "max", n, 16, func(i reg.GPVirtual) {
+		for j, top := range tops {
+			c.VMAXPS(indexed(s, i, 4).Offset(32*j), top, top)
+		}
 	})
+	top := tops[0]
+	c.VMAXPS(tops[1], top, top)
 	x := fold(c, top, func(o, x reg.VecVirtual) { c.VMAXPS(o, x, x) })
 	c.VMOVSS(x, operand.Mem{Base: m})
-	c.VBROADCASTSS(x, top)
 
 	sum, corrs := zeroed(c), zeroed(c)
-	each(c, "exp", n, 8, func(i reg.GPVirtual) {
-		e := c.YMM()
-		c.VMOVUPS(indexed(s, i, 4), e)
-		c.VSUBPS(top, e, e)
-		e = exp(c, e)
-		c.VADDPS(e, sum, sum)
-		c.VFMADD231PS(indexed(zero, i, 4), e, corrs)
-		c.VMULPS(indexed(scale, i, 4), e, e)
-		c.VMOVUPS(e, indexed(s, i, 4))
+	eachOf(c, "exp", n, []int{32, 16}, func(i reg.GPVirtual, step int) {
+		at := func(base reg.GPVirtual, j int) operand.Mem { return indexed(base, i, 4).Offset(32 * j) }
+		top := c.YMM()
+		c.VBROADCASTSS(operand.Mem{Base: m}, top)
+		x := grid(1, step/8, c.YMM)[0]
+		for j, x := range x {
+			c.VMOVUPS(at(s, j), x)
+			c.VSUBPS(top, x, x)
+		}
+		for j, e := range exps(c, x, func(j int) operand.Op { return at(s, j) }) {
+			c.VADDPS(e, sum, sum)
+			c.VFMADD231PS(at(zero, j), e, corrs)
+			c.VMULPS(at(scale, j), e, e)
+			c.VMOVUPS(e, at(s, j))
+		}
 	})
 	for _, v := range []struct {
 		y  reg.VecVirtual
