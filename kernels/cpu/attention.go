@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"github.com/llmqat/llmqat/kernels"
-	"github.com/llmqat/llmqat/kernels/fp"
 )
 
 // PagedAttention implements kernels.Device. A query at position p sees positions
@@ -90,7 +89,7 @@ type attentionTask struct {
 	units   []attentionUnit
 	merges  []attentionUnit // of tiles that several units did in part
 	merging bool
-	parts   []float32
+	parts   []float32 // partials
 	scratch []*attentionScratch
 }
 
@@ -103,35 +102,42 @@ func (t *attentionTask) run(worker, i int) {
 	t.attend(s, &t.units[i])
 }
 
-// merged is what a tile's rows have seen so far.
-type merged struct {
-	m, l []float32 // [rows]
-	o    []float32 // [rows, dim]
+// partial is what rows saw of a split, or of all splits so far: maximum, sum, the
+// values' correction, and the values.
+type partial struct {
+	m, l, c []float32 // [rows, padded to eight]
+	o       []float32 // [rows, dim]
 }
 
-func (x *merged) reset() {
-	for r := range x.m {
-		x.m[r], x.l[r] = float32(math.Inf(-1)), 0
-	}
+// partialOf lays a partial of rows out in memory of partialSize floats.
+func (t *attentionTask) partialOf(x []float32, rows int) partial {
+	n := eights(rows)
+	return partial{x[:n], x[n:][:n], x[2*n:][:n], x[3*n:][:rows*t.dim]}
+}
+
+func (t *attentionTask) partialSize(rows int) int { return 3*eights(rows) + rows*t.dim }
+
+func eights(n int) int { return (n + 7) &^ 7 }
+
+// reset forgets everything.
+func (x *partial) reset() {
+	fill(x.m, float32(math.Inf(-1)))
+	clear(x.l)
 	clear(x.o)
 }
 
-// add merges a split of row r: its maximum, sum, values and their correction.
-func (x *merged) add(k *attentionKernels, r int, m, l, c float32, o []float32) {
-	a, b := float32(1), float32(1) // fp.Exp(0)
-	if m > x.m[r] {
-		a = fp.Exp(x.m[r] - m)
-		x.m[r] = m
-	} else {
-		b = fp.Exp(m - x.m[r])
+// merge adds a split to what rows, from the first that sees any of it, saw before.
+func (t *attentionTask) merge(s *attentionScratch, x, split *partial, first int) {
+	a, b := s.before[:len(x.m)], s.after[:len(x.m)]
+	t.k.rescale(x.m, x.l, split.m, split.l, a, b)
+	for r := first; r < len(x.o)/t.dim; r++ {
+		t.k.merge(x.o[r*t.dim:][:t.dim], split.o[r*t.dim:][:t.dim], a[r], b[r], split.c[r])
 	}
-	x.l[r] = fp.FMA(x.l[r], a, float32(l*b))
-	k.merge(x.o[r*len(o):][:len(o)], o, a, b, c)
 }
 
 // store writes the rows' results. Row r is head r mod group of token r / group.
-func (t *attentionTask) store(u *attentionUnit, x *merged) {
-	for r, l := range x.l {
+func (t *attentionTask) store(u *attentionUnit, x *partial) {
+	for r, l := range x.l[:u.rows(t.group)] {
 		at := (u.token+r/t.group)*t.outStride + (u.head*t.group+r%t.group)*t.cache.dim
 		o, half := x.o[r*t.dim:][:t.dim], t.cache.dim/2
 		t.quotient(t.out[at:][:half], o, l)

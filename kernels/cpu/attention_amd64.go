@@ -5,11 +5,12 @@ package cpu
 var attentionAVX2 = attentionKernels{
 	storeKernels:  storeKernels{store4AVX2, store16AVX2},
 	unpackKernels: unpackKernels{unpack4AVX2, unpack8AVX2, unpack16AVX2, affineAVX2},
-	scoreKernels:  scoreKernels{scoresBy(4, turnKeys4AVX2, scores4AVX2), scoresBy(8, turnKeys8AVX2, scores8AVX2),
+	scoreKernels: scoreKernels{scoresBy(4, turnKeys4AVX2, scores4AVX2), scoresBy(8, turnKeys8AVX2, scores8AVX2),
 		scoresFloatAVX2},
 	valueKernels: valueKernels{addValuesAVX2, weighAVX2, quads4AVX2, quads8AVX2,
 		addIntsAVX2, addIntsAVX2, scaleIntsAVX2},
 	softmax: softmaxAVX2,
+	rescale: rescaleAVX2,
 	merge:   mergeAVX2,
 	divide:  divideAVX2,
 }
@@ -22,6 +23,7 @@ var attentionVNNI = attentionKernels{
 	valueKernels: valueKernels{addValuesAVX2, weighAVX512, quads4AVX512, quads8AVX512,
 		addIntsVNNI, addIntsVNNI, scaleIntsAVX512},
 	softmax: softmaxAVX512,
+	rescale: rescaleAVX2,
 	merge:   mergeAVX2,
 	divide:  divideAVX2,
 }

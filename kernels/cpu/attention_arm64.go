@@ -21,6 +21,7 @@ var attentionDOT = attentionKernels{
 	valueKernels: valueKernels{addValuesNEON, weighNEON, quads4NEON, quads8NEON,
 		addIntsDOT, addIntsDOT, scaleIntsNEON},
 	softmax: softmaxNEON,
+	rescale: rescaleGeneric,
 	merge:   mergeNEON,
 	divide:  divideNEON,
 }

@@ -14,6 +14,11 @@ type attentionKernels struct {
 	// c = Σe·zero (by FMA), each in 8 lanes added by fp.Sum8. n = len(scale).
 	softmax func(s, scale, zero, m, l, c []float32)
 
+	// rescale adds a split's maxima m2 and sums l2 to m and l: M = max(m, m2), a =
+	// fp.Exp(m-M), b = fp.Exp(m2-M), l = FMA(l, a, l2·b), m = M. The length is a
+	// multiple of 8.
+	rescale func(m, l, m2, l2, a, b []float32)
+
 	// merge sets o [dim] to FMA(o, a, (part+c)·b).
 	merge func(o, part []float32, a, b, c float32)
 
@@ -104,6 +109,7 @@ var attentionGeneric = attentionKernels{
 	valueKernels: valueKernels{addValuesGeneric, weighGeneric, quads4Generic, quads8Generic,
 		addIntsGeneric, addIntsGeneric, scaleIntsGeneric},
 	softmax: softmaxGeneric,
+	rescale: rescaleGeneric,
 	merge:   mergeGeneric,
 	divide:  divideGeneric,
 }

@@ -160,6 +160,29 @@ func TestSoftmax(t *testing.T) {
 	})
 }
 
+func TestRescale(t *testing.T) {
+	eachISA(t, func(t *testing.T, k *isa) {
+		r := rand.New(rand.NewPCG(8, 2))
+		for _, n := range []int{8, 24, 64} {
+			var got, want [6][]float32
+			for i := range got {
+				got[i] = floatsAt(t, r, n)
+				for j := range got[i] {
+					if got[i][j] = float32(r.NormFloat64() * 30); i == 0 && r.IntN(4) == 0 {
+						got[i][j] = float32(math.Inf(-1)) // nothing seen yet
+					}
+				}
+				want[i] = append([]float32(nil), got[i]...)
+			}
+			k.rescale(got[0], got[1], got[2], got[3], got[4], got[5])
+			rescaleGeneric(want[0], want[1], want[2], want[3], want[4], want[5])
+			for i, part := range []string{"m", "l", "m2", "l2", "a", "b"} {
+				sameBits(t, fmt.Sprintf("%s n=%d", part, n), got[i], want[i])
+			}
+		}
+	})
+}
+
 func TestAddValuesMergeDivide(t *testing.T) {
 	eachISA(t, func(t *testing.T, k *isa) {
 		r := rand.New(rand.NewPCG(5, 2))

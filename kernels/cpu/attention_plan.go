@@ -75,7 +75,7 @@ func (t *attentionTask) cut(limit int) {
 		u := t.units[i]
 		step := max(1, limit/u.rows(t.group))
 		splits := u.to
-		floats := splits * t.partSize(&u)
+		floats := splits * t.partialSize(u.rows(t.group))
 		if step >= splits || size+floats > maxParts {
 			continue
 		}
@@ -96,19 +96,15 @@ func (t *attentionTask) cut(limit int) {
 	}
 }
 
-// partSize is the number of floats of a unit's results of one split.
-func (t *attentionTask) partSize(u *attentionUnit) int { return u.rows(t.group) * (t.dim + 3) }
-
 // attentionScratch is one worker's memory.
 type attentionScratch struct {
 	q []int8     // queries [rows, dim]
 	a []intQuery // [rows]
 	f []float32  // queries [rows, dim]
 
-	s       []float32 // scores [rows, splitTokens]
-	m, l, c []float32 // of a split [rows]
-	o       []float32 // of a split [rows, dim]
-	sum     merged
+	s             []float32 // scores [rows, splitTokens]
+	part, sum     []float32 // partials
+	before, after []float32 // factors of what was seen before a split, and in it [rows, padded to eight]
 
 	p    []uint8   // weights as integers [rows, 2, splitTokens]
 	unit []float32 // what one of them stands for [rows]
@@ -139,16 +135,16 @@ func (t *attentionTask) grow(workers, rows int) {
 			s.s = make([]float32, rows*splitTokens)
 			s.p = make([]uint8, rows*2*splitTokens)
 			s.a = make([]intQuery, rows)
-			for _, p := range []*[]float32{&s.m, &s.l, &s.c, &s.unit, &s.sum.m, &s.sum.l} {
-				*p = make([]float32, rows)
-			}
+			s.unit = make([]float32, rows)
+			s.before, s.after = make([]float32, eights(rows)), make([]float32, eights(rows))
 		}
 		if len(s.q) < rows*t.dim {
 			s.q = make([]int8, rows*t.dim)
 			s.sums = make([]int32, rows*t.dim)
-			for _, p := range []*[]float32{&s.f, &s.o, &s.sum.o} {
-				*p = make([]float32, rows*t.dim)
-			}
+			s.f = make([]float32, rows*t.dim)
+		}
+		if n := t.partialSize(rows); len(s.sum) < n {
+			s.part, s.sum = make([]float32, n), make([]float32, n)
 		}
 		if t.dim != t.cache.dim { // padding stays zero
 			clear(s.q)

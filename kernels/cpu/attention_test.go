@@ -353,7 +353,7 @@ func TestAttentionCut(t *testing.T) {
 		for s := u.from; s < u.to; s++ {
 			done[u.token][s]++
 		}
-		if end := u.part + splits*a.partSize(&u); end > len(a.parts) && u.part >= 0 {
+		if end := u.part + splits*a.partialSize(u.rows(a.group)); end > len(a.parts) && u.part >= 0 {
 			t.Errorf("tile %d: parts end at %d of %d", u.token, end, len(a.parts))
 		}
 	}

@@ -11,48 +11,44 @@ import (
 func (t *attentionTask) attend(s *attentionScratch, u *attentionUnit) {
 	t.queries(s, u)
 	rows := u.rows(t.group)
-	sum := merged{s.sum.m[:rows], s.sum.l[:rows], s.sum.o[:rows*t.dim]}
+	sum, part := t.partialOf(s.sum, rows), t.partialOf(s.part, rows)
 	sum.reset()
 	for split := u.from; split < u.to; split++ {
 		first := u.firstRow(split, t.group)
-		t.split(s, u, split, first)
-		for r := first; r < rows; r++ {
-			o := s.o[r*t.dim:][:t.dim]
-			if u.part < 0 {
-				sum.add(t.k, r, s.m[r], s.l[r], s.c[r], o)
-				continue
-			}
-			p := t.part(u, split, r)
-			copy(p, o)
-			p[t.dim], p[t.dim+1], p[t.dim+2] = s.m[r], s.l[r], s.c[r]
+		if u.part >= 0 {
+			part = t.part(u, split)
+			t.split(s, u, &part, split, first)
+			continue
 		}
+		t.split(s, u, &part, split, first)
+		t.merge(s, &sum, &part, first)
 	}
 	if u.part < 0 {
 		t.store(u, &sum)
 	}
 }
 
-// part returns where row r's part of a split is kept: o [dim], m, l, c.
-func (t *attentionTask) part(u *attentionUnit, split, r int) []float32 {
-	return t.parts[u.part+split*t.partSize(u)+r*(t.dim+3):][:t.dim+3]
+// part is where a split's results are kept for mergeParts.
+func (t *attentionTask) part(u *attentionUnit, split int) partial {
+	rows := u.rows(t.group)
+	return t.partialOf(t.parts[u.part+split*t.partialSize(rows):], rows)
 }
 
 // mergeParts merges the parts of a tile, of all splits.
 func (t *attentionTask) mergeParts(s *attentionScratch, u *attentionUnit) {
-	rows := u.rows(t.group)
-	sum := merged{s.sum.m[:rows], s.sum.l[:rows], s.sum.o[:rows*t.dim]}
+	sum := t.partialOf(s.sum, u.rows(t.group))
 	sum.reset()
 	for split := range u.to {
-		for r := u.firstRow(split, t.group); r < rows; r++ {
-			p := t.part(u, split, r)
-			sum.add(t.k, r, p[t.dim], p[t.dim+1], p[t.dim+2], p[:t.dim])
-		}
+		part := t.part(u, split)
+		t.merge(s, &sum, &part, u.firstRow(split, t.group))
 	}
 	t.store(u, &sum)
 }
 
-// split sets m, l, c and o of the rows from first on to a split's.
-func (t *attentionTask) split(s *attentionScratch, u *attentionUnit, split, first int) {
+// split sets p to what the rows from first on see of a split; rows before it see nothing.
+func (t *attentionTask) split(s *attentionScratch, u *attentionUnit, p *partial, split, first int) {
+	fill(p.m[:first], float32(math.Inf(-1)))
+	clear(p.l[:first])
 	start := split * splitTokens
 	rows := u.rows(t.group)
 	n := min(u.position+u.tokens-start, splitTokens)
@@ -70,9 +66,9 @@ func (t *attentionTask) split(s *attentionScratch, u *attentionUnit, split, firs
 			x[i] = float32(math.Inf(-1))
 		}
 	}
-	t.k.softmax(s.s[first*splitTokens:], s.vscale[:n16], s.vzero[:n16], s.m[first:rows], s.l[first:rows], s.c[first:rows])
+	t.k.softmax(s.s[first*splitTokens:], s.vscale[:n16], s.vzero[:n16], p.m[first:rows], p.l[first:rows], p.c[first:rows])
 
-	o := s.o[first*t.dim : rows*t.dim]
+	o := p.o[first*t.dim:]
 	if t.cache.Quantized() {
 		t.addInts(s, u, start, n, o, s.s[first*splitTokens:])
 		return

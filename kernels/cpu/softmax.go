@@ -23,3 +23,12 @@ func softmaxGeneric(s, scale, zero, m, l, c []float32) {
 		m[r], l[r], c[r] = top, fp.Sum8(&sum), fp.Sum8(&corr)
 	}
 }
+
+func rescaleGeneric(m, l, m2, l2, a, b []float32) {
+	for r := range m {
+		top := max(m[r], m2[r])
+		a[r], b[r] = fp.Exp(m[r]-top), fp.Exp(m2[r]-top)
+		l[r] = fp.FMA(l[r], a[r], float32(l2[r]*b[r]))
+		m[r] = top
+	}
+}

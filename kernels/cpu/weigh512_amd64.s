@@ -44,6 +44,16 @@ DATA weighSeven<>+24(SB)/4, $0x0000007f
 DATA weighSeven<>+28(SB)/4, $0x0000007f
 GLOBL weighSeven<>(SB), RODATA|NOPTR, $32
 
+DATA weighZero<>+0(SB)/4, $0x00000000
+DATA weighZero<>+4(SB)/4, $0x00000000
+DATA weighZero<>+8(SB)/4, $0x00000000
+DATA weighZero<>+12(SB)/4, $0x00000000
+DATA weighZero<>+16(SB)/4, $0x00000000
+DATA weighZero<>+20(SB)/4, $0x00000000
+DATA weighZero<>+24(SB)/4, $0x00000000
+DATA weighZero<>+28(SB)/4, $0x00000000
+GLOBL weighZero<>(SB), RODATA|NOPTR, $32
+
 // func weighAVX512(p []uint8, s []float32, unit []float32, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F
 TEXT ·weighAVX512(SB), NOSPLIT, $0-80
@@ -55,9 +65,9 @@ TEXT ·weighAVX512(SB), NOSPLIT, $0-80
 	VPBROADCASTD weighSeven<>+0(SB), Z0
 
 rows:
-	VPXORD Z1, Z1, Z1
-	XORQ   DI, DI
-	JMP    maxTest
+	VBROADCASTSS weighZero<>+0(SB), Z1
+	XORQ         DI, DI
+	JMP          maxTest
 
 max:
 	VMAXPS (CX)(DI*4), Z1, Z1
@@ -68,30 +78,30 @@ maxTest:
 	JLT           max
 	VEXTRACTF32X8 $0x01, Z1, Y2
 	VMAXPS        Y1, Y2, Y2
-	VEXTRACTI128  $0x01, Y2, X3
-	VMAXPS        X3, X2, X2
-	VPSHUFD       $0x4e, X2, X3
-	VMAXPS        X3, X2, X2
-	VPSHUFD       $0xb1, X2, X3
-	VMAXPS        X3, X2, X2
-	VMOVSS        weighMax<>+0(SB), X3
-	VDIVSS        X2, X3, X3
-	VMULSS        weighUnit<>+0(SB), X2, X4
+	VEXTRACTI128  $0x01, Y2, X1
+	VMAXPS        X1, X2, X2
+	VPSHUFD       $0x4e, X2, X1
+	VMAXPS        X1, X2, X2
+	VPSHUFD       $0xb1, X2, X1
+	VMAXPS        X1, X2, X2
+	VMOVSS        weighMax<>+0(SB), X1
+	VDIVSS        X2, X1, X1
+	VMULSS        weighUnit<>+0(SB), X2, X3
 	VCMPSS        $0x0d, weighTiny<>+0(SB), X2, X2
+	VANDPS        X2, X1, X1
 	VANDPS        X2, X3, X3
-	VANDPS        X2, X4, X4
-	VMOVSS        X4, (DX)
-	VBROADCASTSS  X3, Z2
+	VMOVSS        X3, (DX)
+	VBROADCASTSS  X1, Z1
 	XORQ          DI, DI
 	JMP           roundTest
 
 round:
-	VMULPS    (CX)(DI*4), Z2, Z3
-	VCVTPS2DQ Z3, Z3
-	VPANDD    Z0, Z3, Z4
-	VPSRLD    $0x07, Z3, Z3
-	VPMOVDB   Z3, (AX)(DI*1)
-	VPMOVDB   Z4, 256(AX)(DI*1)
+	VMULPS    (CX)(DI*4), Z1, Z2
+	VCVTPS2DQ Z2, Z2
+	VPANDD    Z0, Z2, Z3
+	VPSRLD    $0x07, Z2, Z2
+	VPMOVDB   Z2, (AX)(DI*1)
+	VPMOVDB   Z3, 256(AX)(DI*1)
 	ADDQ      $0x00000010, DI
 
 roundTest:

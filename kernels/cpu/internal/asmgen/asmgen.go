@@ -30,6 +30,7 @@ var units = map[string]func(*build.Context){
 	"scores_int":   scoresInt,
 	"scores_float": scoresFloat,
 	"softmax":      softmax,
+	"rescale":      rescale,
 	"add_values":   addValues,
 	"add_ints":     addInts,
 

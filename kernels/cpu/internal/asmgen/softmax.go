@@ -64,3 +64,26 @@ func softmax(c *build.Context) {
 	c.JNZ(operand.LabelRef("rows"))
 	ret(c)
 }
+
+// rescale writes rescaleAVX2.
+func rescale(c *build.Context) {
+	expData(c)
+	begin(c, "rescaleAVX2", "func(m, l, m2, l2, a, b []float32)", "attentionKernels.rescale.")
+	m, l, m2, l2, a, b, n := base(c, "m"), base(c, "l"), base(c, "m2"), base(c, "l2"), base(c, "a"), base(c, "b"), length(c, "m")
+	each(c, "loop", n, 8, func(i reg.GPVirtual) {
+		top, before, after := c.YMM(), c.YMM(), c.YMM()
+		c.VMOVUPS(indexed(m, i, 4), before)
+		c.VMOVUPS(indexed(m2, i, 4), after)
+		c.VMAXPS(after, before, top)
+		c.VMOVUPS(top, indexed(m, i, 4))
+		c.VSUBPS(top, before, before)
+		c.VSUBPS(top, after, after)
+		before, after = exp(c, before), exp(c, after)
+		c.VMOVUPS(before, indexed(a, i, 4))
+		c.VMOVUPS(after, indexed(b, i, 4))
+		c.VMULPS(indexed(l2, i, 4), after, after)
+		c.VFMADD132PS(indexed(l, i, 4), after, before)
+		c.VMOVUPS(before, indexed(l, i, 4))
+	})
+	ret(c)
+}

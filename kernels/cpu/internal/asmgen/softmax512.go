@@ -1,6 +1,7 @@
 package asmgen
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/mmcloughlin/avo/build"
@@ -23,63 +24,87 @@ func newExp512(c *build.Context) exp512 {
 	return e
 }
 
-// of returns the exponentials of x's lanes; x is overwritten.
-func (e exp512) of(c *build.Context, x reg.VecVirtual) reg.VecVirtual {
-	keep, n, r2, p := c.K(), c.ZMM(), c.ZMM(), c.ZMM()
-	c.VCMPPS(operand.U8(13), e.lo, x, keep) // x >= ExpLo
-	c.VMINPS(e.hi, x, x)
-	c.VMULPS(e.log2E, x, n)
-	c.VCVTPS2DQ(n, n)
-	nf := r2
-	c.VCVTDQ2PS(n, nf)
-	c.VFMADD231PS(e.ln2Hi, nf, x)
-	c.VFMADD231PS(e.ln2Lo, nf, x)
-	r := x
-	c.VMOVAPS(e.poly[0], p)
-	for _, k := range e.poly[1:] {
-		c.VFMADD213PS(k, r, p)
+// of sets each of x to the exponentials of its lanes, step by step for all of them:
+// a chain of twenty operations keeps the pipes busy only beside others.
+func (e exp512) of(c *build.Context, x []reg.VecVirtual) {
+	keep, n, r2, p := make([]reg.Register, len(x)), vectors512(c, len(x)), vectors512(c, len(x)), vectors512(c, len(x))
+	all := func(op func(i int)) {
+		for i := range x {
+			op(i)
+		}
 	}
-	c.VMULPS(r, r, r2)
-	c.VFMADD213PS(r, r2, p)
-	c.VADDPS(e.one, p, p)
-	c.VPSLLD(operand.U8(23), n, n)
-	c.VPADDD_Z(n, p, keep, p)
-	return p
+	all(func(i int) {
+		keep[i] = c.K()
+		c.VCMPPS(operand.U8(13), e.lo, x[i], keep[i]) // x >= ExpLo
+	})
+	all(func(i int) { c.VMINPS(e.hi, x[i], x[i]) })
+	all(func(i int) { c.VMULPS(e.log2E, x[i], n[i]) })
+	all(func(i int) { c.VCVTPS2DQ(n[i], n[i]) })
+	all(func(i int) { c.VCVTDQ2PS(n[i], r2[i]) }) // n as floats, for now
+	all(func(i int) { c.VFMADD231PS(e.ln2Hi, r2[i], x[i]) })
+	all(func(i int) { c.VFMADD231PS(e.ln2Lo, r2[i], x[i]) }) // r
+	all(func(i int) { c.VMOVAPS(e.poly[0], p[i]) })
+	for _, k := range e.poly[1:] {
+		all(func(i int) { c.VFMADD213PS(k, x[i], p[i]) })
+	}
+	all(func(i int) { c.VMULPS(x[i], x[i], r2[i]) })
+	all(func(i int) { c.VFMADD213PS(x[i], r2[i], p[i]) })
+	all(func(i int) { c.VADDPS(e.one, p[i], p[i]) })
+	all(func(i int) { c.VPSLLD(operand.U8(23), n[i], n[i]) })
+	all(func(i int) { c.VPADDD_Z(n[i], p[i], keep[i], x[i]) })
 }
 
-// softmax512 writes softmaxAVX512: a row's maximum, then everything else in one
-// pass. Sums have eight lanes, as everywhere: the lower half goes first.
+func vectors512(c *build.Context, n int) []reg.VecVirtual { return grid(1, n, c.ZMM)[0] }
+
+// softmax512 writes softmaxAVX512: the rows' maxima, whose latencies overlap, then
+// everything else in one pass. Sums have eight lanes, as everywhere: the lower half goes first.
 func softmax512(c *build.Context) {
 	expData(c)
 	vectorData(c, "softmaxNegInf", math.Float32bits(float32(math.Inf(-1))))
 	begin(c, "softmaxAVX512", "func(s, scale, zero, m, l, c []float32)", "attentionKernels.softmax.")
 	s, scale, zero, n := base(c, "s"), base(c, "scale"), base(c, "zero"), length(c, "scale")
-	m, l, corr, rows := base(c, "m"), base(c, "l"), base(c, "c"), length(c, "m")
+	m, rows, row := base(c, "m"), length(c, "m"), c.GP64()
 	e := newExp512(c)
 
-	c.Label("rows")
-	top := broadcast512(c, data("softmaxNegInf"))
-	each(c, "max", n, 16, func(i reg.GPVirtual) {
-		c.VMAXPS(indexed(s, i, 4), top, top)
+	c.MOVQ(s, row)
+	each(c, "tops", rows, 1, func(i reg.GPVirtual) {
+		x := rowMax512(c, "max", row, n, data("softmaxNegInf"))
+		c.VMOVSS(x, indexed(m, i, 4))
+		c.ADDQ(operand.U32(splitBytes), row)
 	})
-	x := foldMax512(c, top)
-	c.VMOVSS(x, operand.Mem{Base: m})
-	c.VBROADCASTSS(x, top)
 
+	l, corr := base(c, "l"), base(c, "c")
+	c.Label("rows")
+	top := broadcast512(c, operand.Mem{Base: m})
 	sum, corrs := zeroed(c), zeroed(c)
-	each(c, "exp", n, 16, func(i reg.GPVirtual) {
-		x, high := c.ZMM(), c.YMM()
-		c.VMOVUPS(indexed(s, i, 4), x)
-		c.VSUBPS(top, x, x)
-		x = e.of(c, x)
-		c.VEXTRACTF32X8(operand.U8(1), x, high)
-		for half, y := range []reg.VecVirtual{x.AsY().(reg.VecVirtual), high} {
-			c.VADDPS(y, sum, sum)
-			c.VFMADD231PS(indexed(zero, i, 4).Offset(32*half), y, corrs)
+	i := c.GP64()
+	c.XORQ(i, i)
+	for _, vectors := range []int{4, 1} {
+		loop, end := fmt.Sprintf("exp%d", vectors), fmt.Sprintf("end%d", vectors)
+		last := c.GP64()
+		c.LEAQ(operand.Mem{Base: n, Disp: -16 * vectors}, last)
+		c.Label(loop)
+		c.CMPQ(i, last)
+		c.JG(operand.LabelRef(end))
+		x, high := vectors512(c, vectors), c.YMM()
+		for j := range x {
+			c.VMOVUPS(indexed(s, i, 4).Offset(64*j), x[j])
+			c.VSUBPS(top, x[j], x[j])
 		}
-		c.VMULPS(indexed(scale, i, 4), x, x)
-		c.VMOVUPS(x, indexed(s, i, 4))
-	})
+		e.of(c, x)
+		for j, x := range x {
+			c.VEXTRACTF32X8(operand.U8(1), x, high)
+			for half, y := range []reg.VecVirtual{x.AsY().(reg.VecVirtual), high} {
+				c.VADDPS(y, sum, sum)
+				c.VFMADD231PS(indexed(zero, i, 4).Offset(64*j+32*half), y, corrs)
+			}
+			c.VMULPS(indexed(scale, i, 4).Offset(64*j), x, x)
+			c.VMOVUPS(x, indexed(s, i, 4).Offset(64*j))
+		}
+		c.ADDQ(operand.U8(16*vectors), i)
+		c.JMP(operand.LabelRef(loop))
+		c.Label(end)
+	}
 	for _, v := range []struct {
 		y  reg.VecVirtual
 		to reg.GPVirtual
@@ -96,10 +121,15 @@ func softmax512(c *build.Context) {
 	ret(c)
 }
 
-func foldMax512(c *build.Context, z reg.VecVirtual) reg.VecVirtual {
+// rowMax512 returns the maximum of n floats of a row, and of least.
+func rowMax512(c *build.Context, label string, row, n reg.GPVirtual, least operand.Mem) reg.VecVirtual {
+	top := broadcast512(c, least)
+	each(c, label, n, 16, func(i reg.GPVirtual) {
+		c.VMAXPS(indexed(row, i, 4), top, top)
+	})
 	h := c.YMM()
-	c.VEXTRACTF32X8(operand.U8(1), z, h)
-	c.VMAXPS(z.AsY(), h, h)
+	c.VEXTRACTF32X8(operand.U8(1), top, h)
+	c.VMAXPS(top.AsY(), h, h)
 	return fold(c, h, func(o, x reg.VecVirtual) { c.VMAXPS(o, x, x) })
 }
 
@@ -109,18 +139,14 @@ func weigh512(c *build.Context) {
 	vectorData(c, "weighUnit", math.Float32bits(1.0/weightMax))
 	vectorData(c, "weighTiny", math.Float32bits(0x1p-100))
 	vectorData(c, "weighSeven", 127)
+	vectorData(c, "weighZero", 0)
 	begin(c, "weighAVX512", "func(p []uint8, s, unit []float32, n int)", "valueKernels.weigh.")
 	p, s, unit, rows, n := base(c, "p"), base(c, "s"), base(c, "unit"), length(c, "unit"), integer(c, "n")
 	mask := c.ZMM()
 	c.VPBROADCASTD(data("weighSeven"), mask)
 
 	c.Label("rows")
-	top := c.ZMM()
-	c.VPXORD(top, top, top)
-	each(c, "max", n, 16, func(i reg.GPVirtual) {
-		c.VMAXPS(indexed(s, i, 4), top, top)
-	})
-	x := foldMax512(c, top)
+	x := rowMax512(c, "max", s, n, data("weighZero"))
 	inv, u := c.XMM(), c.XMM()
 	c.VMOVSS(data("weighMax"), inv)
 	c.VDIVSS(x, inv, inv)
