@@ -46,13 +46,18 @@ func (r *MicroReport) base(s *Section) *Section {
 	return s
 }
 
-// title names s: its kind and format, and the threads where they differ.
-func (r *MicroReport) title(s *Section) string {
-	title := strings.TrimSpace(s.Kind + " " + s.Format)
-	if len(r.Machine.Ceilings) > 1 {
-		title += ", " + threads(s.Threads)
+// title names s: its kind, and what makes it differ from others of the kind.
+func (r *MicroReport) title(s *Section) string { return strings.TrimSpace(s.Kind + " " + r.variant(s)) }
+
+// variant is s's format, and the threads where they differ.
+func (r *MicroReport) variant(s *Section) string {
+	switch {
+	case len(r.Machine.Ceilings) < 2:
+		return s.Format
+	case s.Format == "":
+		return threads(s.Threads)
 	}
-	return title
+	return s.Format + ", " + threads(s.Threads)
 }
 
 // Table writes the report for people.
@@ -64,7 +69,7 @@ func (r *MicroReport) Table(w io.Writer) error {
 		s := &r.Sections[i]
 		base, against := r.base(s), ""
 		if base != s {
-			against = "against " + r.title(base)
+			against = "against " + r.variant(base)
 		}
 		fmt.Fprintf(t, "%s\ttime\tbytes\tGB/s\tMAC\tGMAC/s\tshare\t%s\t\n", r.title(s), against)
 		for j := range s.Operators {

@@ -66,7 +66,7 @@ func TestRunMicro(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, _ := os.ReadFile(base + ".txt")
-	for _, want := range []string{"stories260k, single operators", "against linear layers W16A16", "RoPE and append, 100 tokens", "SwiGLU, 3 tokens", "sampling, top-p 0.95", "barrier"} {
+	for _, want := range []string{"stories260k, single operators", "against W16A16", "RoPE and append, 100 tokens", "SwiGLU, 3 tokens", "sampling, top-p 0.95", "barrier"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
 		}
@@ -84,6 +84,26 @@ func TestRunMicro(t *testing.T) {
 func TestMicroWantsAShape(t *testing.T) {
 	if _, err := RunMicro(t.Context(), Options{Models: []string{"a.qat"}}); err == nil || !strings.Contains(err.Error(), "--shape") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Sections of several numbers of threads are told apart, and held against the first.
+func TestMicroThreads(t *testing.T) {
+	section := func(format string, threads int, seconds float64) Section {
+		return Section{Kind: "other", Format: format, Threads: threads, Operators: []Operator{{Name: "x", Seconds: seconds}}}
+	}
+	r := MicroReport{
+		About:    About{Machine: Machine{Ceilings: []Ceilings{{Threads: 1}, {Threads: 2}}}},
+		Sections: []Section{section("", 1, 3), section("", 2, 2), section("A8", 2, 2)},
+	}
+	var b bytes.Buffer
+	if err := r.Table(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"other 1 thread time", "other 2 threads time", "share against 1 thread", "1.50x", "other A8, 2 threads time"} {
+		if !strings.Contains(strings.Join(strings.Fields(b.String()), " "), want) {
+			t.Errorf("the table lacks %q:\n%s", want, b.String())
+		}
 	}
 }
 
