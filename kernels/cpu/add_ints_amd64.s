@@ -242,20 +242,19 @@ TEXT ·addIntsAVX2(SB), NOSPLIT, $512-88
 	MOVQ v_base+48(FP), DX
 	MOVQ n+72(FP), BX
 	MOVQ dim+80(FP), SI
-	MOVQ o_len+8(FP), DI
-	SHLQ $0x02, DI
+	MOVQ o_len+8(FP), R9
+	SHLQ $0x02, R9
 	SHLQ $0x02, SI
-	LEAQ (SI)(SI*2), R8
+	LEAQ (SI)(SI*2), DI
 
 rows4:
-	MOVQ     SI, R9
-	SHLQ     $0x02, R9
-	CMPQ     DI, R9
+	IMUL3Q   $0x04, SI, R8
+	CMPQ     R9, R8
 	JLT      done4
-	SUBQ     R9, DI
+	SUBQ     R8, R9
 	VPCMPEQW Y0, Y0, Y0
 	VPSRLW   $0x08, Y0, Y0
-	LEAQ     (SP), R9
+	LEAQ     (SP), R8
 	LEAQ     512(SP), R11
 	MOVQ     CX, R10
 
@@ -274,8 +273,8 @@ pairs432:
 	VPSLLW  $0x07, Y1, Y1
 	VPOR    Y4, Y3, Y3
 	VPOR    Y2, Y1, Y1
-	VMOVDQU Y3, (R9)(R12*1)
-	VMOVDQU Y1, 64(R9)(R12*1)
+	VMOVDQU Y3, (R8)(R12*1)
+	VMOVDQU Y1, 64(R8)(R12*1)
 	ADDQ    $0x00000020, R12
 
 pairs432Test:
@@ -295,19 +294,19 @@ pairs44:
 	VPSLLW $0x07, X1, X1
 	VPOR   X4, X3, X3
 	VPOR   X2, X1, X1
-	VMOVD  X3, (R9)(R12*1)
-	VMOVD  X1, 64(R9)(R12*1)
+	VMOVD  X3, (R8)(R12*1)
+	VMOVD  X1, 64(R8)(R12*1)
 	ADDQ   $0x00000004, R12
 
 pairs44Test:
 	LEAQ 4(R12), R13
 	CMPQ R13, BX
 	JLE  pairs44
-	ADDQ $+128, R9
+	ADDQ $+128, R8
 	ADDQ $+512, R10
-	CMPQ R9, R11
+	CMPQ R8, R11
 	JLT  pairs4
-	MOVQ SI, R9
+	MOVQ SI, R10
 
 chunk4:
 	VMOVDQU (AX), Y0
@@ -316,18 +315,18 @@ chunk4:
 	VMOVDQU 32(AX)(SI*1), Y3
 	VMOVDQU (AX)(SI*2), Y4
 	VMOVDQU 32(AX)(SI*2), Y5
-	VMOVDQU (AX)(R8*1), Y6
-	VMOVDQU 32(AX)(R8*1), Y7
-	MOVQ    DX, R10
+	VMOVDQU (AX)(DI*1), Y6
+	VMOVDQU 32(AX)(DI*1), Y7
+	MOVQ    DX, R8
 	XORQ    R11, R11
 	JMP     tile4Test
 
 tile4:
-	VMOVDQU      (R10), Y10
+	VMOVDQU      (R8), Y10
 	VPSLLW       $0x08, Y10, Y8
 	VPSRAW       $0x08, Y8, Y8
 	VPSRAW       $0x08, Y10, Y10
-	VMOVDQU      32(R10), Y11
+	VMOVDQU      32(R8), Y11
 	VPSLLW       $0x08, Y11, Y9
 	VPSRAW       $0x08, Y9, Y9
 	VPSRAW       $0x08, Y11, Y11
@@ -371,7 +370,7 @@ tile4:
 	VPADDD       Y9, Y6, Y6
 	VPMADDWD     Y11, Y8, Y8
 	VPADDD       Y8, Y7, Y7
-	ADDQ         SI, R10
+	ADDQ         SI, R8
 	ADDQ         $0x00000004, R11
 
 tile4Test:
@@ -383,36 +382,36 @@ tile4Test:
 	VMOVDQU Y3, 32(AX)(SI*1)
 	VMOVDQU Y4, (AX)(SI*2)
 	VMOVDQU Y5, 32(AX)(SI*2)
-	VMOVDQU Y6, (AX)(R8*1)
-	VMOVDQU Y7, 32(AX)(R8*1)
+	VMOVDQU Y6, (AX)(DI*1)
+	VMOVDQU Y7, 32(AX)(DI*1)
 	ADDQ    $+64, AX
 	ADDQ    $+64, DX
-	SUBQ    $+64, R9
+	SUBQ    $+64, R10
 	JNZ     chunk4
 	SUBQ    SI, DX
-	ADDQ    R8, AX
+	LEAQ    (AX)(DI*1), AX
 	ADDQ    $0x00000800, CX
 	JMP     rows4
 
 done4:
 rows1:
-	MOVQ     SI, R8
-	CMPQ     DI, R8
+	IMUL3Q   $0x01, SI, DI
+	CMPQ     R9, DI
 	JLT      done1
-	SUBQ     R8, DI
+	SUBQ     DI, R9
 	VPCMPEQW Y0, Y0, Y0
 	VPSRLW   $0x08, Y0, Y0
-	LEAQ     (SP), R8
+	LEAQ     (SP), DI
 	LEAQ     128(SP), R10
-	MOVQ     CX, R9
+	MOVQ     CX, R8
 
 pairs1:
 	XORQ R11, R11
 	JMP  pairs132Test
 
 pairs132:
-	VMOVDQU (R9)(R11*1), Y1
-	VMOVDQU 256(R9)(R11*1), Y2
+	VMOVDQU (R8)(R11*1), Y1
+	VMOVDQU 256(R8)(R11*1), Y2
 	VPAND   Y0, Y1, Y3
 	VPAND   Y0, Y2, Y4
 	VPSRLW  $0x08, Y1, Y1
@@ -421,8 +420,8 @@ pairs132:
 	VPSLLW  $0x07, Y1, Y1
 	VPOR    Y4, Y3, Y3
 	VPOR    Y2, Y1, Y1
-	VMOVDQU Y3, (R8)(R11*1)
-	VMOVDQU Y1, 64(R8)(R11*1)
+	VMOVDQU Y3, (DI)(R11*1)
+	VMOVDQU Y1, 64(DI)(R11*1)
 	ADDQ    $0x00000020, R11
 
 pairs132Test:
@@ -432,8 +431,8 @@ pairs132Test:
 	JMP  pairs14Test
 
 pairs14:
-	VMOVD  (R9)(R11*1), X1
-	VMOVD  256(R9)(R11*1), X2
+	VMOVD  (R8)(R11*1), X1
+	VMOVD  256(R8)(R11*1), X2
 	VPAND  X0, X1, X3
 	VPAND  X0, X2, X4
 	VPSRLW $0x08, X1, X1
@@ -442,43 +441,43 @@ pairs14:
 	VPSLLW $0x07, X1, X1
 	VPOR   X4, X3, X3
 	VPOR   X2, X1, X1
-	VMOVD  X3, (R8)(R11*1)
-	VMOVD  X1, 64(R8)(R11*1)
+	VMOVD  X3, (DI)(R11*1)
+	VMOVD  X1, 64(DI)(R11*1)
 	ADDQ   $0x00000004, R11
 
 pairs14Test:
 	LEAQ 4(R11), R12
 	CMPQ R12, BX
 	JLE  pairs14
-	ADDQ $+128, R8
-	ADDQ $+512, R9
-	CMPQ R8, R10
+	ADDQ $+128, DI
+	ADDQ $+512, R8
+	CMPQ DI, R10
 	JLT  pairs1
-	MOVQ SI, R8
+	MOVQ SI, DI
 
 chunk1:
 	VMOVDQU (AX), Y0
 	VMOVDQU 32(AX), Y1
 	VMOVDQU 64(AX), Y2
 	VMOVDQU 96(AX), Y3
-	MOVQ    DX, R9
+	MOVQ    DX, R8
 	XORQ    R10, R10
 	JMP     tile1Test
 
 tile1:
-	VMOVDQU      (R9), Y8
+	VMOVDQU      (R8), Y8
 	VPSLLW       $0x08, Y8, Y4
 	VPSRAW       $0x08, Y4, Y4
 	VPSRAW       $0x08, Y8, Y8
-	VMOVDQU      32(R9), Y9
+	VMOVDQU      32(R8), Y9
 	VPSLLW       $0x08, Y9, Y5
 	VPSRAW       $0x08, Y5, Y5
 	VPSRAW       $0x08, Y9, Y9
-	VMOVDQU      64(R9), Y10
+	VMOVDQU      64(R8), Y10
 	VPSLLW       $0x08, Y10, Y6
 	VPSRAW       $0x08, Y6, Y6
 	VPSRAW       $0x08, Y10, Y10
-	VMOVDQU      96(R9), Y11
+	VMOVDQU      96(R8), Y11
 	VPSLLW       $0x08, Y11, Y7
 	VPSRAW       $0x08, Y7, Y7
 	VPSRAW       $0x08, Y11, Y11
@@ -500,7 +499,7 @@ tile1:
 	VPADDD       Y5, Y2, Y2
 	VPMADDWD     Y11, Y4, Y4
 	VPADDD       Y4, Y3, Y3
-	ADDQ         SI, R9
+	ADDQ         SI, R8
 	ADDQ         $0x00000004, R10
 
 tile1Test:
@@ -512,7 +511,7 @@ tile1Test:
 	VMOVDQU Y3, 96(AX)
 	ADDQ    $+128, AX
 	ADDQ    $+128, DX
-	SUBQ    $+128, R8
+	SUBQ    $+128, DI
 	JNZ     chunk1
 	SUBQ    SI, DX
 	ADDQ    $0x00000200, CX

@@ -15,6 +15,19 @@ var attentionAVX2 = attentionKernels{
 	divide:  divideAVX2,
 }
 
+var attentionAVXVNNI = attentionKernels{
+	storeKernels:  attentionAVX2.storeKernels,
+	unpackKernels: attentionAVX2.unpackKernels,
+	scoreKernels: scoreKernels{scoresBy(4, turnKeys4AVX2, scores4AVXVNNI), scoresBy(8, turnKeys8AVX2, scores8AVXVNNI),
+		scoresFloatAVX2},
+	valueKernels: valueKernels{addValuesAVX2, weighAVX2, quads4AVX2, quads8AVX2,
+		addIntsAVXVNNI, addIntsAVXVNNI, scaleIntsAVX2},
+	softmax: softmaxAVX2,
+	rescale: rescaleAVX2,
+	merge:   mergeAVX2,
+	divide:  divideAVX2,
+}
+
 var attentionVNNI = attentionKernels{
 	storeKernels:  attentionAVX2.storeKernels,
 	unpackKernels: attentionAVX2.unpackKernels,

@@ -124,7 +124,7 @@ func init() {
 	}
 	available = append(available, isa{"avx2", intAVX2, floatAVX2, rowAVX2, attentionAVX2, peakAVX2})
 	if cpuid.CPU.Supports(cpuid.AVXVNNI) {
-		available = append(available, isa{"avxvnni", intAVXVNNI, floatAVX2, rowAVX2, attentionAVX2, peakAVXVNNI})
+		available = append(available, isa{"avxvnni", intAVXVNNI, floatAVX2, rowAVX2, attentionAVXVNNI, peakAVXVNNI})
 	}
 	if cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI) {
 		available = append(available, isa{"avx512vnni", intVNNI, floatAVX512, rowAVX2, attentionVNNI, peakVNNI})

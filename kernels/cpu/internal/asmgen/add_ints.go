@@ -167,56 +167,20 @@ func quads(c *build.Context, bits int) {
 // two make int16s of the even ones, and of the odd ones.
 //
 //	i32 += pmaddwd(weights, values)    |2·weightMax·127| < 2³¹; the sums by contract
-//
-// Sums stay in registers for all values: four rows by 16 elements, and what rows are
-// left one by one, 32 elements.
 func addIntRows(c *build.Context) {
-	begin(c, "addIntsAVX2", "func(o []int32, p []uint8, v []int8, n, dim int)", "valueKernels.addInts4 and addInts8.")
+	begin(c, "addIntsAVX2", addIntsSignature, "valueKernels.addInts4 and addInts8.")
 	weights := pairs{c.AllocLocal(4 * pairsBytes)}
-	o, p, v, n, size := base(c, "o"), base(c, "p"), base(c, "v"), integer(c, "n"), integer(c, "dim")
-	left := length(c, "o")
-	c.SHLQ(operand.U8(2), left)
-	c.SHLQ(operand.U8(2), size) // of a row of sums, and of four values
-	size3 := c.GP64()
-	c.LEAQ(operand.Mem{Base: size, Index: size, Scale: 2}, size3)
-
-	for _, t := range []struct{ rows, vectors int }{{4, 2}, {1, 4}} {
-		rows, chunk, done := fmt.Sprintf("rows%d", t.rows), fmt.Sprintf("chunk%d", t.rows), fmt.Sprintf("done%d", t.rows)
-		c.Label(rows)
-		need := c.GP64()
-		c.MOVQ(size, need)
-		if t.rows == 4 {
-			c.SHLQ(operand.U8(2), need)
-		}
-		c.CMPQ(left, need)
-		c.JLT(operand.LabelRef(done))
-		c.SUBQ(need, left)
-		weights.set(c, p, n, t.rows)
-
-		bytes := c.GP64()
-		c.MOVQ(size, bytes)
-		c.Label(chunk)
-		row := func(r, disp int) operand.Mem {
-			m := operand.Mem{Base: o, Disp: disp}
-			if r == 3 {
-				m.Index, m.Scale = size3, 1
-			} else if r > 0 {
-				m.Index, m.Scale = size, uint8(r)
-			}
-			return m
-		}
+	intTiles(c, [][2]int{{4, 2}, {1, 4}}, func(t intTile) { weights.set(c, t.p, t.n, t.rows) }, func(t intTile) {
 		acc := grid(t.rows, t.vectors, c.YMM)
 		for r := range t.rows {
 			for i, s := range acc[r] {
-				c.VMOVDQU(row(r, 32*i), s)
+				c.VMOVDQU(t.sum(r, i), s)
 			}
 		}
-		value := c.GP64()
-		c.MOVQ(v, value)
-		each(c, fmt.Sprintf("tile%d", t.rows), n, 4, func(step reg.GPVirtual) {
+		t.each(c, func(step reg.GPVirtual) {
 			x := grid(2, t.vectors, c.YMM)
 			for i := range t.vectors {
-				c.VMOVDQU(at(value, 32*i), x[1][i])
+				c.VMOVDQU(at(t.value, 32*i), x[1][i])
 				c.VPSLLW(operand.U8(8), x[1][i], x[0][i])
 				c.VPSRAW(operand.U8(8), x[0][i], x[0][i])
 				c.VPSRAW(operand.U8(8), x[1][i], x[1][i])
@@ -232,22 +196,68 @@ func addIntRows(c *build.Context) {
 					}
 				}
 			}
-			c.ADDQ(size, value)
 		})
 		for r := range t.rows {
 			for i, s := range acc[r] {
-				c.VMOVDQU(s, row(r, 32*i))
+				c.VMOVDQU(s, t.sum(r, i))
 			}
 		}
-		c.ADDQ(operand.I32(32*t.vectors), o)
-		c.ADDQ(operand.I32(32*t.vectors), v)
+	})
+}
+
+const addIntsSignature = "func(o []int32, p []uint8, v []int8, n, dim int)"
+
+// intTile is rows x vectors·8 sums, which stay in registers for all n values.
+type intTile struct {
+	rows, vectors                  int
+	o, p, v, n, size, size3, value reg.GPVirtual // size: bytes of a row of sums, and of four values
+}
+
+// sum is the address of vector i of row r.
+func (t intTile) sum(r, i int) operand.Mem {
+	return strided(t.o, map[int]reg.GPVirtual{1: t.size, 3: t.size3}, r, 32*i)
+}
+
+// each emits the loop over the values, four at a time, which stand at value.
+func (t intTile) each(c *build.Context, body func(step reg.GPVirtual)) {
+	c.MOVQ(t.v, t.value)
+	each(c, fmt.Sprintf("tile%d", t.rows), t.n, 4, func(step reg.GPVirtual) {
+		body(step)
+		c.ADDQ(t.size, t.value)
+	})
+}
+
+// intTiles emits the body of an addIntsSignature: tiles of the first shape, rows and
+// vectors, while as many rows are left, then of the next. start comes before a row's
+// tiles.
+func intTiles(c *build.Context, shapes [][2]int, start, tile func(t intTile)) {
+	t := intTile{o: base(c, "o"), p: base(c, "p"), v: base(c, "v"), n: integer(c, "n"), size: integer(c, "dim"), size3: c.GP64(), value: c.GP64()}
+	left := length(c, "o")
+	c.SHLQ(operand.U8(2), left)
+	c.SHLQ(operand.U8(2), t.size)
+	c.LEAQ(operand.Mem{Base: t.size, Index: t.size, Scale: 2}, t.size3)
+	for _, shape := range shapes {
+		t.rows, t.vectors = shape[0], shape[1]
+		rows, chunk, done := fmt.Sprintf("rows%d", t.rows), fmt.Sprintf("chunk%d", t.rows), fmt.Sprintf("done%d", t.rows)
+		need, bytes := c.GP64(), c.GP64()
+		c.Label(rows)
+		c.IMUL3Q(operand.U8(t.rows), t.size, need)
+		c.CMPQ(left, need)
+		c.JLT(operand.LabelRef(done))
+		c.SUBQ(need, left)
+		start(t)
+		c.MOVQ(t.size, bytes)
+		c.Label(chunk)
+		tile(t)
+		c.ADDQ(operand.I32(32*t.vectors), t.o)
+		c.ADDQ(operand.I32(32*t.vectors), t.v)
 		c.SUBQ(operand.I32(32*t.vectors), bytes)
 		c.JNZ(operand.LabelRef(chunk))
-		c.SUBQ(size, v)
-		if t.rows == 4 {
-			c.ADDQ(size3, o)
+		c.SUBQ(t.size, t.v)
+		if t.rows > 1 {
+			c.LEAQ(t.sum(t.rows-1, 0), t.o)
 		}
-		c.ADDQ(operand.U32(t.rows*planesBytes), p)
+		c.ADDQ(operand.U32(t.rows*planesBytes), t.p)
 		c.JMP(operand.LabelRef(rows))
 		c.Label(done)
 	}

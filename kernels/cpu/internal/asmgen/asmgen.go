@@ -34,6 +34,9 @@ var units = map[string]func(*build.Context){
 	"add_values":   addValues,
 	"add_ints":     addInts,
 
+	"add_ints_avxvnni":   addIntsAVXVNNI,
+	"scores_int_avxvnni": scoresAVXVNNI,
+
 	"turn_keys512":  turnKeys,
 	"scores_int512": scoresInt512,
 	"softmax512":    softmax512,

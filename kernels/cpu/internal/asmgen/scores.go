@@ -58,58 +58,71 @@ func (r eight) row(i, disp int) operand.Mem {
 //	8 bits  i32 += pmaddwd(pmaddubsw(|k|, ±q), 1)    |128·127·2| < 2¹⁵
 func scoresInt(c *build.Context) {
 	for _, bits := range []int{4, 8} {
-		name := fmt.Sprintf("scores%d", bits)
-		begin(c, name+"AVX2", "func(s []float32, k []uint8, q []int8, a [][3]float32, kscale, kzero []float32, dim int)", "scoreKernels."+name+", of keys that turnKeys turned.")
-		s, k := base(c, "s"), base(c, "k")
-		kscale, kzero, n, dim := base(c, "kscale"), base(c, "kzero"), length(c, "kscale"), integer(c, "dim")
-		ones := c.YMM()
-		c.VPCMPEQW(ones, ones, ones)
-		c.VPSRLW(operand.U8(15), ones, ones)
-
-		c.Label("keys")
-		q, a, rows, to := base(c, "q"), base(c, "a"), length(c, "a"), c.GP64()
-		c.MOVQ(s, to)
-		for _, tile := range []int{2, 1} {
-			loop, end := fmt.Sprintf("rows%d", tile), fmt.Sprintf("end%d", tile)
-			c.Label(loop)
-			c.CMPQ(rows, operand.U8(tile))
-			c.JLT(operand.LabelRef(end))
-			acc := scoreTileAVX2(c, bits, tile, q, k, dim, ones)
-			for r := range tile {
-				var part [3]reg.VecVirtual
-				for i := range part {
-					part[i] = c.YMM()
-					c.VBROADCASTSS(at(a, r*queryBytes+4*i), part[i])
-				}
-				for i, y := range acc[r] {
-					c.VCVTDQ2PS(y, y)
-					c.VADDPS(part[0], y, y)
-					c.VMULPS(at(kscale, 32*i), y, y)
-					c.VFMADD231PS(at(kzero, 32*i), part[1], y)
-					c.VMULPS(part[2], y, y)
-					c.VMOVUPS(y, at(to, r*splitBytes+32*i))
-				}
+		scoreRows(c, bits, "AVX2", []int{2, 1}, func() scoreTiles {
+			ones := c.YMM()
+			c.VPCMPEQW(ones, ones, ones)
+			c.VPSRLW(operand.U8(15), ones, ones)
+			return func(rows int, q, k, dim reg.GPVirtual) [][]reg.VecVirtual {
+				return scoreTileAVX2(c, bits, rows, q, k, dim, ones)
 			}
-			c.ADDQ(operand.U32(tile*splitBytes), to)
-			c.ADDQ(operand.U8(tile*queryBytes), a)
-			c.LEAQ(operand.Mem{Base: q, Index: dim, Scale: uint8(tile)}, q)
-			c.SUBQ(operand.U8(tile), rows)
-			c.JMP(operand.LabelRef(loop))
-			c.Label(end)
-		}
-		for range 2 {
-			c.LEAQ(operand.Mem{Base: k, Index: dim, Scale: 8}, k)
-		}
-		for _, p := range []reg.GPVirtual{kscale, kzero, s} {
-			c.ADDQ(operand.U8(64), p)
-		}
-		c.SUBQ(operand.U8(16), n)
-		c.JNZ(operand.LabelRef("keys"))
-		ret(c)
+		})
 	}
 }
 
-// scoreTileAVX2 returns the products of sixteen turned keys with rows queries.
+// scoreTiles emits the products of sixteen turned keys with rows queries.
+type scoreTiles func(rows int, q, k, dim reg.GPVirtual) [][]reg.VecVirtual
+
+// scoreRows emits a scores4 or scores8 of turned keys, from products that start
+// makes: of as many queries as are first of tiles while they are left, then the next.
+func scoreRows(c *build.Context, bits int, suffix string, tiles []int, start func() scoreTiles) {
+	name := fmt.Sprintf("scores%d", bits)
+	begin(c, name+suffix, "func(s []float32, k []uint8, q []int8, a [][3]float32, kscale, kzero []float32, dim int)", "scoreKernels."+name+", of keys that turnKeys turned.")
+	s, k := base(c, "s"), base(c, "k")
+	kscale, kzero, n, dim := base(c, "kscale"), base(c, "kzero"), length(c, "kscale"), integer(c, "dim")
+	products := start()
+
+	c.Label("keys")
+	q, a, rows, to := base(c, "q"), base(c, "a"), length(c, "a"), c.GP64()
+	c.MOVQ(s, to)
+	for _, tile := range tiles {
+		loop, end := fmt.Sprintf("rows%d", tile), fmt.Sprintf("end%d", tile)
+		c.Label(loop)
+		c.CMPQ(rows, operand.U8(tile))
+		c.JLT(operand.LabelRef(end))
+		for r, sums := range products(tile, q, k, dim) {
+			var part [3]reg.VecVirtual
+			for i := range part {
+				part[i] = c.YMM()
+				c.VBROADCASTSS(at(a, r*queryBytes+4*i), part[i])
+			}
+			for i, y := range sums {
+				c.VCVTDQ2PS(y, y)
+				c.VADDPS(part[0], y, y)
+				c.VMULPS(at(kscale, 32*i), y, y)
+				c.VFMADD231PS(at(kzero, 32*i), part[1], y)
+				c.VMULPS(part[2], y, y)
+				c.VMOVUPS(y, at(to, r*splitBytes+32*i))
+			}
+		}
+		c.ADDQ(operand.U32(tile*splitBytes), to)
+		c.ADDQ(operand.U8(tile*queryBytes), a)
+		c.LEAQ(operand.Mem{Base: q, Index: dim, Scale: uint8(tile)}, q)
+		c.SUBQ(operand.U8(tile), rows)
+		c.JMP(operand.LabelRef(loop))
+		c.Label(end)
+	}
+	for range 2 {
+		c.LEAQ(operand.Mem{Base: k, Index: dim, Scale: 8}, k)
+	}
+	for _, p := range []reg.GPVirtual{kscale, kzero, s} {
+		c.ADDQ(operand.U8(64), p)
+	}
+	c.SUBQ(operand.U8(16), n)
+	c.JNZ(operand.LabelRef("keys"))
+	ret(c)
+}
+
+// scoreTileAVX2 is scoreTiles, of scoresInt.
 func scoreTileAVX2(c *build.Context, bits, rows int, q0, k0, dim reg.GPVirtual, ones reg.VecVirtual) [][]reg.VecVirtual {
 	acc := grid(rows, 2, func() reg.VecVirtual { return zeroed(c) })
 	q, k, left := c.GP64(), c.GP64(), c.GP64()

@@ -1,0 +1,112 @@
+package asmgen
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// addIntsAVXVNNI writes the function of that name. Each plane of weights has its own
+// sums: int32s of four products.
+//
+//	i32 += vpdpbusd(weights, values)    o += upper<<7 + lower; the sums by contract
+func addIntsAVXVNNI(c *build.Context) {
+	begin(c, "addIntsAVXVNNI", addIntsSignature, "valueKernels.addInts4 and addInts8.")
+	intTiles(c, [][2]int{{2, 2}, {1, 4}}, func(intTile) {}, func(t intTile) {
+		var acc [2][][]reg.VecVirtual
+		for plane := range acc {
+			acc[plane] = grid(t.rows, t.vectors, func() reg.VecVirtual { return zeroed(c) })
+		}
+		t.each(c, func(step reg.GPVirtual) {
+			x := grid(1, t.vectors, c.YMM)[0]
+			for i, x := range x {
+				c.VMOVDQU(at(t.value, 32*i), x)
+			}
+			for r := range t.rows {
+				for plane := range acc {
+					w := c.YMM()
+					c.VPBROADCASTD(indexed(t.p, step, 1).Offset(r*planesBytes+plane*planesBytes/2), w)
+					for i, x := range x {
+						vpdpbusd(c, x, w, acc[plane][r][i])
+					}
+				}
+			}
+		})
+		for r := range t.rows {
+			for i, y := range acc[0][r] {
+				c.VPSLLD(operand.U8(7), y, y)
+				c.VPADDD(acc[1][r][i], y, y)
+				c.VPADDD(t.sum(r, i), y, y)
+				c.VMOVDQU(y, t.sum(r, i))
+			}
+		}
+	})
+}
+
+// scoresAVXVNNI writes scores4AVXVNNI and scores8AVXVNNI, of keys turned for AVX2.
+//
+//	4 bits  i32 += vpdpbusd(k, q)
+//	8 bits  i32 += vpdpbusd(|k|, ±q)    |128·127·256| < 2²⁴: exact as float32
+func scoresAVXVNNI(c *build.Context) {
+	for _, bits := range []int{4, 8} {
+		scoreRows(c, bits, "AVXVNNI", []int{4, 1}, func() scoreTiles {
+			return func(rows int, q, k, dim reg.GPVirtual) [][]reg.VecVirtual {
+				return scoreTileAVXVNNI(c, bits, rows, q, k, dim)
+			}
+		})
+	}
+}
+
+// scoreTileAVXVNNI is scoreTiles. One query alone has four sums of each eight keys,
+// since a product waits for the one before it.
+func scoreTileAVXVNNI(c *build.Context, bits, rows int, q0, k0, dim reg.GPVirtual) [][]reg.VecVirtual {
+	acc := make([][][]reg.VecVirtual, 4/rows)
+	for i := range acc {
+		acc[i] = grid(rows, 2, func() reg.VecVirtual { return zeroed(c) })
+	}
+	q, k, left, dim3 := c.GP64(), c.GP64(), c.GP64(), c.GP64()
+	c.MOVQ(q0, q)
+	c.MOVQ(k0, k)
+	c.MOVQ(dim, left)
+	if rows > 3 {
+		c.LEAQ(operand.Mem{Base: dim, Index: dim, Scale: 2}, dim3)
+	}
+	label := fmt.Sprintf("dims%d", rows)
+	c.Label(label)
+	for j := range 4 {
+		key, size := grid(1, 2, c.YMM)[0], grid(1, 2, c.YMM)[0]
+		for i := range key {
+			c.VMOVDQU(at(k, 64*j+32*i), key[i])
+			if bits == 8 {
+				c.VPABSB(key[i], size[i])
+			}
+		}
+		for r := range rows {
+			x := c.YMM()
+			c.VPBROADCASTD(strided(q, map[int]reg.GPVirtual{1: dim, 3: dim3}, r, 4*j), x)
+			for i, sum := range acc[j%len(acc)][r] {
+				if bits == 4 {
+					vpdpbusd(c, x, key[i], sum)
+					continue
+				}
+				t := c.YMM()
+				c.VPSIGNB(key[i], x, t)
+				vpdpbusd(c, t, size[i], sum)
+			}
+		}
+	}
+	c.ADDQ(operand.U32(4*64), k)
+	c.ADDQ(operand.U8(4*4), q)
+	c.SUBQ(operand.U8(4*4), left)
+	c.JNZ(operand.LabelRef(label))
+	for _, more := range acc[1:] {
+		for r := range rows {
+			for i, sum := range more[r] {
+				c.VPADDD(sum, acc[0][r][i], acc[0][r][i])
+			}
+		}
+	}
+	return acc[0]
+}
