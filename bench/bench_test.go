@@ -45,7 +45,7 @@ func TestRun(t *testing.T) {
 	if fp16.KVTokenBytes != 5*128 || int4.KVTokenBytes != 5*64 {
 		t.Errorf("KV bytes a token %d and %d, want 640 and 320", fp16.KVTokenBytes, int4.KVTokenBytes)
 	}
-	if want := int64(5 * (64*64 + 2*32*64 + 64*64 + 3*64*172)); fp16.MACs != want {
+	if want := int64(5*(64*64+2*32*64) + 4*(64*64+3*64*172)); fp16.MACs != want {
 		t.Errorf("%d products a token, want %d", fp16.MACs, want)
 	}
 	if fp16.IntegerMatmul || !int4.IntegerMatmul {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/llmqat/llmqat/format"
@@ -91,11 +92,18 @@ func describeModel(name string, f *qat.File) Result {
 		r.WeightBytes += t.Size
 	}
 	for _, t := range c.Tensors() {
-		if t.Linear {
+		if t.Linear && !lastOnly(t.Name, c) {
 			r.MACs += int64(t.Out) * int64(t.In)
 		}
 	}
 	return r
+}
+
+// lastOnly tells the weights that only a prompt's last token meets: those of the last
+// layer behind its attention.
+func lastOnly(tensor string, c *format.Config) bool {
+	last := c.NumHiddenLayers - 1
+	return strings.HasPrefix(tensor, format.LayerName(last, "mlp.")) || strings.HasPrefix(tensor, format.LayerName(last, "self_attn.o_proj."))
 }
 
 // sample measures once every point of a number of threads.
@@ -173,8 +181,8 @@ func (s *subject) run(m *model.Model, n, at, seqs, pass int) (time.Duration, err
 			runs[i] = model.Run{Tokens: t, Position: at, Pages: s.pages[i]}
 			rows[i] = int32((i+1)*len(t) - 1)
 		}
-		m.Forward(runs, s.pool.Layers)
-		if err := m.Logits(rows, func(int, []float32) {}); err != nil {
+		m.Forward(runs, rows, s.pool.Layers)
+		if err := m.Logits(func(int, []float32) {}); err != nil {
 			return 0, err
 		}
 		tokens, at = tokens[len(t):], at+len(t)

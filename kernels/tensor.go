@@ -83,11 +83,14 @@ func NewFloats(m Memory, rows, cols int) (Floats, error) {
 }
 
 // First returns the first n rows of f.
-func (f Floats) First(n int) Floats {
-	if n > f.Rows {
-		panic(fmt.Sprintf("kernels: first %d rows of %d", n, f.Rows))
+func (f Floats) First(n int) Floats { return f.Part(0, n) }
+
+// Part returns the rows [from, to) of f.
+func (f Floats) Part(from, to int) Floats {
+	if to > f.Rows {
+		panic(fmt.Sprintf("kernels: rows %d to %d of %d", from, to, f.Rows))
 	}
-	f.Rows, f.Buf = n, f.Buf.Slice(0, n*f.Stride)
+	f.Rows, f.Buf = to-from, f.Buf.Slice(from*f.Stride, to*f.Stride)
 	return f
 }
 

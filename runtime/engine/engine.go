@@ -58,8 +58,9 @@ type Stats struct {
 
 // forwarder is a model and its cache, as the loop uses them: model.Model's methods.
 type forwarder interface {
-	Forward(runs []model.Run)
-	Logits(rows []int32, yield func(i int, logits []float32)) error
+	Forward(runs []model.Run, rows []int32)
+	Logits(yield func(i int, logits []float32)) error
+	Sync() error
 }
 
 // Engine runs requests until it is closed.
@@ -118,7 +119,7 @@ type loaded struct {
 	kv *kvcache.Pool
 }
 
-func (l *loaded) Forward(runs []model.Run) { l.Model.Forward(runs, l.kv.Layers) }
+func (l *loaded) Forward(runs []model.Run, rows []int32) { l.Model.Forward(runs, rows, l.kv.Layers) }
 
 // start runs the loop over fw. info and o are complete.
 func start(fw forwarder, info Info, o Options, eos []int32) *Engine {

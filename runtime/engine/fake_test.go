@@ -22,7 +22,7 @@ const (
 // back through the pages: a wrong page, position or row gives other tokens.
 type fake struct {
 	slots map[int32]int32 // the token in each slot
-	rows  [][]int32       // tokens up to each row of the pass
+	rows  [][]int32       // tokens up to each row of the pass that is wanted
 
 	gate  chan struct{}          // where set, a pass takes one from it first
 	fail  atomic.Pointer[error]  // what the next Logits returns
@@ -34,7 +34,7 @@ var errFake = errors.New("fake device: cable pulled")
 
 func newFake() *fake { return &fake{slots: map[int32]int32{}} }
 
-func (f *fake) Forward(runs []model.Run) {
+func (f *fake) Forward(runs []model.Run, rows []int32) {
 	if f.seen != nil {
 		f.seen(runs)
 	}
@@ -49,7 +49,7 @@ func (f *fake) Forward(runs []model.Run) {
 	slot := func(r model.Run, pos int) int32 {
 		return r.Pages[pos/kernels.PageTokens]*kernels.PageTokens + int32(pos%kernels.PageTokens)
 	}
-	f.rows = f.rows[:0]
+	var all [][]int32
 	for _, r := range runs {
 		var before []int32
 		for pos := range r.Position {
@@ -58,15 +58,23 @@ func (f *fake) Forward(runs []model.Run) {
 		for i, id := range r.Tokens {
 			f.slots[slot(r, r.Position+i)] = id
 			before = append(before, id)
-			f.rows = append(f.rows, slices.Clone(before))
+			all = append(all, slices.Clone(before))
 		}
+	}
+	f.rows = f.rows[:0]
+	for _, r := range rows {
+		f.rows = append(f.rows, all[r])
 	}
 }
 
-func (f *fake) Logits(rows []int32, yield func(int, []float32)) error {
-	for i, r := range rows {
-		yield(i, fakeLogits(f.rows[r]))
+func (f *fake) Logits(yield func(int, []float32)) error {
+	for i, before := range f.rows {
+		yield(i, fakeLogits(before))
 	}
+	return f.Sync()
+}
+
+func (f *fake) Sync() error {
 	if err := f.fail.Swap(nil); err != nil {
 		return *err
 	}

@@ -170,7 +170,7 @@ func (l *loop) guarded(f func()) {
 // forget drops the failure that an abandoned step may have left in the device.
 func (l *loop) forget() {
 	defer func() { _ = recover() }()
-	_ = l.fw.Logits(nil, nil)
+	_ = l.fw.Sync()
 }
 
 // step runs one step and hands out its tokens.
@@ -180,8 +180,8 @@ func (l *loop) step() {
 		return
 	}
 	l.pack(step)
-	l.fw.Forward(l.runs)
-	err := l.fw.Logits(l.rows, func(i int, logits []float32) { l.wants[i].settle(l.work, logits) })
+	l.fw.Forward(l.runs, l.rows)
+	err := l.fw.Logits(func(i int, logits []float32) { l.wants[i].settle(l.work, logits) })
 	l.stats.Steps++
 	if err != nil {
 		for _, r := range step {

@@ -18,13 +18,18 @@ type pass struct {
 	eps   float32
 }
 
-// forward adds the layer's attention and MLP to the residual stream p.x.
-func (l *layer) forward(p *pass, kv kernels.KVCache) {
+// attend appends the layer's K and V and sets p.attn to its attention.
+func (l *layer) attend(p *pass, kv kernels.KVCache) {
 	d := p.dev
 	d.RMSNorm(p.in, p.x, l.inputNorm, p.eps)
 	d.Linear(p.qkv, p.in, l.qkvProj...)
 	d.RoPEAppendKV(p.q, kv, p.qkv, p.batch, p.rope)
 	d.PagedAttention(p.attn, p.q, kv, p.batch, p.rope)
+}
+
+// feed adds attention's projection and the MLP to the residual stream p.x.
+func (l *layer) feed(p *pass) {
+	d := p.dev
 	if p.attnIn.Bits < 16 { // with 16 it is attn itself
 		d.Quantize(p.attnIn, p.attn)
 	}
@@ -34,4 +39,29 @@ func (l *layer) forward(p *pass, kv kernels.KVCache) {
 	d.Linear(p.gateUp, p.in, l.gateUpProj...)
 	d.SwiGLU(p.ff, p.gateUp)
 	d.LinearAdd(p.x, p.ff, l.downProj)
+}
+
+// pick leaves only the given rows of the pass.
+func (p *pass) pick(rows []int32) {
+	if n := len(rows); n < p.batch.T || !inOrder(rows) {
+		kernels.Upload(p.dev, p.rows, rows)
+		picked := p.rows.Slice(0, n)
+		p.dev.Gather(p.pickedX.First(n), p.x, picked)
+		p.dev.Gather(p.pickedAttn.First(n), p.attn, picked)
+		p.x, p.attn = p.pickedX, p.pickedAttn
+		if p.attnIn.Bits == 16 {
+			p.attnIn.F = p.attn
+		}
+		*p.scratch = p.first(n)
+	}
+}
+
+// inOrder reports whether rows are 0, 1, 2 and so on.
+func inOrder(rows []int32) bool {
+	for i, r := range rows {
+		if int(r) != i {
+			return false
+		}
+	}
+	return true
 }

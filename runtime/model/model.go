@@ -26,7 +26,7 @@ type Model struct {
 	meta    batcher
 	scratch *scratch
 	part    scratch // the part of it that the last pass used
-	rows    int     // of x that the last pass set
+	rows    int     // of part.x: those whose logits are wanted
 }
 
 // Options bound what one pass holds. Zero values stand for the defaults.
@@ -106,39 +106,53 @@ func ScratchBytes(h *qat.Header, o Options) int64 {
 	return a.bytes
 }
 
-// Forward computes the hidden states of the runs' tokens and puts their K and V
-// in kv, one cache a layer. It only queues work: failures come from Logits.
-// Runs that exceed the model's options are a caller's bug and panic.
-func (m *Model) Forward(runs []Run, kv []kernels.KVCache) {
+// Forward puts K and V of the runs' tokens in kv, one cache a layer, and computes
+// the hidden states of the tokens whose logits are wanted: rows, counted over the
+// runs. The last layer does no more than they need. It only queues work: failures
+// come from Logits. Runs that exceed the model's options, and rows that are not
+// theirs, are a caller's bug and panic.
+func (m *Model) Forward(runs []Run, rows []int32, kv []kernels.KVCache) {
 	b := m.meta.pack(m, runs)
-	m.rows = b.T
+	m.checkRows(rows, b.T)
 	m.part = m.scratch.first(b.T)
 	p := pass{m.dev, &m.part, b, m.rope.table(), m.eps}
 	m.dev.Embed(p.x, m.embed, b.Tokens)
-	for i := range m.layers {
-		m.layers[i].forward(&p, kv[i])
+	last := len(m.layers) - 1
+	for i := range last {
+		m.layers[i].attend(&p, kv[i])
+		m.layers[i].feed(&p)
+	}
+	m.layers[last].attend(&p, kv[last])
+	if m.rows = len(rows); m.rows > 0 {
+		p.pick(rows)
+		m.layers[last].feed(&p)
 	}
 }
 
-// Logits calls yield with the logits [vocab] that follow token rows[i] of the last
-// pass, counted over its runs, for each i in order; the slice is good during the
-// call. It waits for the device, and returns the first failure since the last
-// Logits, even where rows is empty; then what yield saw is worthless.
-func (m *Model) Logits(rows []int32, yield func(i int, logits []float32)) error {
-	d, s := m.dev, m.scratch
-	for from := 0; from < len(rows); from += s.logits.Rows {
-		part := rows[from:min(from+s.logits.Rows, len(rows))]
-		for _, r := range part {
-			if r < 0 || int(r) >= m.rows {
-				panic(fmt.Sprintf("model: logits of row %d of a pass of %d", r, m.rows))
-			}
+func (m *Model) checkRows(rows []int32, tokens int) {
+	if len(rows) > tokens {
+		panic(fmt.Sprintf("model: logits of %d rows of a pass of %d", len(rows), tokens))
+	}
+	for _, r := range rows {
+		if r < 0 || int(r) >= tokens {
+			panic(fmt.Sprintf("model: logits of row %d of a pass of %d", r, tokens))
 		}
-		n := len(part)
-		kernels.Upload(d, s.rows, part)
-		d.Gather(s.last.First(n), s.x.First(m.rows), s.rows.Slice(0, n))
-		d.RMSNorm(s.lmIn.First(n), s.last.First(n), m.norm, m.eps)
+	}
+}
+
+// Logits calls yield with the logits [vocab] that follow each of Forward's rows, in
+// their order; the slice is good during the call. It waits for the device, and
+// returns the first failure since the last Logits or Sync; then what yield saw is
+// worthless.
+func (m *Model) Logits(yield func(i int, logits []float32)) error {
+	d, s := m.dev, m.scratch
+	rows := m.rows
+	m.rows = 0
+	for from := 0; from < rows; from += s.logits.Rows {
+		n := min(s.logits.Rows, rows-from)
+		d.RMSNorm(s.lmIn.First(n), m.part.x.Part(from, from+n), m.norm, m.eps)
 		d.Linear(s.logits.First(n), s.lmIn.First(n), m.lmHead...)
-		if err := m.sync(); err != nil {
+		if err := m.Sync(); err != nil {
 			return err
 		}
 		for i := range n {
@@ -146,10 +160,11 @@ func (m *Model) Logits(rows []int32, yield func(i int, logits []float32)) error 
 			yield(from+i, s.host)
 		}
 	}
-	return m.sync()
+	return m.Sync()
 }
 
-func (m *Model) sync() error {
+// Sync waits for the device and returns the first failure since the last Logits or Sync.
+func (m *Model) Sync() error {
 	if err := m.dev.Sync(); err != nil {
 		return fmt.Errorf("forward pass on %s: %w", m.dev.Name(), err)
 	}

@@ -105,12 +105,12 @@ func all(t *testing.T, m *Model, kv []kernels.KVCache, ids []int32, passes ...in
 		if len(passes) > 1 {
 			passes = passes[1:]
 		}
-		m.Forward([]Run{{ids[at : at+n], at, pages}}, kv)
 		rows := make([]int32, n)
 		for i := range rows {
 			rows[i] = int32(i)
 		}
-		if err := m.Logits(rows, func(i int, logits []float32) { out = append(out, slices.Clone(logits)) }); err != nil {
+		m.Forward([]Run{{ids[at : at+n], at, pages}}, rows, kv)
+		if err := m.Logits(func(i int, logits []float32) { out = append(out, slices.Clone(logits)) }); err != nil {
 			t.Fatal(err)
 		}
 		at += n
@@ -295,20 +295,42 @@ func beside(t *testing.T, m *Model, kv []kernels.KVCache, ids []int32) (out [][]
 	other := slices.Repeat([]int32{5, 6, 7, 8}, 60)
 	for at, n := 0, 0; at < len(ids); at += n {
 		n = min(1+at%9, len(ids)-at)
-		m.Forward([]Run{
-			{other[at : at+1], at, []int32{3, 4, 5}},
-			{ids[at : at+n], at, []int32{0, 1, 2}},
-			{other[:10], 0, []int32{6}},
-		}, kv)
 		rows := make([]int32, n)
 		for i := range rows {
 			rows[i] = int32(1 + i)
 		}
-		if err := m.Logits(rows, func(i int, logits []float32) { out = append(out, slices.Clone(logits)) }); err != nil {
+		m.Forward([]Run{
+			{other[at : at+1], at, []int32{3, 4, 5}},
+			{ids[at : at+n], at, []int32{0, 1, 2}},
+			{other[:10], 0, []int32{6}},
+		}, rows, kv)
+		if err := m.Logits(func(i int, logits []float32) { out = append(out, slices.Clone(logits)) }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return out
+}
+
+// Any rows, in any order, give the logits that they give among all.
+func TestRows(t *testing.T) {
+	ids := []int32{1, 5, 9, 2, 7, 7, 3, 11}
+	for _, o := range settings() {
+		m, _, kv := load(t, noise{small()}, o, "", 2, Options{})
+		want := all(t, m, kv, ids, len(ids))
+		for _, rows := range [][]int32{{7}, {0, 7}, {3, 1, 6}, {2, 2}, {}} {
+			m.Forward([]Run{{ids, 0, []int32{0}}}, rows, kv)
+			var got [][]float32
+			if err := m.Logits(func(i int, logits []float32) { got = append(got, slices.Clone(logits)) }); err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != len(rows) {
+				t.Fatalf("%s: %d logits of rows %v", name(o), len(got), rows)
+			}
+			for i, r := range rows {
+				same(t, fmt.Sprintf("%s, rows %v", name(o), rows), want[r:r+1], got[i:i+1])
+			}
+		}
+	}
 }
 
 func same(t *testing.T, what string, want, got [][]float32) {
@@ -358,11 +380,11 @@ func TestNotFinite(t *testing.T) {
 	src := zeros{noise{c}}
 	bits := quant.Bits{W: 4, A: 8, KV: 4}
 	m, _, kv := load(t, src, convert.Options{Bits: bits}, "", 1, Options{})
-	m.Forward([]Run{{[]int32{1}, 0, []int32{0}}}, kv)
-	if err := m.Logits([]int32{0}, func(int, []float32) {}); err == nil || !strings.Contains(err.Error(), "cpu/") {
+	m.Forward([]Run{{[]int32{1}, 0, []int32{0}}}, []int32{0}, kv)
+	if err := m.Logits(func(int, []float32) {}); err == nil || !strings.Contains(err.Error(), "cpu/") {
 		t.Errorf("0/0 in a norm: %v, want an error that names the device", err)
 	}
-	if err := m.Logits(nil, nil); err != nil {
+	if err := m.Sync(); err != nil {
 		t.Errorf("the error came again: %v", err)
 	}
 }
@@ -397,7 +419,7 @@ func TestMisusePanics(t *testing.T) {
 					t.Errorf("panic %v, want one of package model", v)
 				}
 			}()
-			m.Forward(runs, kv)
+			m.Forward(runs, nil, kv)
 		})
 	}
 }
@@ -422,8 +444,8 @@ func TestStepAllocatesNothing(t *testing.T) {
 		rows := []int32{0, 1}
 		yield := func(int, []float32) {}
 		n := testing.AllocsPerRun(20, func() {
-			m.Forward(runs, kv)
-			if err := m.Logits(rows, yield); err != nil {
+			m.Forward(runs, rows, kv)
+			if err := m.Logits(yield); err != nil {
 				t.Fatal(err)
 			}
 		})

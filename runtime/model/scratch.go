@@ -24,11 +24,12 @@ type scratch struct {
 	ff     kernels.Rows   // [T, F] input of down_proj
 	heads  int
 
-	rows   kernels.Buf[int32] // [R] rows of x that logits are wanted of
-	last   kernels.Floats     // [R, H] their hidden states
-	lmIn   kernels.Rows       // [R, H] input of lm_head
-	logits kernels.Floats     // [R, vocab]
-	host   []float32          // [vocab]
+	rows                kernels.Buf[int32] // [T] rows of x and attn that logits are wanted of
+	pickedX, pickedAttn kernels.Floats     // [T, H] and [T, heads·HeadDim]: those rows
+
+	lmIn   kernels.Rows   // [R, H] input of lm_head
+	logits kernels.Floats // [R, vocab]
+	host   []float32      // [vocab]
 }
 
 func newScratch(mem kernels.Memory, h *qat.Header, o Options) (*scratch, error) {
@@ -62,9 +63,9 @@ func newScratch(mem kernels.Memory, h *qat.Header, o Options) (*scratch, error) 
 	s.gateUp = floats(t, 2*c.IntermediateSize)
 	s.ff = input(t, c.IntermediateSize, q.Bits.A)
 
-	s.rows, err = kernels.Alloc[int32](mem, r)
+	s.rows, err = kernels.Alloc[int32](mem, t)
 	errs = append(errs, err)
-	s.last = floats(r, c.HiddenSize)
+	s.pickedX, s.pickedAttn = floats(t, c.HiddenSize), floats(t, qDim)
 	s.lmIn = input(r, c.HiddenSize, q.LMHeadActivationBits())
 	s.logits = floats(r, c.VocabSize)
 	if err := errors.Join(errs...); err != nil {
