@@ -14,10 +14,11 @@ type isa struct {
 	floatKernels
 	rowKernels
 	attentionKernels
-	peak peakKernels
+	sample sampleKernels
+	peak   peakKernels
 }
 
-var generic = isa{"generic", intGeneric, floatGeneric, rowGeneric, attentionGeneric, peakGeneric}
+var generic = isa{"generic", intGeneric, floatGeneric, rowGeneric, attentionGeneric, sampleGeneric, peakGeneric}
 
 // available lists what this machine can run, slowest first. Each isa_$GOARCH.go
 // appends to it in init.

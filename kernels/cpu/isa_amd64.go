@@ -66,6 +66,8 @@ func scaleEights(eights, rest scaleFunc) scaleFunc {
 	}
 }
 
+var sampleAVX2 = sampleKernels{blockMaxAVX2, weighLogitsAVX2}
+
 var peakAVX2 = peakKernels{
 	read: readAVX2,
 	int8: peakLoop{1536, peakInt8AVX2},
@@ -122,11 +124,11 @@ func init() {
 	if !cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3, cpuid.F16C) {
 		return
 	}
-	available = append(available, isa{"avx2", intAVX2, floatAVX2, rowAVX2, attentionAVX2, peakAVX2})
+	available = append(available, isa{"avx2", intAVX2, floatAVX2, rowAVX2, attentionAVX2, sampleAVX2, peakAVX2})
 	if cpuid.CPU.Supports(cpuid.AVXVNNI) {
-		available = append(available, isa{"avxvnni", intAVXVNNI, floatAVX2, rowAVX2, attentionAVXVNNI, peakAVXVNNI})
+		available = append(available, isa{"avxvnni", intAVXVNNI, floatAVX2, rowAVX2, attentionAVXVNNI, sampleAVX2, peakAVXVNNI})
 	}
 	if cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI) {
-		available = append(available, isa{"avx512vnni", intVNNI, floatAVX512, rowAVX2, attentionVNNI, peakVNNI})
+		available = append(available, isa{"avx512vnni", intVNNI, floatAVX512, rowAVX2, attentionVNNI, sampleAVX2, peakVNNI})
 	}
 }

@@ -47,6 +47,8 @@ var intMM = intKernels{
 	addSums:   intDOT.addSums,
 }
 
+var sampleNEON = sampleKernels{blockMaxNEON, weighLogitsNEON}
+
 var peakNEON = peakKernels{
 	read: readNEON,
 	int8: peakLoop{256, peakInt8NEON},
@@ -86,12 +88,12 @@ var floatNEON = floatKernels{
 }
 
 func init() {
-	available = append(available, isa{"neon", intNEON, floatNEON, rowNEON, attentionNEON, peakNEON})
+	available = append(available, isa{"neon", intNEON, floatNEON, rowNEON, attentionNEON, sampleNEON, peakNEON})
 	if !cpuid.CPU.Supports(cpuid.ASIMDDP) {
 		return
 	}
-	available = append(available, isa{"neondot", intDOT, floatNEON, rowNEON, attentionDOT, peakDOT})
+	available = append(available, isa{"neondot", intDOT, floatNEON, rowNEON, attentionDOT, sampleNEON, peakDOT})
 	if cpuid.CPU.Supports(cpuid.I8MM) {
-		available = append(available, isa{"neonmm", intMM, floatNEON, rowNEON, attentionDOT, peakMM})
+		available = append(available, isa{"neonmm", intMM, floatNEON, rowNEON, attentionDOT, sampleNEON, peakMM})
 	}
 }

@@ -32,6 +32,11 @@
 #define FCVTNS4S(n, d)    WORD $(0x4e21a800 | (n)<<5 | (d))           // fcvtns  v{d}.4s, v{n}.4s
 #define FCVTN4H(n, d)     WORD $(0x0e216800 | (n)<<5 | (d))           // fcvtn   v{d}.4h, v{n}.4s
 #define FCVTN2_8H(n, d)   WORD $(0x4e216800 | (n)<<5 | (d))           // fcvtn2  v{d}.8h, v{n}.4s
+#define FRINTN4S(n, d)    WORD $(0x4e218800 | (n)<<5 | (d))           // frintn  v{d}.4s, v{n}.4s
+#define FCVTL2D(n, d)     WORD $(0x0e617800 | (n)<<5 | (d))           // fcvtl   v{d}.2d, v{n}.2s
+#define FCVTL2_2D(n, d)   WORD $(0x4e617800 | (n)<<5 | (d))           // fcvtl2  v{d}.2d, v{n}.4s
+#define FADD2D(m, n, d)   WORD $(0x4e60d400 | (m)<<16 | (n)<<5 | (d)) // fadd    v{d}.2d, v{n}.2d, v{m}.2d
+#define FADDP2D(n, d)     WORD $(0x7e70d800 | (n)<<5 | (d))           // faddp   d{d}, v{n}.2d
 #define FMAXV4S(n, d)     WORD $(0x6e30f800 | (n)<<5 | (d))           // fmaxv   s{d}, v{n}.4s
 #define UMAXV4S(n, d)     WORD $(0x6eb0a800 | (n)<<5 | (d))           // umaxv   s{d}, v{n}.4s
 #define SMAXV4S(n, d)     WORD $(0x4eb0a800 | (n)<<5 | (d))           // smaxv   s{d}, v{n}.4s

@@ -24,6 +24,7 @@ var units = map[string]func(*build.Context){
 	"rmsnorm":      rmsnorm,
 	"swiglu":       swiglu,
 	"rope":         rope,
+	"sample":       sample,
 	"append_kv":    appendKV,
 	"unpack_kv":    unpackKV,
 	"turn_keys":    turnKeysAVX2,
