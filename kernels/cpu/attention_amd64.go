@@ -9,10 +9,11 @@ var attentionAVX2 = attentionKernels{
 		scoresFloatAVX2},
 	valueKernels: valueKernels{addValuesAVX2, weighAVX2, quads4AVX2, quads8AVX2,
 		addIntsAVX2, addIntsAVX2, scaleIntsAVX2},
-	softmax: softmaxAVX2,
-	rescale: rescaleAVX2,
-	merge:   mergeAVX2,
-	divide:  divideAVX2,
+	softmax:  softmaxAVX2,
+	prefetch: prefetchAMD64,
+	rescale:  rescaleAVX2,
+	merge:    mergeAVX2,
+	divide:   divideAVX2,
 }
 
 var attentionAVXVNNI = attentionKernels{
@@ -22,10 +23,11 @@ var attentionAVXVNNI = attentionKernels{
 		scoresFloatAVX2},
 	valueKernels: valueKernels{addValuesAVX2, weighAVX2, quads4AVX2, quads8AVX2,
 		addIntsAVXVNNI, addIntsAVXVNNI, scaleIntsAVX2},
-	softmax: softmaxAVX2,
-	rescale: rescaleAVX2,
-	merge:   mergeAVX2,
-	divide:  divideAVX2,
+	softmax:  softmaxAVX2,
+	prefetch: prefetchAMD64,
+	rescale:  rescaleAVX2,
+	merge:    mergeAVX2,
+	divide:   divideAVX2,
 }
 
 var attentionVNNI = attentionKernels{
@@ -35,8 +37,9 @@ var attentionVNNI = attentionKernels{
 		scoresFloatAVX2},
 	valueKernels: valueKernels{addValuesAVX2, weighAVX512, quads4AVX512, quads8AVX512,
 		addIntsVNNI, addIntsVNNI, scaleIntsAVX512},
-	softmax: softmaxAVX512,
-	rescale: rescaleAVX2,
-	merge:   mergeAVX2,
-	divide:  divideAVX2,
+	softmax:  softmaxAVX512,
+	prefetch: prefetchAMD64,
+	rescale:  rescaleAVX2,
+	merge:    mergeAVX2,
+	divide:   divideAVX2,
 }

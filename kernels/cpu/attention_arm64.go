@@ -20,10 +20,11 @@ var attentionDOT = attentionKernels{
 	scoreKernels:  scoreKernels{scoresBy(4, nibblesNEON, scoresDOT), scoresBy(8, nil, scoresDOT), scoresFloatNEON},
 	valueKernels: valueKernels{addValuesNEON, weighNEON, quads4NEON, quads8NEON,
 		addIntsDOT, addIntsDOT, scaleIntsNEON},
-	softmax: softmaxNEON,
-	rescale: rescaleGeneric,
-	merge:   mergeNEON,
-	divide:  divideNEON,
+	softmax:  softmaxNEON,
+	prefetch: attentionGeneric.prefetch,
+	rescale:  rescaleGeneric,
+	merge:    mergeNEON,
+	divide:   divideNEON,
 }
 
 // The functions are the entries of attentionKernels.

@@ -14,6 +14,9 @@ type attentionKernels struct {
 	// c = Σe·zero (by FMA), each in 8 lanes added by fp.Sum8. n = len(scale).
 	softmax func(s, scale, zero, m, l, c []float32)
 
+	// prefetch asks for b's lines in the second-level cache.
+	prefetch func(b []byte)
+
 	// rescale adds a split's maxima m2 and sums l2 to m and l: M = max(m, m2), a =
 	// fp.Exp(m-M), b = fp.Exp(m2-M), l = FMA(l, a, l2·b), m = M. The length is a
 	// multiple of 8.
@@ -108,8 +111,9 @@ var attentionGeneric = attentionKernels{
 	scoreKernels:  scoreKernels{scores4Generic, scores8Generic, scoresFloatGeneric},
 	valueKernels: valueKernels{addValuesGeneric, weighGeneric, quads4Generic, quads8Generic,
 		addIntsGeneric, addIntsGeneric, scaleIntsGeneric},
-	softmax: softmaxGeneric,
-	rescale: rescaleGeneric,
-	merge:   mergeGeneric,
-	divide:  divideGeneric,
+	softmax:  softmaxGeneric,
+	prefetch: func([]byte) {},
+	rescale:  rescaleGeneric,
+	merge:    mergeGeneric,
+	divide:   divideGeneric,
 }

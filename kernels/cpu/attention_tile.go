@@ -54,6 +54,7 @@ func (t *attentionTask) split(s *attentionScratch, u *attentionUnit, p *partial,
 	n := min(u.position+u.tokens-start, splitTokens)
 	n16 := (n + 15) &^ 15
 	for at := 0; at < n; at += kernels.PageTokens {
+		t.prefetch(u, start+at)
 		t.scores(s, u, t.page(u, start+at), start+at, at, min(n16-at, kernels.PageTokens), first)
 	}
 	if t.cache.Quantized() { // slots not yet written may hold anything
@@ -78,6 +79,15 @@ func (t *attentionTask) split(s *attentionScratch, u *attentionUnit, p *partial,
 		count := min(n-at, kernels.PageTokens)
 		v := t.unpack(s, &t.cache.v, u.head, t.page(u, start+at), count)
 		t.k.addValues(o, s.s[first*splitTokens+at:], v, count, t.dim)
+	}
+}
+
+// prefetch asks for what is wanted soon: the values of the page at a position, and the
+// keys of the next. Pages are too short for the hardware to find out by itself.
+func (t *attentionTask) prefetch(u *attentionUnit, position int) {
+	t.k.prefetch(t.cache.page(&t.cache.v, u.head, t.page(u, position), kernels.PageTokens))
+	if next := position + kernels.PageTokens; next < u.position+u.tokens {
+		t.k.prefetch(t.cache.page(&t.cache.k, u.head, t.page(u, next), kernels.PageTokens))
 	}
 }
 

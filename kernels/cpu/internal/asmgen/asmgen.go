@@ -27,6 +27,7 @@ var units = map[string]func(*build.Context){
 	"sample":       sample,
 	"append_kv":    appendKV,
 	"unpack_kv":    unpackKV,
+	"prefetch":     prefetch,
 	"turn_keys":    turnKeysAVX2,
 	"scores_int":   scoresInt,
 	"scores_float": scoresFloat,

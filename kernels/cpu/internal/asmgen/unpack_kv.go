@@ -59,6 +59,14 @@ func unpackKV(c *build.Context) {
 	ret(c)
 }
 
+// prefetch writes prefetchAMD64.
+func prefetch(c *build.Context) {
+	begin(c, "prefetchAMD64", "func(b []byte)", "attentionKernels.prefetch.")
+	b, n := base(c, "b"), length(c, "b")
+	each(c, "lines", n, 64, func(i reg.GPVirtual) { c.PREFETCHT1(indexed(b, i, 1)) })
+	c.RET()
+}
+
 // unpackHalves emits the loops over packed vectors: body gets step bytes of src
 // and where their low and high nibbles go, elements of size bytes.
 func unpackHalves(c *build.Context, size uint8, step int, body func(src, lo, hi operand.Mem)) {
