@@ -11,25 +11,35 @@ import (
 	"github.com/llmqat/llmqat/kernels"
 )
 
-// guardedOf returns n zeroed elements that end at a page nobody may touch, so that
-// reading or writing past them ends the test.
-func guardedOf[T kernels.Elem](t testing.TB, n int) []T {
+// guardedRegion returns at least size zeroed bytes, whole pages between two pages
+// that nobody may touch.
+func guardedRegion(t testing.TB, size int) []byte {
 	t.Helper()
 	page := os.Getpagesize()
-	bytes := n * kernels.SizeOf[T]()
-	size := (bytes + page - 1) / page * page
-	m, err := syscall.Mmap(-1, 0, size+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	size = (size + page - 1) / page * page
+	m, err := syscall.Mmap(-1, 0, size+2*page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Munmap(m) })
-	if err := syscall.Mprotect(m[size:], syscall.PROT_NONE); err != nil {
-		t.Fatal(err)
+	for _, guard := range [][]byte{m[:page], m[page+size:]} {
+		if err := syscall.Mprotect(guard, syscall.PROT_NONE); err != nil {
+			t.Fatal(err)
+		}
 	}
+	return m[page:][:size:size]
+}
+
+// guardedOf returns n zeroed elements that end at a page nobody may touch, so that
+// reading or writing past them ends the test.
+func guardedOf[T kernels.Elem](t testing.TB, n int) []T {
+	t.Helper()
 	if n == 0 {
 		return nil
 	}
-	return unsafe.Slice((*T)(unsafe.Pointer(&m[size-bytes])), n)
+	bytes := n * kernels.SizeOf[T]()
+	m := guardedRegion(t, bytes)
+	return unsafe.Slice((*T)(unsafe.Pointer(&m[len(m)-bytes])), n)
 }
 
 // guarded is guardedOf for bytes.

@@ -4,21 +4,35 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"testing"
 
 	"github.com/llmqat/llmqat/kernels"
 )
 
-// rounds is how many random shapes a test tries: a few, or with LLMQAT_LONG=1 as
-// many as some minutes allow (go test -timeout).
-func rounds() int {
-	switch {
-	case os.Getenv("LLMQAT_LONG") != "":
-		return 3000
-	case testing.Short():
-		return 8
+// randomShapes returns how many random shapes a test tries, and the seed of the
+// first: a few, fewer with -short, or LLMQAT_LONG of them from LLMQAT_SEED on.
+func randomShapes(t *testing.T, few, short int) (seed uint64, n int) {
+	t.Helper()
+	n = few
+	if testing.Short() {
+		n = short
 	}
-	return 60
+	for name, set := range map[string]func(v uint64){
+		"LLMQAT_LONG": func(v uint64) { n = int(v) },
+		"LLMQAT_SEED": func(v uint64) { seed = v },
+	} {
+		text := os.Getenv(name)
+		if text == "" {
+			continue
+		}
+		v, err := strconv.ParseUint(text, 10, 62)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		set(v)
+	}
+	return seed, n
 }
 
 // TestRandomShapes holds every instruction set, with a random number of workers,
@@ -33,9 +47,11 @@ func TestRandomShapes(t *testing.T) {
 	}
 	definition := must(New(1, generic.name))
 	defer definition.Close()
-	for seed := range rounds() {
-		r := rand.New(rand.NewPCG(uint64(seed), 77))
-		op := ops[seed%len(ops)]
+	first, n := randomShapes(t, 60, 8)
+	for i := range n {
+		seed := first + uint64(i)
+		r := rand.New(rand.NewPCG(seed, 77))
+		op := ops[seed%uint64(len(ops))]
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			run := op.op(t, r)
 			want := run(definition)

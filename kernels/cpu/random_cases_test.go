@@ -1,0 +1,234 @@
+package cpu
+
+import (
+	"math"
+
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/fp"
+	"github.com/llmqat/llmqat/kernels/quant"
+)
+
+// loopRun is one call of one entry of an instruction set, with a random shape.
+type loopRun struct {
+	*loopBuffers
+	k      *isa
+	index  int // of the entry, where there are several: a tile's, a weight type's
+	budget int // about how many multiply-adds the definition may do
+}
+
+// count returns 1..most: often one of the two.
+func (l *loopRun) count(most int) int {
+	switch most = max(most, 1); l.r.IntN(16) {
+	case 0, 1:
+		return 1
+	case 2, 3:
+		return most
+	}
+	return 1 + l.r.IntN(most)
+}
+
+// eights returns the length of a row, 0 too.
+func (l *loopRun) eights() int { return 8 * (l.count(l.budget/64) - 1) }
+
+// both calls f with the definition and its buffers, 0, and with the loop and its, 1.
+func (l *loopRun) both(f func(k *isa, i int)) {
+	f(&generic, 0)
+	f(l.k, 1)
+}
+
+// loopCases runs each entry of isa, by its name there.
+var loopCases = map[string]func(l *loopRun){
+	"w4.tiles": func(l *loopRun) { l.dots(&generic.w4, &l.k.w4, l.k.w4.tiles[l.index], kernels.Int4, l.index+1, 1) },
+	"w4.block": func(l *loopRun) { l.dots(&generic.w4, &l.k.w4, l.k.w4.block, kernels.Int4, blockTokens, blockRows) },
+	"w8.tiles": func(l *loopRun) { l.dots(&generic.w8, &l.k.w8, l.k.w8.tiles[l.index], kernels.Int8, l.index+1, 1) },
+	"w8.block": func(l *loopRun) { l.dots(&generic.w8, &l.k.w8, l.k.w8.block, kernels.Int8, blockTokens, blockRows) },
+
+	"scaleSums": func(l *loopRun) { l.scaleSums(func(k *isa) scaleFunc { return k.scaleSums }) },
+	"addSums":   func(l *loopRun) { l.scaleSums(func(k *isa) scaleFunc { return k.addSums }) },
+
+	"dot":   (*loopRun).dot,
+	"widen": (*loopRun).widen,
+	"tile2": func(l *loopRun) { l.floatTile(l.k.tile2, generic.tile2, 2) },
+	"tile3": func(l *loopRun) { l.floatTile(l.k.tile3, generic.tile3, 3) },
+
+	"absMax": func(l *loopRun) {
+		x, m := l.floats(l.eights(), anyFloat), out[int32](l.loopBuffers, 1)
+		l.both(func(k *isa, i int) { m[i][0] = int32(math.Float32bits(k.absMax(x[i]))) })
+	},
+	"minMax": func(l *loopRun) {
+		x, m := l.floats(8+l.eights(), anyFloat), out[int32](l.loopBuffers, 2)
+		l.both(func(k *isa, i int) {
+			lo, hi := k.minMax(x[i])
+			m[i][0], m[i][1] = int32(math.Float32bits(lo)), int32(math.Float32bits(hi))
+		})
+	},
+	"quantize": func(l *loopRun) {
+		n, qmax := l.eights(), pick(l.r, float32(7), 31, 127)
+		x, scale, zero := l.quantizable(n)
+		q, sum := out[int8](l.loopBuffers, n), out[int32](l.loopBuffers, 1)
+		l.both(func(k *isa, i int) { sum[i][0] = k.quantize(q[i], x[i], scale, zero, qmax) })
+	},
+	"normalize": func(l *loopRun) {
+		n, r := l.eights(), l.float(anyFloat)
+		y, x, w := out[float32](l.loopBuffers, n), l.floats(n, anyFloat), l.floats(n, anyFloat)
+		l.both(func(k *isa, i int) { k.normalize(y[i], x[i], w[i], r) })
+	},
+	"swiglu": func(l *loopRun) {
+		n := l.eights()
+		y, gate, up := out[float32](l.loopBuffers, n), l.floats(n, finite), l.floats(n, anyFloat)
+		l.both(func(k *isa, i int) { k.swiglu(y[i], gate[i], up[i]) })
+	},
+	"rotate": func(l *loopRun) {
+		n := l.eights()
+		x, cos, sin := l.floats(2*n, anyFloat), l.floats(n, anyFloat), l.floats(n, anyFloat)
+		y := x
+		if l.r.IntN(2) == 0 {
+			y = out[float32](l.loopBuffers, 2*n)
+		}
+		l.both(func(k *isa, i int) { k.rotate(y[i], x[i], cos[i], sin[i]) })
+	},
+
+	"sample.blockMax": func(l *loopRun) {
+		n := l.count(l.budget/LogitBlock) - 1
+		tops, x := out[float32](l.loopBuffers, n), l.floats(n*LogitBlock, anyFloat)
+		l.both(func(k *isa, i int) {
+			k.sample.blockMax(tops[i], x[i])
+			positiveZeros(tops[i])
+		})
+	},
+	"sample.weigh": (*loopRun).weighLogits,
+
+	// What these multiply or read is nobody's result; they end, and leave memory alone.
+	"peak.read": func(l *loopRun) {
+		b := packed[uint8](l.loopBuffers, 256*l.count(32), anyBytes)
+		l.both(func(k *isa, i int) { k.peak.read(b[i]) })
+	},
+	"peak.int8.run": func(l *loopRun) { l.k.peak.int8.run(l.count(30)) },
+	"peak.fma.run":  func(l *loopRun) { l.k.peak.fma.run(l.count(30)) },
+}
+
+// dots holds a tile, of so many tokens and steps of rows, to the generic one, which
+// does a token at a time and adds nothing to weights.
+func (l *loopRun) dots(definition, kernel *dotKernel, tile tileFunc, typ kernels.WeightType, tokens, step int) {
+	rows := step * l.count(4)
+	stride := rows + l.r.IntN(4)
+	depth := quant.RowAlign * l.count(l.budget/(quant.RowAlign*rows*tokens))
+	w := packed[uint8](l.loopBuffers, rows*typ.RowBytes(depth), anyBytes)
+	x := packed[int8](l.loopBuffers, tokens*depth, activations)
+	sum := out[int32](l.loopBuffers, (tokens-1)*stride+rows)
+	for t := range tokens {
+		x := x[0][t*depth:][:depth]
+		var xs int32
+		for _, v := range x {
+			xs += int32(v)
+		}
+		sum := sum[0][t*stride:][:rows]
+		definition.tiles[0](sum, w[0], x, depth, rows, rows)
+		for r := range sum {
+			sum[r] += kernel.offset * xs
+		}
+	}
+	tile(sum[1], w[1], x[1], depth, rows, stride)
+}
+
+func (l *loopRun) scaleSums(loop func(k *isa) scaleFunc) {
+	n := l.count(l.budget/8) - 1
+	y, sum, w := l.floats(n, anyFloat), l.ints(n, 20+l.r.IntN(12)), l.floats(n, anyFloat)
+	x, bias := l.float(anyFloat), int32(l.bits.Uint64())>>l.r.IntN(32)
+	l.both(func(k *isa, i int) { loop(k)(y[i], sum[i], w[i], x, bias) })
+}
+
+// depth returns a length of float rows.
+func (l *loopRun) depth(most int) int {
+	return quant.RowAlign * l.count(min(most, l.budget/4)/quant.RowAlign)
+}
+
+func (l *loopRun) dot() {
+	typ, n := kernels.WeightType(l.index), l.depth(1<<16)
+	w, x := l.weights(typ, n), l.floats(n, anyFloat)
+	y := out[float32](l.loopBuffers, 1)
+	l.both(func(k *isa, i int) { y[i][0] = k.floatKernels.dot[typ](w[i], x[i]) })
+}
+
+func (l *loopRun) widen() {
+	typ, n := kernels.WeightType(l.index), l.depth(1<<16)
+	stride := fp.Lanes * l.count(min(20, regionSize/4/n))
+	src := l.weights(typ, n)
+	dst := out[float32](l.loopBuffers, (n/fp.Lanes-1)*stride+fp.Lanes)
+	ahead := l.r.IntN(1<<20) - 1<<19
+	l.both(func(k *isa, i int) { k.floatKernels.widen[typ](dst[i], stride, src[i], n, ahead) })
+}
+
+// floatTile holds a tile to the generic one, which takes a panel of its own height.
+func (l *loopRun) floatTile(tile, definition func(total, panel, x *float32, stride, n int), tokens int) {
+	rows := l.k.panelRows
+	n := l.depth(min(panelSize, l.budget*2/tokens) / rows)
+	stride := n + fp.Lanes*(l.count(8)-1)
+	total, panel := l.floats(tokens*rows*fp.Lanes, anyFloat), l.floats(n*rows, anyFloat)
+	x := l.floats((tokens-1)*stride+n, anyFloat)
+
+	// lanes returns eight floats of row r of a [.., height, 8].
+	lanes := func(s []float32, i, height, r int) []float32 { return s[(i*height+r)*fp.Lanes:][:fp.Lanes] }
+	few := make([]float32, n*genericPanelRows)
+	sums := make([]float32, tokens*genericPanelRows*fp.Lanes)
+	for row := 0; row < rows; row += genericPanelRows {
+		height := min(genericPanelRows, rows-row)
+		for r := range height {
+			for i := range n / fp.Lanes {
+				copy(lanes(few, i, genericPanelRows, r), lanes(panel[0], i, rows, row+r))
+			}
+			for t := range tokens {
+				copy(lanes(sums, t, genericPanelRows, r), lanes(total[0], t, rows, row+r))
+			}
+		}
+		definition(&sums[0], &few[0], &x[0][0], stride, n)
+		for r := range height {
+			for t := range tokens {
+				copy(lanes(total[0], t, rows, row+r), lanes(sums, t, genericPanelRows, r))
+			}
+		}
+	}
+	tile(&total[1][0], &panel[1][0], &x[1][0], stride, n)
+}
+
+// quantizable returns n floats with a scale and zero point, often half way between
+// two integers, or all far outside of the range.
+func (l *loopRun) quantizable(n int) (x pair[float32], scale, zero float32) {
+	scale = float32(math.Abs(float64(l.float(finite))))
+	if scale == 0 {
+		scale = 0x1p-149
+	}
+	if l.r.IntN(2) == 0 {
+		zero = l.float(finite)
+	}
+	if l.r.IntN(2) == 0 {
+		return l.floats(n, finite), scale, zero
+	}
+	if l.r.IntN(2) == 0 {
+		scale, zero = float32(math.Ldexp(1, l.r.IntN(20)-10)), float32(l.r.IntN(9)-4) // ties exactly
+	}
+	return filled(l.loopBuffers, n, func(int) float32 {
+		half := float32(int32(l.bits.Uint64())>>23) / 2
+		return min(max(half*scale+zero, -math.MaxFloat32), math.MaxFloat32)
+	}), scale, zero
+}
+
+// weighLogits draws from logits up to top, some of them no numbers.
+func (l *loopRun) weighLogits() {
+	n := 8 * (l.count(LogitBlock/8+1) - 1)
+	logit, top := l.kindOf(anyFloat), l.float(finite)
+	scale, least := float32(math.Abs(float64(l.float(finite)))), l.float(finite)
+	near := l.r.IntN(2) == 0
+	x := filled(l.loopBuffers, n, func(int) float32 {
+		v := logit(l.bits.Uint64())
+		if near { // enough to weigh something
+			v = top - float32(math.Abs(float64(v)))
+		}
+		return min(v, top) // a NaN remains
+	})
+	w, sum := out[float32](l.loopBuffers, n), out[int32](l.loopBuffers, 2)
+	l.both(func(k *isa, i int) {
+		s := math.Float64bits(k.sample.weigh(w[i], x[i], top, scale, least))
+		sum[i][0], sum[i][1] = int32(s), int32(s>>32)
+	})
+}
