@@ -85,16 +85,34 @@ TEXT ·unpack16AVX2(SB), NOSPLIT, $0-48
 	MOVQ src_base+24(FP), CX
 	MOVQ src_len+32(FP), DX
 	XORQ BX, BX
-	JMP  loopTest
+	JMP  loop32Test
 
-loop:
+loop32:
+	VCVTPH2PS (CX)(BX*2), Y0
+	VMOVUPS   Y0, (AX)(BX*4)
+	VCVTPH2PS 16(CX)(BX*2), Y0
+	VMOVUPS   Y0, 32(AX)(BX*4)
+	VCVTPH2PS 32(CX)(BX*2), Y0
+	VMOVUPS   Y0, 64(AX)(BX*4)
+	VCVTPH2PS 48(CX)(BX*2), Y0
+	VMOVUPS   Y0, 96(AX)(BX*4)
+	ADDQ      $0x00000020, BX
+
+loop32Test:
+	LEAQ 32(BX), SI
+	CMPQ SI, DX
+	JLE  loop32
+	JMP  loop8Test
+
+loop8:
 	VCVTPH2PS (CX)(BX*2), Y0
 	VMOVUPS   Y0, (AX)(BX*4)
 	ADDQ      $0x00000008, BX
 
-loopTest:
-	CMPQ BX, DX
-	JLT  loop
+loop8Test:
+	LEAQ 8(BX), SI
+	CMPQ SI, DX
+	JLE  loop8
 	VZEROUPPER
 	RET
 

@@ -40,10 +40,12 @@ func unpackKV(c *build.Context) {
 
 	begin(c, "unpack16AVX2", "func(dst []float32, src []uint16)", "unpackKernels.unpack16.")
 	dst, src, n = base(c, "dst"), base(c, "src"), length(c, "src")
-	each(c, "loop", n, 8, func(i reg.GPVirtual) {
-		v := c.YMM()
-		c.VCVTPH2PS(indexed(src, i, 2), v)
-		c.VMOVUPS(v, indexed(dst, i, 4))
+	eachOf(c, "loop", n, []int{32, 8}, func(i reg.GPVirtual, step int) {
+		for j := 0; j < step; j += 8 {
+			v := c.YMM()
+			c.VCVTPH2PS(indexed(src, i, 2).Offset(2*j), v)
+			c.VMOVUPS(v, indexed(dst, i, 4).Offset(4*j))
+		}
 	})
 	ret(c)
 
