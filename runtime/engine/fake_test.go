@@ -108,7 +108,7 @@ func alone(r Request) (prompt, answer []Token) {
 	told := func(before []int32, id int32) Token {
 		t := Token{ID: id}
 		if r.Logprobs >= 0 {
-			t.Logprob, t.Top = sample.Logprob(fakeLogits(before), id, r.Logprobs)
+			t.Logprob, t.Top = sample.Logprob(w, fakeLogits(before), id, r.Logprobs)
 		}
 		return t
 	}

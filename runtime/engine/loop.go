@@ -228,7 +228,7 @@ func (w *want) settle(work *sample.Work, logits []float32) {
 	}
 	w.result.ID = id
 	if w.q.Logprobs >= 0 {
-		w.result.Logprob, w.result.Top = sample.Logprob(logits, id, w.q.Logprobs)
+		w.result.Logprob, w.result.Top = sample.Logprob(work, logits, id, w.q.Logprobs)
 	}
 }
 

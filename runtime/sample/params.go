@@ -3,9 +3,11 @@
 //
 // A draw depends on the logits, the request's parameters and seed, and the number
 // of tokens drawn before, on nothing else: not on what other requests run beside
-// it, nor on the machine. All arithmetic is float64 and float32 with every product
-// rounded by itself, and exp and log are this package's own, since math's differ
-// between architectures.
+// it, nor on the machine. Weights are whole numbers, which add exactly in any order
+// (cpu.WeightOne), so what is kept and what is drawn is exact, too: tokens go from
+// the largest logit to the smallest, of equals by id; min-p cuts, then top-k, then
+// top-p; the weights of what is left are counted by id up to a random number below
+// their sum.
 package sample
 
 import (

@@ -1,13 +1,20 @@
 package sample
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"maps"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/kernels/fp"
 )
 
 var (
@@ -64,91 +71,167 @@ func TestNoToken(t *testing.T) {
 	}
 }
 
-// drawNaive is draw by its definition: sort, cut, walk.
+// drawNaive is draw by its definition: weigh, sort, cut, count.
 func drawNaive(p Params, step uint64, logits []float32) int32 {
-	var most float64 = math.Inf(-1)
-	for _, v := range logits {
-		if v == v {
-			most = max(most, ceil(v))
+	finite := func(v float32) float32 {
+		if v > math.MaxFloat32 {
+			return math.MaxFloat32
 		}
+		return v
 	}
 	var c []candidate
 	for i, v := range logits {
-		if x := exp((ceil(v) - most) / p.Temperature); x > 0 && x >= p.MinP {
-			c = append(c, candidate{x, int32(i)})
+		if v == v {
+			c = append(c, candidate{logit: finite(v), id: int32(i)})
 		}
 	}
-	cut := p.TopK > 0 && p.TopK < len(c)
-	if cut || p.TopP > 0 && p.TopP < 1 {
-		slices.SortFunc(c, func(a, b candidate) int {
-			if a.before(b) {
-				return -1
-			}
-			return 1
-		})
+	slices.SortFunc(c, func(a, b candidate) int {
+		if a.before(&b) {
+			return -1
+		}
+		return 1
+	})
+	scale, top := float32(min(1/p.Temperature, 0x1p100)), c[0].logit
+	for i := range c {
+		if a := float32((c[i].logit - top) * scale); a >= fp.ExpLo {
+			c[i].weight = uint64(math.RoundToEven(float64(fp.Exp(a)) * cpu.WeightOne))
+		}
 	}
-	if cut {
-		c = c[:p.TopK]
+	if p.MinP > 0 {
+		least := float32(float64(top) - log(1/p.MinP)/float64(scale))
+		c = slices.DeleteFunc(c, func(x candidate) bool { return x.logit < least })
 	}
-	sumOf := func() (s float64) {
-		// draw adds in the order in which it walks: the least likely first where it cut.
+	sumOf := func() (sum uint64) {
 		for _, x := range c {
-			s += x.weight
+			sum += x.weight
 		}
-		return s
+		return sum
 	}
-	if cut {
-		slices.Reverse(c)
-	}
-	total := sumOf()
-	if cut {
-		slices.Reverse(c)
+	if p.TopK > 0 {
+		c = c[:min(p.TopK, len(c))]
 	}
 	if p.TopP > 0 && p.TopP < 1 {
-		sum, n := 0.0, 0
-		for n < len(c) && (n == 0 || sum < p.TopP*total) {
+		total := sumOf()
+		left := total - uint64((1-p.TopP)*float64(total))
+		n := 0
+		for sum := uint64(0); sum < max(left, 1); n++ {
 			sum += c[n].weight
-			n++
 		}
-		c, cut = c[:n], true
-		slices.Reverse(c)
-		total = sumOf()
-	} else if cut {
-		slices.Reverse(c)
+		c = c[:n]
 	}
-	target, sum := uniform(p.Seed, step)*total, 0.0
+	slices.SortFunc(c, func(a, b candidate) int { return int(a.id - b.id) })
+	target, _ := bits.Mul64(random(p.Seed, step), sumOf())
 	for _, x := range c {
-		if sum += x.weight; sum > target {
+		if target < x.weight {
 			return x.id
 		}
+		target -= x.weight
 	}
-	return c[len(c)-1].id
+	panic("the weights end before the target")
+}
+
+// works returns the memory for a vocabulary on every instruction set of this machine.
+func works(vocab int) (list []*Work) {
+	for _, isa := range cpu.ISAs() {
+		list = append(list, newWork(vocab, isa))
+	}
+	return list
+}
+
+// sameDraws fails where five tokens are not those of the definition.
+func sameDraws(t interface{ Fatalf(string, ...any) }, p Params, logits []float32) {
+	for _, w := range works(len(logits)) {
+		if !w.set(logits) {
+			return // nothing to draw
+		}
+		s := New(p, len(logits), nil, 5)
+		for step := range uint64(5) {
+			got, err := s.Token(w, logits)
+			want := drawNaive(p, step, logits)
+			if p.Temperature == 0 || p.TopK == 1 {
+				want = drawNaive(Params{Temperature: 1, TopK: 1}, step, logits)
+			}
+			if err != nil || got != want {
+				t.Fatalf("%+v, %d logits, step %d: token %d, %v, want %d", p, len(logits), step, got, err, want)
+			}
+		}
+	}
 }
 
 func TestDrawIsItsDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		logits := rapid.SliceOfN(rapid.OneOf(
-			rapid.Float32Range(-10, 10), rapid.SampledFrom([]float32{0, 1, 2, nan, negInf, inf, -1e30})), 1, 60).Draw(t, "logits")
-		if best(logits) < 0 {
-			t.Skip("nothing to draw")
-		}
-		p := Params{
-			Temperature: rapid.SampledFrom([]float64{1e-9, 0.3, 1, 2, 50}).Draw(t, "temperature"),
-			TopK:        rapid.SampledFrom([]int{0, 2, 5, 59, 100}).Draw(t, "top_k"),
+			rapid.Float32Range(-10, 10), rapid.SampledFrom([]float32{0, 1, 2, nan, negInf, inf, -1e30})), 1, 400).Draw(t, "logits")
+		sameDraws(t, Params{
+			Temperature: rapid.SampledFrom([]float64{0, 1e-9, 0.3, 1, 2, 50}).Draw(t, "temperature"),
+			TopK:        rapid.SampledFrom([]int{0, 1, 2, 5, 59, 399}).Draw(t, "top_k"),
 			TopP:        rapid.SampledFrom([]float64{0, 1e-9, 0.5, 0.9, 0.9999, 1}).Draw(t, "top_p"),
 			MinP:        rapid.SampledFrom([]float64{0, 0.01, 0.5, 1}).Draw(t, "min_p"),
 			Seed:        rapid.Uint64().Draw(t, "seed"),
-		}
-		s, w := New(p, len(logits), nil, 5), NewWork(len(logits))
-		for step := range uint64(5) {
-			got, err := s.Token(w, logits)
-			if err != nil {
-				t.Fatal(err)
+		}, logits)
+	})
+}
+
+// Logits of every shape, in vocabularies of many blocks and of few, with any cuts.
+func TestDrawEdges(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	shapes := map[string]func(i, n int) float32{
+		"all equal":      func(int, int) float32 { return -3 },
+		"zeros":          func(i, _ int) float32 { return []float32{0, float32(math.Copysign(0, -1))}[i%2] },
+		"two values":     func(i, _ int) float32 { return float32(i % 2) },
+		"few values":     func(i, _ int) float32 { return float32(r.IntN(5)) },
+		"rising":         func(i, n int) float32 { return float32(i) / float32(n) * 40 },
+		"falling":        func(i, n int) float32 { return -float32(i) / float32(n) * 4 },
+		"normal":         func(int, int) float32 { return float32(2 * r.NormFloat64()) },
+		"sure":           func(i, n int) float32 { return float32(r.NormFloat64()) + float32(30*((i+1)/n)) },
+		"far":            func(int, int) float32 { return float32(1e30 * r.NormFloat64()) },
+		"largest":        func(i, _ int) float32 { return []float32{math.MaxFloat32, -math.MaxFloat32, inf}[i%3] },
+		"denormal":       func(int, int) float32 { return math.Float32frombits(uint32(r.IntN(100))) },
+		"all but one":    func(i, n int) float32 { return []float32{negInf, 1}[1-min(1, (n-1-i))] },
+		"mostly NaN":     func(i, n int) float32 { return []float32{nan, 1, 2}[max(0, i+3-n)] },
+		"few above -Inf": func(i, _ int) float32 { return []float32{negInf, float32(i)}[min(1, r.IntN(20)/19)] },
+	}
+	for _, name := range slices.Sorted(maps.Keys(shapes)) {
+		shape := shapes[name]
+		for _, n := range []int{1, 2, 7, 8, 127, 128, 129, 1003} {
+			logits := make([]float32, n)
+			for i := range logits {
+				logits[i] = shape(i, n)
 			}
-			if want := drawNaive(p, step, logits); got != want {
-				t.Fatalf("step %d: token %d, want %d", step, got, want)
+			t.Run(fmt.Sprintf("%s/n=%d", name, n), func(t *testing.T) {
+				for range 40 {
+					sameDraws(t, Params{
+						Temperature: pick(r, 0, 1e-300, 1e-5, 0.7, 1, 100), TopK: pick(r, 0, 0, 1, 3, 8, 9, 40, n, n+1),
+						TopP: pick(r, 0, 1e-20, 0.5, 0.95, 0.9999999999999999, 1), MinP: pick(r, 0, 0, 1e-300, 0.05, 1), Seed: r.Uint64(),
+					}, logits)
+				}
+			})
+		}
+	}
+}
+
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+// FuzzDraw holds every instruction set's draws to the definition.
+func FuzzDraw(f *testing.F) {
+	f.Add([]byte{0, 0, 0x80, 0x3f, 0, 0, 0x80, 0x7f, 0, 0, 0x80, 0xff}, 1.0, 2, 0.9, 0.1, uint64(3))
+	f.Fuzz(func(t *testing.T, data []byte, temperature float64, topK int, topP, minP float64, seed uint64) {
+		p := Params{Temperature: temperature, TopK: topK, TopP: topP, MinP: minP, Seed: seed}
+		logits := make([]float32, len(data)/4)
+		for i := range logits {
+			logits[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		}
+		if len(logits) == 0 || p.Check(len(logits)) != nil {
+			t.Skip()
+		}
+		sameDraws(t, p, logits)
+		for len(logits) < 2000 { // many blocks
+			logits = append(logits, logits...)
+			for i := len(logits) / 2; i < len(logits); i++ {
+				logits[i] -= 0.25
 			}
 		}
+		sameDraws(t, p, logits)
 	})
 }
 
@@ -304,56 +387,55 @@ func TestLogprob(t *testing.T) {
 		}
 		return 0
 	})
+	w := NewWork(300)
 	for _, n := range []int{0, 1, 20} {
 		for id := range int32(300) {
-			got, top := Logprob(logits, id, n)
+			got, top := Logprob(w, logits, id, n)
 			want := math.Log(math.Exp(float64(logits[id])) / sum)
 			if logits[id] != logits[id] {
 				want = math.Inf(-1)
 			}
-			// exp and the sum are within 1e-13; the result is rounded to float32.
-			if !(math.Abs(float64(got)-want) <= 1e-12+math.Abs(want)*0x1p-24 || float64(got) == want) {
+			// Of the most likely token and those within e^-16 of it, whose weights are what
+			// matters of the sum, the arguments of exp are within 16·2^-24 and exp is within
+			// 1.1 ulp; the result is rounded to float32.
+			if !(math.Abs(float64(got)-want) <= 18*0x1p-24+math.Abs(want)*0x1p-24 || float64(got) == want) {
 				t.Fatalf("token %d: %v, want %v", id, got, want)
 			}
 			if len(top) != n {
 				t.Fatalf("%d of the most likely tokens, want %d", len(top), n)
 			}
 			for i, x := range top {
-				if alone, _ := Logprob(logits, x.ID, 0); x.ID != order[i] || x.Logprob != alone {
+				if alone, _ := Logprob(w, logits, x.ID, 0); x.ID != order[i] || x.Logprob != alone {
 					t.Fatalf("top[%d] is %+v, want token %d with %v", i, x, order[i], alone)
 				}
 			}
 		}
 	}
-	if got, top := Logprob([]float32{nan, negInf}, 0, 2); got != negInf || len(top) != 0 {
+	if got, top := Logprob(NewWork(2), []float32{nan, negInf}, 0, 2); got != negInf || len(top) != 0 {
 		t.Errorf("no logit at all: %v and %v, want -Inf and nothing", got, top)
 	}
-	if got, _ := Logprob([]float32{inf, 0, inf}, 2, 0); math.Abs(float64(got)+math.Ln2) > 1e-7 {
+	if got, _ := Logprob(NewWork(3), []float32{inf, 0, inf}, 2, 0); math.Abs(float64(got)+math.Ln2) > 1e-7 {
 		t.Errorf("one of two infinities: %v, want -ln 2", got)
 	}
 }
 
 func TestMath(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	var bits uint64
+	var hash uint64
 	for range 200_000 {
-		x := -52 * r.Float64()
-		got, want := exp(x), math.Exp(x)
-		if math.Abs(got-want) > 1e-15*want {
-			t.Fatalf("exp(%v) = %v, want %v", x, got, want)
+		x := math.Ldexp(1+r.Float64(), r.IntN(25))
+		got := log(x)
+		if want := math.Log(x); math.Abs(got-want) > 1e-15*max(want, 1e-3) {
+			t.Fatalf("log(%v) = %v, want %v", x, got, want)
 		}
-		y := math.Ldexp(1+r.Float64(), r.IntN(25))
-		if got, want := log(y), math.Log(y); math.Abs(got-want) > 1e-15*max(want, 1e-3) {
-			t.Fatalf("log(%v) = %v, want %v", y, got, want)
-		}
-		bits = mix(bits + math.Float64bits(got) ^ math.Float64bits(log(y)))
+		hash = mix(hash + math.Float64bits(got))
 	}
-	if exp(0) != 1 || exp(-52.1) != 0 || exp(math.NaN()) != 0 || log(1) != 0 {
-		t.Errorf("exp(0), exp(-52.1), exp(NaN), log(1) = %v, %v, %v, %v, want 1, 0, 0, 0", exp(0), exp(-52.1), exp(math.NaN()), log(1))
+	if log(1) != 0 {
+		t.Errorf("log(1) = %v, want 0", log(1))
 	}
-	const recorded = 0xb08a10a171315757 // one hash of all these bits: the same on every architecture
-	if bits != recorded {
-		t.Errorf("the bits of exp and log hash to %#x, recorded was %#x", bits, uint64(recorded))
+	const recorded = 0x343e50e7fcd4c325 // one hash of all these bits: the same on every architecture
+	if hash != recorded {
+		t.Errorf("the bits of log hash to %#x, recorded was %#x", hash, uint64(recorded))
 	}
 }
 
@@ -395,7 +477,7 @@ func TestTokenDoesNotAllocate(t *testing.T) {
 	}
 	w := NewWork(vocab)
 	for _, p := range []Params{
-		{}, {Temperature: 1}, {Temperature: 1, TopK: 40, TopP: 0.9, MinP: 0.01},
+		{}, {Temperature: 1}, {Temperature: 1, TopP: 0.9}, {Temperature: 1, TopK: 40, TopP: 0.9, MinP: 0.01},
 		{Temperature: 1, RepetitionPenalty: 1.1, FrequencyPenalty: 0.5, LogitBias: map[int32]float32{3: 1}},
 	} {
 		s := New(p, vocab, []int32{1, 2, 3}, 200)
@@ -409,28 +491,41 @@ func TestTokenDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func BenchmarkToken(b *testing.B) {
-	const vocab = 32_000
-	r := rand.New(rand.NewPCG(1, 2))
-	logits := make([]float32, vocab)
-	for i := range logits {
-		logits[i] = float32(r.NormFloat64() * 3)
-	}
-	for name, p := range map[string]Params{
-		"greedy": {}, "temperature": {Temperature: 0.8}, "topp": {Temperature: 0.8, TopP: 0.9}, "topk": {Temperature: 0.8, TopK: 40},
-	} {
-		b.Run("params="+name+"/vocab=32000", func(b *testing.B) {
-			s, w := New(p, vocab, nil, 0), NewWork(vocab)
-			for b.Loop() {
-				if _, err := s.Token(w, logits); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-	b.Run("logprobs=20/vocab=32000", func(b *testing.B) {
-		for b.Loop() {
-			Logprob(logits, 5, 20)
+func BenchmarkSample(b *testing.B) {
+	for _, vocab := range []int{32_000, 128_256} {
+		r := rand.New(rand.NewPCG(1, 2))
+		flat, sure := make([]float32, vocab), make([]float32, vocab) // as of random weights, and of a trained model
+		for i := range flat {
+			flat[i] = float32(2 * r.NormFloat64())
+			sure[i] = float32(2.5*r.NormFloat64() + 2*r.ExpFloat64())
 		}
-	})
+		w := NewWork(vocab)
+		for _, c := range []struct {
+			name string
+			p    Params
+		}{
+			{"greedy", Params{}}, {"temperature", Params{Temperature: 1}}, {"topk=40", Params{Temperature: 1, TopK: 40}},
+			{"topk=2000", Params{Temperature: 1, TopK: 2000}}, {"topp=0.95", Params{Temperature: 1, TopP: 0.95}},
+			{"topp=0.95,hot", Params{Temperature: 100, TopP: 0.95}},
+			{"minp=0.05", Params{Temperature: 1, MinP: 0.05}}, {"topk=40,topp=0.95", Params{Temperature: 0.8, TopK: 40, TopP: 0.95}},
+		} {
+			for i, logits := range [][]float32{flat, sure} {
+				b.Run(fmt.Sprintf("vocab=%d/params=%s/logits=%s", vocab, c.name, []string{"flat", "sure"}[i]), func(b *testing.B) {
+					s := New(c.p, vocab, nil, 0)
+					for b.Loop() {
+						if _, err := s.Token(w, logits); err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
+			}
+		}
+		for _, top := range []int{0, 20} {
+			b.Run(fmt.Sprintf("vocab=%d/logprobs=%d", vocab, top), func(b *testing.B) {
+				for b.Loop() {
+					Logprob(w, flat, 5, top)
+				}
+			})
+		}
+	}
 }

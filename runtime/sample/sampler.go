@@ -1,9 +1,6 @@
 package sample
 
-import (
-	"errors"
-	"math"
-)
+import "errors"
 
 // ErrNoToken means that no logit is a number above -Inf.
 var ErrNoToken = errors.New("sample: no token has a finite logit: the model's output is broken, or logit_bias forbids every token")
@@ -51,28 +48,18 @@ func (s *Sampler) note(id int32, times uint32) {
 	s.count[id] += 2 * times
 }
 
-// Work is the memory that drawing needs, shared by the samplers of one goroutine.
-type Work struct {
-	logits     []float32
-	candidates []candidate
-}
-
-// NewWork returns the memory for a vocabulary of vocab tokens.
-func NewWork(vocab int) *Work {
-	return &Work{make([]float32, vocab), make([]candidate, 0, vocab)}
-}
-
 // Token draws the next token from logits [vocab], which it leaves as they are.
 // Of equals the smallest id counts as the more likely; a NaN counts as -Inf. It
 // fails only with ErrNoToken.
 func (s *Sampler) Token(w *Work, logits []float32) (int32, error) {
-	logits = s.adjust(w, logits)
-	id := best(logits)
-	if id < 0 {
+	if !w.set(s.adjust(w, logits)) {
 		return 0, ErrNoToken
 	}
+	var id int32
 	if s.p.Temperature > 0 && s.p.TopK != 1 {
-		id = s.draw(w, logits, ceil(logits[id]))
+		id = w.draw(&s.p, random(s.p.Seed, s.step))
+	} else {
+		id = w.first()
 	}
 	if s.count != nil {
 		s.note(id, 1)
@@ -87,7 +74,7 @@ func (s *Sampler) adjust(w *Work, logits []float32) []float32 {
 	if len(s.bias) == 0 && len(s.seen) == 0 {
 		return logits
 	}
-	out := w.logits[:len(logits)]
+	out := w.adjusted[:len(logits)]
 	copy(out, logits)
 	for _, b := range s.bias {
 		out[b.id] += b.by
@@ -107,52 +94,4 @@ func (s *Sampler) adjust(w *Work, logits []float32) []float32 {
 		out[id] = float32(v)
 	}
 	return out
-}
-
-// best returns the first largest logit's token, or -1 where all are -Inf or NaN.
-func best(logits []float32) int32 {
-	id, most := int32(-1), float32(math.Inf(-1))
-	for i, v := range logits {
-		if v > most {
-			id, most = int32(i), v
-		}
-	}
-	return id
-}
-
-// ceil makes +Inf the largest number, so that differences of logits are numbers.
-func ceil(v float32) float64 { return float64(min(v, math.MaxFloat32)) }
-
-// draw draws by temperature among what min-p, then top-k, then top-p leave.
-func (s *Sampler) draw(w *Work, logits []float32, most float64) int32 {
-	c := w.candidates[:0]
-	for i, v := range logits {
-		x := exp((ceil(v) - most) / s.p.Temperature)
-		if x > 0 && x >= s.p.MinP {
-			c = append(c, candidate{x, int32(i)})
-		}
-	}
-	if s.p.TopK > 0 && s.p.TopK < len(c) {
-		c = heapOf(c).take(func(n int, _ float64) bool { return n == s.p.TopK })
-	}
-	total := 0.0
-	for _, x := range c {
-		total += x.weight
-	}
-	if s.p.TopP > 0 && s.p.TopP < 1 {
-		enough := float64(s.p.TopP * total)
-		c = heapOf(c).take(func(_ int, sum float64) bool { return sum >= enough })
-		total = 0
-		for _, x := range c {
-			total += x.weight
-		}
-	}
-	target := float64(uniform(s.p.Seed, s.step) * total)
-	sum := 0.0
-	for _, x := range c {
-		if sum += x.weight; sum > target {
-			return x.id
-		}
-	}
-	return c[len(c)-1].id // target rounded up to the total
 }
