@@ -49,7 +49,7 @@ func readSize(threads int) int { return max(256<<20, threads*32<<20) }
 
 // peaks measures how fast the rig multiplies.
 func (g *rig) peaks() Ceilings {
-	c := Ceilings{Threads: g.dev.Workers(), Int8Peak: g.dev.Int8Peak(), Float32Peak: g.dev.Float32Peak()}
+	c := Ceilings{Threads: g.dev.Workers(), Int8Peak: g.dev.Int8Peak(4), Float32Peak: g.dev.Float32Peak()}
 	g.int8, g.float32 = append(g.int8, c.Int8Peak), append(g.float32, c.Float32Peak)
 	return c
 }

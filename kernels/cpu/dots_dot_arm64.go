@@ -3,55 +3,25 @@
 package cpu
 
 //go:noescape
-func dotsW4x1DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x1DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 //go:noescape
-func dotsW4x2DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x2DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 //go:noescape
-func dotsW4x3DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x3DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 //go:noescape
-func dotsW4x4DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x4DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 //go:noescape
-func dotsW4x5DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x1DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 //go:noescape
-func dotsW4x6DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x2DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 //go:noescape
-func dotsW4x7DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x3DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 //go:noescape
-func dotsW4x8DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-//go:noescape
-func dotsW4x4DOTRows4(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-//go:noescape
-func dotsW8x1DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-//go:noescape
-func dotsW8x2DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-//go:noescape
-func dotsW8x3DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-//go:noescape
-func dotsW8x4DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-//go:noescape
-func dotsW8x5DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-//go:noescape
-func dotsW8x6DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-//go:noescape
-func dotsW8x7DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-//go:noescape
-func dotsW8x8DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-//go:noescape
-func dotsW8x4DOTRows4(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x4DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)

@@ -1,10 +1,9 @@
-// The frame of the integer dot products by SDOT: 1 to 8 tokens with one weight row
+// The frame of the integer dot products by SDOT: 1 to 3 tokens with one weight row
 // after another, and 4 tokens with 4 weight rows at a time. A file defines WEIGHTS,
 // which loads 64 weights of a row to V0..V3.
 //
 // R0 sum, R1 w, R3 k, R4 rows left, R5 bytes between sums, R6 blocks left, R12 where
-// the next sum goes; R7..R10, R13..R15 and R19 tokens, each with two registers of
-// sums from V8 on; V31 is free for a constant.
+// the next sum goes; R7..R10 tokens, each with two registers of sums from V8 on; V31 is free for a constant.
 
 #define ARGS \
 	MOVD sum_base+0(FP), R0 \
@@ -20,10 +19,6 @@
 #define UPTO2(f) f(R7, V8, V9, 8, 9) f(R8, V10, V11, 10, 11)
 #define UPTO3(f) UPTO2(f) f(R9, V12, V13, 12, 13)
 #define UPTO4(f) UPTO3(f) f(R10, V14, V15, 14, 15)
-#define UPTO5(f) UPTO4(f) f(R13, V16, V17, 16, 17)
-#define UPTO6(f) UPTO5(f) f(R14, V18, V19, 18, 19)
-#define UPTO7(f) UPTO6(f) f(R15, V20, V21, 20, 21)
-#define UPTO8(f) UPTO7(f) f(R19, V22, V23, 22, 23)
 
 #define POINT(x, va, vb, a, b) \
 	MOVD R12, x  \

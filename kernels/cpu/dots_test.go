@@ -18,23 +18,18 @@ func pastEnd(b []uint8, n int) []uint8 {
 // eachTile runs f on every tile of k's kernel for a type of weights: n tokens,
 // step rows at a time.
 func eachTile(k *isa, typ kernels.WeightType, f func(name string, tile tileFunc, offset int32, n, step int)) {
-	kernel := &k.w4
-	if typ == kernels.Int8 {
-		kernel = &k.w8
-	}
+	kernel := k.of(typ)
 	for i, tile := range kernel.tiles {
-		f(fmt.Sprintf("tile %d", i+1), tile, kernel.offset, i+1, 1)
-	}
-	if kernel.block != nil {
-		f("block", kernel.block, kernel.offset, blockTokens, blockRows)
+		f(fmt.Sprintf("tile %d", i+1), tile.dots, kernel.offset, i+1, tile.rows)
 	}
 }
 
-// checkTile compares a tile with the plain sum over the unpacked integers.
-func checkTile(t testing.TB, tile tileFunc, offset int32, typ kernels.WeightType, k, rows, tokens int, w, x func() int8) error {
-	stride, rb := rows+2, typ.RowBytes(k)
-	packed, xs := guardedOf[uint8](t, rows*rb), guardedOf[int8](t, tokens*k)
-	plain := make([]int8, rows*k)
+// checkTile compares a tile with the plain sum over the unpacked integers, k of rows and
+// tokens of depth inputs.
+func checkTile(t testing.TB, tile tileFunc, offset int32, typ kernels.WeightType, k, depth, rows, tokens int, w, x func() int8) error {
+	stride, rb, unread := rows+2, typ.RowBytes(depth), depth-k
+	packed, xs := guardedOf[uint8](t, rows*rb-typ.RowBytes(unread)), guardedOf[int8](t, tokens*depth-unread)
+	plain := make([]int8, rows*depth)
 	for i := range plain {
 		plain[i] = w()
 	}
@@ -42,14 +37,14 @@ func checkTile(t testing.TB, tile tileFunc, offset int32, typ kernels.WeightType
 		xs[i] = x()
 	}
 	for r := range rows {
-		packWeights(packed[r*rb:][:rb], plain[r*k:][:k], typ)
+		packWeights(packed[r*rb:min((r+1)*rb, len(packed))], plain[r*depth:min((r+1)*depth, len(plain)-unread)], typ)
 	}
 	sum := guardedOf[int32](t, (tokens-1)*stride+rows)
 	const untouched = 123456789
 	for i := range sum {
 		sum[i] = untouched
 	}
-	tile(sum, packed, xs, k, rows, stride)
+	tile(sum, packed, xs, k, rows, stride, len(packed), 64, depth)
 	for i, got := range sum {
 		token, r := i/stride, i%stride
 		if r >= rows {
@@ -60,7 +55,7 @@ func checkTile(t testing.TB, tile tileFunc, offset int32, typ kernels.WeightType
 		}
 		var want int64
 		for j := range k {
-			want += (int64(plain[r*k+j]) + int64(offset)) * int64(xs[token*k+j])
+			want += (int64(plain[r*depth+j]) + int64(offset)) * int64(xs[token*depth+j])
 		}
 		if int64(got) != want {
 			return fmt.Errorf("row %d, token %d: got %d, want %d", r, token, got, want)
@@ -90,7 +85,7 @@ func TestDots(t *testing.T) {
 				for _, v := range values {
 					for _, depth := range []int{64, 128, 192, 256, 320, 576, 2048, 4160} {
 						for _, rows := range []int{1, 2, 3} {
-							if err := checkTile(t, tile, offset, typ, depth, rows*step, n, v.w, v.x); err != nil {
+							if err := checkTile(t, tile, offset, typ, depth, depth, rows*step, n, v.w, v.x); err != nil {
 								t.Fatalf("%v %s, %s, k=%d, %d rows: %v", typ, name, v.name, depth, rows*step, err)
 							}
 						}
@@ -99,6 +94,56 @@ func TestDots(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Tiles of kernels with a span take a part of each row and token.
+func TestDotsOfSpan(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	eachISA(t, func(t *testing.T, k *isa) {
+		for _, typ := range []kernels.WeightType{kernels.Int4, kernels.Int8} {
+			if k.of(typ).span == 0 {
+				continue
+			}
+			w, x := func() int8 { return int8(r.IntN(16) - 8) }, func() int8 { return int8(r.IntN(255) - 127) }
+			eachTile(k, typ, func(name string, tile tileFunc, offset int32, n, step int) {
+				for _, span := range []int{64, 192, 512, 576} {
+					if err := checkTile(t, tile, offset, typ, span, 576, 3*step, n, w, x); err != nil {
+						t.Fatalf("%v %s, %d of 576 inputs: %v", typ, name, span, err)
+					}
+				}
+			})
+		}
+	})
+}
+
+// dots gives the sums of every number of rows and tokens, whole or in spans.
+func TestDotKernels(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 9))
+	eachISA(t, func(t *testing.T, k *isa) {
+		for _, typ := range []kernels.WeightType{kernels.Int4, kernels.Int8} {
+			kernel := k.of(typ)
+			for n := 1; n <= len(kernel.tiles); n++ {
+				for rows := 1; rows <= 9; rows++ {
+					for _, depth := range []int{64, 5632, 11008} {
+						tile := func(sum []int32, w []uint8, x []int8, _, rows, stride, ahead, step, depth int) {
+							whole, part := make([]int32, n*rows), make([]int32, n*rows)
+							kernel.dots(whole, part, w, x, depth, rows, n, ahead, step)
+							for i, s := range whole {
+								sum[i/rows*stride+i%rows] = s
+							}
+						}
+						w, x := func() int8 { return int8(r.IntN(16) - 8) }, func() int8 { return int8(r.IntN(255) - 127) }
+						if err := checkTile(t, tile, kernel.offset, typ, depth, depth, rows, n, w, x); err != nil {
+							t.Fatalf("%v, %d rows, %d tokens, %d inputs: %v", typ, rows, n, depth, err)
+						}
+						if testing.Short() && rows > 4 {
+							break
+						}
+					}
+				}
+			}
+		}
+	})
 }
 
 func FuzzDots(f *testing.F) {
@@ -115,7 +160,7 @@ func FuzzDots(f *testing.F) {
 				r := rand.New(rand.NewPCG(seed, 0))
 				w := func() int8 { return int8(lo + r.IntN(-2*lo)) }
 				x := func() int8 { return int8(r.IntN(255) - 127) }
-				if err := checkTile(t, tile, offset, typ, depth, n*step, tokens, w, x); err != nil {
+				if err := checkTile(t, tile, offset, typ, depth, depth, n*step, tokens, w, x); err != nil {
 					t.Errorf("%s %v %s: %v", available[i].name, typ, name, err)
 				}
 			})
@@ -123,51 +168,46 @@ func FuzzDots(f *testing.F) {
 	})
 }
 
-// The steps cover the tokens, none is wider than its tile, and where there is a
-// block it does all but the first few of many tokens.
-func TestDotSteps(t *testing.T) {
-	eachISA(t, func(t *testing.T, k *isa) {
-		for tokens := 1; tokens <= 130; tokens++ {
-			inBlocks := 0
-			for at := 0; at < tokens; {
-				n, block := k.w4.step(at, tokens)
-				if n < 1 || at+n > tokens || n > maxTile || !block && n > len(k.w4.tiles) || block && (k.w4.block == nil || n != blockTokens) {
-					t.Fatalf("token %d of %d: step %d, block %v", at, tokens, n, block)
-				}
-				at += n
-				if block {
-					inBlocks += n
-				}
-			}
-			if k.w4.block != nil && tokens > maxTile && tokens-inBlocks >= 2*blockTokens {
-				t.Errorf("blocks do %d of %d tokens", inBlocks, tokens)
-			}
-		}
-	})
-}
-
 func TestScaleSums(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	const bias, xScale = 12345, float32(0.0123)
+	const offset, outGap, sumGap = 128, 3, 5
 	eachISA(t, func(t *testing.T, k *isa) {
-		for n := range 40 {
-			out, added := guardedOf[float32](t, n), guardedOf[float32](t, n)
-			sum, wScale := guardedOf[int32](t, n), guardedOf[float32](t, n)
-			for i := range n {
-				sum[i], wScale[i], added[i] = int32(r.Uint32()), r.Float32()-0.5, r.Float32()
+		for rows := range 40 {
+			tokens := 1 + rows%3
+			outStride, sumStride := rows+outGap, rows+sumGap
+			out, before := guardedOf[float32](t, (tokens-1)*outStride+rows), make([]float32, tokens*outStride)
+			added := guardedOf[float32](t, len(out))
+			sum, wScale := guardedOf[int32](t, (tokens-1)*sumStride+rows), guardedOf[float32](t, rows)
+			xScale, xSum := guardedOf[float32](t, tokens), guardedOf[int32](t, tokens)
+			for i := range sum {
+				sum[i] = int32(r.Uint32())
 			}
-			before := append([]float32(nil), added...)
-			k.scaleSums(out, sum, wScale, xScale, bias)
-			k.addSums(added, sum, wScale, xScale, bias)
-			for i := range n {
-				scale := float32(float64(wScale[i]) * float64(xScale)) // exact, rounded once
-				want := float32(float64(float32(sum[i]-bias)) * float64(scale))
-				wantAdded := float32(float64(before[i]) + float64(want))
+			for i := range wScale {
+				wScale[i] = r.Float32() - 0.5
+			}
+			for i := range added {
+				before[i] = r.Float32()
+			}
+			copy(out, before)
+			copy(added, before)
+			for i := range tokens {
+				xScale[i], xSum[i] = r.Float32(), int32(r.Uint32())
+			}
+			k.scaleSums(out, outStride, sum, sumStride, wScale, xScale, xSum, offset)
+			k.addSums(added, outStride, sum, sumStride, wScale, xScale, xSum, offset)
+			for i := range out {
+				token, row := i/outStride, i%outStride
+				want, wantAdded := before[i], before[i]
+				if row < rows {
+					scale := float32(float64(wScale[row]) * float64(xScale[token])) // exact, rounded once
+					want = float32(float64(float32(sum[token*sumStride+row]-offset*xSum[token])) * float64(scale))
+					wantAdded = float32(float64(before[i]) + float64(want))
+				}
 				if math.Float32bits(out[i]) != math.Float32bits(want) {
-					t.Fatalf("n=%d: out[%d] = %v, want %v", n, i, out[i], want)
+					t.Fatalf("%d rows: out[%d, %d] = %v, want %v", rows, token, row, out[i], want)
 				}
 				if math.Float32bits(added[i]) != math.Float32bits(wantAdded) {
-					t.Fatalf("n=%d: added[%d] = %v, want %v", n, i, added[i], wantAdded)
+					t.Fatalf("%d rows: added[%d, %d] = %v, want %v", rows, token, row, added[i], wantAdded)
 				}
 			}
 		}

@@ -7,74 +7,59 @@ package cpu
 // dotsW4x1AVX2 is a tileFunc: 1 weight rows by 1 tokens.
 //
 //go:noescape
-func dotsW4x1AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x1AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 // dotsW4x2AVX2 is a tileFunc: 1 weight rows by 2 tokens.
 //
 //go:noescape
-func dotsW4x2AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x2AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 // dotsW4x3AVX2 is a tileFunc: 1 weight rows by 3 tokens.
 //
 //go:noescape
-func dotsW4x3AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x3AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 // dotsW4x4AVX2 is a tileFunc: 1 weight rows by 4 tokens.
 //
 //go:noescape
-func dotsW4x4AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x4AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 // dotsW4x5AVX2 is a tileFunc: 1 weight rows by 5 tokens.
 //
 //go:noescape
-func dotsW4x5AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x5AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 // dotsW4x6AVX2 is a tileFunc: 1 weight rows by 6 tokens.
 //
 //go:noescape
-func dotsW4x6AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x6AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 // dotsW4x1VNNI is a tileFunc: 1 weight rows by 1 tokens.
 //
 //go:noescape
-func dotsW4x1VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x1VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW4x2VNNI is a tileFunc: 1 weight rows by 2 tokens.
+// dotsW4x2VNNI is a tileFunc: 4 weight rows by 2 tokens.
 //
 //go:noescape
-func dotsW4x2VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x2VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW4x3VNNI is a tileFunc: 1 weight rows by 3 tokens.
+// dotsW4x3VNNI is a tileFunc: 4 weight rows by 3 tokens.
 //
 //go:noescape
-func dotsW4x3VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x3VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW4x4VNNI is a tileFunc: 1 weight rows by 4 tokens.
+// dotsW4x4VNNI is a tileFunc: 4 weight rows by 4 tokens.
 //
 //go:noescape
-func dotsW4x4VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x4VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW4x5VNNI is a tileFunc: 1 weight rows by 5 tokens.
+// dotsW4x5VNNI is a tileFunc: 4 weight rows by 5 tokens.
 //
 //go:noescape
-func dotsW4x5VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x5VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW4x6VNNI is a tileFunc: 1 weight rows by 6 tokens.
+// dotsW4x6VNNI is a tileFunc: 4 weight rows by 6 tokens.
 //
 //go:noescape
-func dotsW4x6VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-// dotsW4x7VNNI is a tileFunc: 1 weight rows by 7 tokens.
-//
-//go:noescape
-func dotsW4x7VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-// dotsW4x8VNNI is a tileFunc: 1 weight rows by 8 tokens.
-//
-//go:noescape
-func dotsW4x8VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-// dotsW4x4VNNIRows4 is a tileFunc: 4 weight rows by 4 tokens.
-//
-//go:noescape
-func dotsW4x4VNNIRows4(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW4x6VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)

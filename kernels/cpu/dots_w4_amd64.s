@@ -4,23 +4,26 @@
 
 #include "textflag.h"
 
-// func dotsW4x1AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW4x1AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·dotsW4x1AVX2(SB), NOSPLIT, $0-96
+TEXT ·dotsW4x1AVX2(SB), NOSPLIT, $0-120
 	MOVQ      sum_base+0(FP), AX
 	MOVQ      w_base+24(FP), CX
 	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
+	MOVQ      rows+80(FP), BX
+	MOVQ      depth+112(FP), SI
+	MOVQ      k+72(FP), DI
+	SUBQ      DI, SI
+	SHRQ      $0x01, SI
 	VPCMPEQB  Y0, Y0, Y0
 	VPSRLW    $0x0c, Y0, Y0
 	VPACKUSWB Y0, Y0, Y0
 
 row:
-	MOVQ  BX, DI
-	SHRQ  $0x06, DI
+	MOVQ  DI, R8
+	SHRQ  $0x06, R8
 	VPXOR Y1, Y1, Y1
-	CMPQ  DI, $0x04
+	CMPQ  R8, $0x04
 	JL    end4
 
 blocks4:
@@ -63,12 +66,12 @@ blocks4:
 	VPADDD      Y2, Y1, Y1
 	ADDQ        $+128, CX
 	ADDQ        $+256, DX
-	SUBQ        $0x04, DI
-	CMPQ        DI, $0x04
+	SUBQ        $0x04, R8
+	CMPQ        R8, $0x04
 	JGE         blocks4
 
 end4:
-	CMPQ DI, $0x01
+	CMPQ R8, $0x01
 	JL   end1
 
 blocks1:
@@ -85,12 +88,12 @@ blocks1:
 	VPADDD     Y2, Y1, Y1
 	ADDQ       $+32, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, DI
-	CMPQ       DI, $0x01
+	SUBQ       $0x01, R8
+	CMPQ       R8, $0x01
 	JGE        blocks1
 
 end1:
-	MOVQ         AX, DI
+	MOVQ         AX, R8
 	VPUNPCKLDQ   Y1, Y1, Y2
 	VPUNPCKHDQ   Y1, Y1, Y3
 	VPADDD       Y2, Y3, Y3
@@ -102,34 +105,39 @@ end1:
 	VPADDD       Y2, Y3, Y3
 	VEXTRACTI128 $0x01, Y3, X1
 	VPADDD       X3, X1, X1
-	VMOVD        X1, (DI)
+	VMOVD        X1, (R8)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         DI, DX
+	ADDQ         SI, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW4x2AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW4x2AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·dotsW4x2AVX2(SB), NOSPLIT, $0-96
+TEXT ·dotsW4x2AVX2(SB), NOSPLIT, $0-120
 	MOVQ      sum_base+0(FP), AX
 	MOVQ      w_base+24(FP), CX
 	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	MOVQ      stride+88(FP), DI
-	SHLQ      $0x02, DI
+	MOVQ      rows+80(FP), BX
+	MOVQ      depth+112(FP), SI
+	MOVQ      k+72(FP), DI
+	MOVQ      SI, R8
+	SUBQ      DI, R8
+	SHRQ      $0x01, R8
+	MOVQ      stride+88(FP), R9
+	SHLQ      $0x02, R9
 	VPCMPEQB  Y0, Y0, Y0
 	VPSRLW    $0x0c, Y0, Y0
 	VPACKUSWB Y0, Y0, Y0
 
 row:
-	MOVQ  BX, R8
-	SHRQ  $0x06, R8
+	MOVQ  DI, R10
+	SHRQ  $0x06, R10
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
-	CMPQ  R8, $0x04
+	CMPQ  R10, $0x04
 	JL    end4
 
 blocks4:
@@ -141,8 +149,8 @@ blocks4:
 	VPMADDUBSW (DX), Y5, Y3
 	VPMADDUBSW 32(DX), Y6, Y7
 	VPADDW     Y7, Y3, Y3
-	VPMADDUBSW (DX)(BX*1), Y5, Y4
-	VPMADDUBSW 32(DX)(BX*1), Y6, Y7
+	VPMADDUBSW (DX)(SI*1), Y5, Y4
+	VPMADDUBSW 32(DX)(SI*1), Y6, Y7
 	VPADDW     Y7, Y4, Y4
 	VMOVDQU    32(CX), Y6
 	VPAND      Y0, Y6, Y5
@@ -152,9 +160,9 @@ blocks4:
 	VPADDW     Y7, Y3, Y3
 	VPMADDUBSW 96(DX), Y6, Y7
 	VPADDW     Y7, Y3, Y3
-	VPMADDUBSW 64(DX)(BX*1), Y5, Y7
+	VPMADDUBSW 64(DX)(SI*1), Y5, Y7
 	VPADDW     Y7, Y4, Y4
-	VPMADDUBSW 96(DX)(BX*1), Y6, Y7
+	VPMADDUBSW 96(DX)(SI*1), Y6, Y7
 	VPADDW     Y7, Y4, Y4
 	PREFETCHT0 4160(CX)
 	VMOVDQU    64(CX), Y6
@@ -165,9 +173,9 @@ blocks4:
 	VPADDW     Y7, Y3, Y3
 	VPMADDUBSW 160(DX), Y6, Y7
 	VPADDW     Y7, Y3, Y3
-	VPMADDUBSW 128(DX)(BX*1), Y5, Y7
+	VPMADDUBSW 128(DX)(SI*1), Y5, Y7
 	VPADDW     Y7, Y4, Y4
-	VPMADDUBSW 160(DX)(BX*1), Y6, Y7
+	VPMADDUBSW 160(DX)(SI*1), Y6, Y7
 	VPADDW     Y7, Y4, Y4
 	VMOVDQU    96(CX), Y6
 	VPAND      Y0, Y6, Y5
@@ -177,9 +185,9 @@ blocks4:
 	VPADDW     Y7, Y3, Y3
 	VPMADDUBSW 224(DX), Y6, Y7
 	VPADDW     Y7, Y3, Y3
-	VPMADDUBSW 192(DX)(BX*1), Y5, Y7
+	VPMADDUBSW 192(DX)(SI*1), Y5, Y7
 	VPADDW     Y7, Y4, Y4
-	VPMADDUBSW 224(DX)(BX*1), Y6, Y7
+	VPMADDUBSW 224(DX)(SI*1), Y6, Y7
 	VPADDW     Y7, Y4, Y4
 	VPCMPEQW   Y5, Y5, Y5
 	VPSRLW     $0x0f, Y5, Y5
@@ -189,12 +197,12 @@ blocks4:
 	VPADDD     Y4, Y2, Y2
 	ADDQ       $+128, CX
 	ADDQ       $+256, DX
-	SUBQ       $0x04, R8
-	CMPQ       R8, $0x04
+	SUBQ       $0x04, R10
+	CMPQ       R10, $0x04
 	JGE        blocks4
 
 end4:
-	CMPQ R8, $0x01
+	CMPQ R10, $0x01
 	JL   end1
 
 blocks1:
@@ -205,8 +213,8 @@ blocks1:
 	VPMADDUBSW (DX), Y5, Y3
 	VPMADDUBSW 32(DX), Y6, Y7
 	VPADDW     Y7, Y3, Y3
-	VPMADDUBSW (DX)(BX*1), Y5, Y4
-	VPMADDUBSW 32(DX)(BX*1), Y6, Y7
+	VPMADDUBSW (DX)(SI*1), Y5, Y4
+	VPMADDUBSW 32(DX)(SI*1), Y6, Y7
 	VPADDW     Y7, Y4, Y4
 	VPCMPEQW   Y5, Y5, Y5
 	VPSRLW     $0x0f, Y5, Y5
@@ -216,12 +224,12 @@ blocks1:
 	VPADDD     Y4, Y2, Y2
 	ADDQ       $+32, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, R8
-	CMPQ       R8, $0x01
+	SUBQ       $0x01, R10
+	CMPQ       R10, $0x01
 	JGE        blocks1
 
 end1:
-	MOVQ         AX, R8
+	MOVQ         AX, R10
 	VPUNPCKLDQ   Y2, Y1, Y3
 	VPUNPCKHDQ   Y2, Y1, Y1
 	VPADDD       Y3, Y1, Y1
@@ -233,37 +241,42 @@ end1:
 	VPADDD       Y3, Y1, Y1
 	VEXTRACTI128 $0x01, Y1, X2
 	VPADDD       X1, X2, X2
-	VMOVD        X2, (R8)
-	ADDQ         DI, R8
-	VPEXTRD      $0x01, X2, (R8)
+	VMOVD        X2, (R10)
+	ADDQ         R9, R10
+	VPEXTRD      $0x01, X2, (R10)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         DI, DX
+	ADDQ         R8, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW4x3AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW4x3AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·dotsW4x3AVX2(SB), NOSPLIT, $0-96
+TEXT ·dotsW4x3AVX2(SB), NOSPLIT, $0-120
 	MOVQ      sum_base+0(FP), AX
 	MOVQ      w_base+24(FP), CX
 	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	MOVQ      stride+88(FP), DI
-	SHLQ      $0x02, DI
+	MOVQ      rows+80(FP), BX
+	MOVQ      depth+112(FP), SI
+	MOVQ      k+72(FP), DI
+	MOVQ      SI, R8
+	SUBQ      DI, R8
+	SHRQ      $0x01, R8
+	MOVQ      stride+88(FP), R9
+	SHLQ      $0x02, R9
 	VPCMPEQB  Y0, Y0, Y0
 	VPSRLW    $0x0c, Y0, Y0
 	VPACKUSWB Y0, Y0, Y0
 
 row:
-	MOVQ  BX, R8
-	SHRQ  $0x06, R8
+	MOVQ  DI, R10
+	SHRQ  $0x06, R10
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
-	CMPQ  R8, $0x04
+	CMPQ  R10, $0x04
 	JL    end4
 
 blocks4:
@@ -275,11 +288,11 @@ blocks4:
 	VPMADDUBSW (DX), Y7, Y4
 	VPMADDUBSW 32(DX), Y8, Y9
 	VPADDW     Y9, Y4, Y4
-	VPMADDUBSW (DX)(BX*1), Y7, Y5
-	VPMADDUBSW 32(DX)(BX*1), Y8, Y9
+	VPMADDUBSW (DX)(SI*1), Y7, Y5
+	VPMADDUBSW 32(DX)(SI*1), Y8, Y9
 	VPADDW     Y9, Y5, Y5
-	VPMADDUBSW (DX)(BX*2), Y7, Y6
-	VPMADDUBSW 32(DX)(BX*2), Y8, Y9
+	VPMADDUBSW (DX)(SI*2), Y7, Y6
+	VPMADDUBSW 32(DX)(SI*2), Y8, Y9
 	VPADDW     Y9, Y6, Y6
 	VMOVDQU    32(CX), Y8
 	VPAND      Y0, Y8, Y7
@@ -289,13 +302,13 @@ blocks4:
 	VPADDW     Y9, Y4, Y4
 	VPMADDUBSW 96(DX), Y8, Y9
 	VPADDW     Y9, Y4, Y4
-	VPMADDUBSW 64(DX)(BX*1), Y7, Y9
+	VPMADDUBSW 64(DX)(SI*1), Y7, Y9
 	VPADDW     Y9, Y5, Y5
-	VPMADDUBSW 96(DX)(BX*1), Y8, Y9
+	VPMADDUBSW 96(DX)(SI*1), Y8, Y9
 	VPADDW     Y9, Y5, Y5
-	VPMADDUBSW 64(DX)(BX*2), Y7, Y9
+	VPMADDUBSW 64(DX)(SI*2), Y7, Y9
 	VPADDW     Y9, Y6, Y6
-	VPMADDUBSW 96(DX)(BX*2), Y8, Y9
+	VPMADDUBSW 96(DX)(SI*2), Y8, Y9
 	VPADDW     Y9, Y6, Y6
 	PREFETCHT0 4160(CX)
 	VMOVDQU    64(CX), Y8
@@ -306,13 +319,13 @@ blocks4:
 	VPADDW     Y9, Y4, Y4
 	VPMADDUBSW 160(DX), Y8, Y9
 	VPADDW     Y9, Y4, Y4
-	VPMADDUBSW 128(DX)(BX*1), Y7, Y9
+	VPMADDUBSW 128(DX)(SI*1), Y7, Y9
 	VPADDW     Y9, Y5, Y5
-	VPMADDUBSW 160(DX)(BX*1), Y8, Y9
+	VPMADDUBSW 160(DX)(SI*1), Y8, Y9
 	VPADDW     Y9, Y5, Y5
-	VPMADDUBSW 128(DX)(BX*2), Y7, Y9
+	VPMADDUBSW 128(DX)(SI*2), Y7, Y9
 	VPADDW     Y9, Y6, Y6
-	VPMADDUBSW 160(DX)(BX*2), Y8, Y9
+	VPMADDUBSW 160(DX)(SI*2), Y8, Y9
 	VPADDW     Y9, Y6, Y6
 	VMOVDQU    96(CX), Y8
 	VPAND      Y0, Y8, Y7
@@ -322,13 +335,13 @@ blocks4:
 	VPADDW     Y9, Y4, Y4
 	VPMADDUBSW 224(DX), Y8, Y9
 	VPADDW     Y9, Y4, Y4
-	VPMADDUBSW 192(DX)(BX*1), Y7, Y9
+	VPMADDUBSW 192(DX)(SI*1), Y7, Y9
 	VPADDW     Y9, Y5, Y5
-	VPMADDUBSW 224(DX)(BX*1), Y8, Y9
+	VPMADDUBSW 224(DX)(SI*1), Y8, Y9
 	VPADDW     Y9, Y5, Y5
-	VPMADDUBSW 192(DX)(BX*2), Y7, Y9
+	VPMADDUBSW 192(DX)(SI*2), Y7, Y9
 	VPADDW     Y9, Y6, Y6
-	VPMADDUBSW 224(DX)(BX*2), Y8, Y9
+	VPMADDUBSW 224(DX)(SI*2), Y8, Y9
 	VPADDW     Y9, Y6, Y6
 	VPCMPEQW   Y7, Y7, Y7
 	VPSRLW     $0x0f, Y7, Y7
@@ -340,12 +353,12 @@ blocks4:
 	VPADDD     Y6, Y3, Y3
 	ADDQ       $+128, CX
 	ADDQ       $+256, DX
-	SUBQ       $0x04, R8
-	CMPQ       R8, $0x04
+	SUBQ       $0x04, R10
+	CMPQ       R10, $0x04
 	JGE        blocks4
 
 end4:
-	CMPQ R8, $0x01
+	CMPQ R10, $0x01
 	JL   end1
 
 blocks1:
@@ -356,11 +369,11 @@ blocks1:
 	VPMADDUBSW (DX), Y7, Y4
 	VPMADDUBSW 32(DX), Y8, Y9
 	VPADDW     Y9, Y4, Y4
-	VPMADDUBSW (DX)(BX*1), Y7, Y5
-	VPMADDUBSW 32(DX)(BX*1), Y8, Y9
+	VPMADDUBSW (DX)(SI*1), Y7, Y5
+	VPMADDUBSW 32(DX)(SI*1), Y8, Y9
 	VPADDW     Y9, Y5, Y5
-	VPMADDUBSW (DX)(BX*2), Y7, Y6
-	VPMADDUBSW 32(DX)(BX*2), Y8, Y9
+	VPMADDUBSW (DX)(SI*2), Y7, Y6
+	VPMADDUBSW 32(DX)(SI*2), Y8, Y9
 	VPADDW     Y9, Y6, Y6
 	VPCMPEQW   Y7, Y7, Y7
 	VPSRLW     $0x0f, Y7, Y7
@@ -372,12 +385,12 @@ blocks1:
 	VPADDD     Y6, Y3, Y3
 	ADDQ       $+32, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, R8
-	CMPQ       R8, $0x01
+	SUBQ       $0x01, R10
+	CMPQ       R10, $0x01
 	JGE        blocks1
 
 end1:
-	MOVQ         AX, R8
+	MOVQ         AX, R10
 	VPUNPCKLDQ   Y2, Y1, Y4
 	VPUNPCKHDQ   Y2, Y1, Y1
 	VPADDD       Y4, Y1, Y1
@@ -389,41 +402,46 @@ end1:
 	VPADDD       Y4, Y1, Y1
 	VEXTRACTI128 $0x01, Y1, X2
 	VPADDD       X1, X2, X2
-	VMOVD        X2, (R8)
-	ADDQ         DI, R8
-	VPEXTRD      $0x01, X2, (R8)
-	ADDQ         DI, R8
-	VPEXTRD      $0x02, X2, (R8)
+	VMOVD        X2, (R10)
+	ADDQ         R9, R10
+	VPEXTRD      $0x01, X2, (R10)
+	ADDQ         R9, R10
+	VPEXTRD      $0x02, X2, (R10)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         DI, DX
+	ADDQ         R8, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW4x4AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW4x4AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·dotsW4x4AVX2(SB), NOSPLIT, $0-96
+TEXT ·dotsW4x4AVX2(SB), NOSPLIT, $0-120
 	MOVQ      sum_base+0(FP), AX
 	MOVQ      w_base+24(FP), CX
 	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	LEAQ      (BX)(BX*2), DI
-	MOVQ      stride+88(FP), R8
-	SHLQ      $0x02, R8
+	MOVQ      rows+80(FP), BX
+	MOVQ      depth+112(FP), SI
+	LEAQ      (SI)(SI*2), DI
+	MOVQ      k+72(FP), R8
+	MOVQ      SI, R9
+	SUBQ      R8, R9
+	SHRQ      $0x01, R9
+	MOVQ      stride+88(FP), R10
+	SHLQ      $0x02, R10
 	VPCMPEQB  Y0, Y0, Y0
 	VPSRLW    $0x0c, Y0, Y0
 	VPACKUSWB Y0, Y0, Y0
 
 row:
-	MOVQ  BX, R9
-	SHRQ  $0x06, R9
+	MOVQ  R8, R11
+	SHRQ  $0x06, R11
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
-	CMPQ  R9, $0x04
+	CMPQ  R11, $0x04
 	JL    end4
 
 blocks4:
@@ -435,11 +453,11 @@ blocks4:
 	VPMADDUBSW (DX), Y9, Y5
 	VPMADDUBSW 32(DX), Y10, Y11
 	VPADDW     Y11, Y5, Y5
-	VPMADDUBSW (DX)(BX*1), Y9, Y6
-	VPMADDUBSW 32(DX)(BX*1), Y10, Y11
+	VPMADDUBSW (DX)(SI*1), Y9, Y6
+	VPMADDUBSW 32(DX)(SI*1), Y10, Y11
 	VPADDW     Y11, Y6, Y6
-	VPMADDUBSW (DX)(BX*2), Y9, Y7
-	VPMADDUBSW 32(DX)(BX*2), Y10, Y11
+	VPMADDUBSW (DX)(SI*2), Y9, Y7
+	VPMADDUBSW 32(DX)(SI*2), Y10, Y11
 	VPADDW     Y11, Y7, Y7
 	VPMADDUBSW (DX)(DI*1), Y9, Y8
 	VPMADDUBSW 32(DX)(DI*1), Y10, Y11
@@ -452,13 +470,13 @@ blocks4:
 	VPADDW     Y11, Y5, Y5
 	VPMADDUBSW 96(DX), Y10, Y11
 	VPADDW     Y11, Y5, Y5
-	VPMADDUBSW 64(DX)(BX*1), Y9, Y11
+	VPMADDUBSW 64(DX)(SI*1), Y9, Y11
 	VPADDW     Y11, Y6, Y6
-	VPMADDUBSW 96(DX)(BX*1), Y10, Y11
+	VPMADDUBSW 96(DX)(SI*1), Y10, Y11
 	VPADDW     Y11, Y6, Y6
-	VPMADDUBSW 64(DX)(BX*2), Y9, Y11
+	VPMADDUBSW 64(DX)(SI*2), Y9, Y11
 	VPADDW     Y11, Y7, Y7
-	VPMADDUBSW 96(DX)(BX*2), Y10, Y11
+	VPMADDUBSW 96(DX)(SI*2), Y10, Y11
 	VPADDW     Y11, Y7, Y7
 	VPMADDUBSW 64(DX)(DI*1), Y9, Y11
 	VPADDW     Y11, Y8, Y8
@@ -473,13 +491,13 @@ blocks4:
 	VPADDW     Y11, Y5, Y5
 	VPMADDUBSW 160(DX), Y10, Y11
 	VPADDW     Y11, Y5, Y5
-	VPMADDUBSW 128(DX)(BX*1), Y9, Y11
+	VPMADDUBSW 128(DX)(SI*1), Y9, Y11
 	VPADDW     Y11, Y6, Y6
-	VPMADDUBSW 160(DX)(BX*1), Y10, Y11
+	VPMADDUBSW 160(DX)(SI*1), Y10, Y11
 	VPADDW     Y11, Y6, Y6
-	VPMADDUBSW 128(DX)(BX*2), Y9, Y11
+	VPMADDUBSW 128(DX)(SI*2), Y9, Y11
 	VPADDW     Y11, Y7, Y7
-	VPMADDUBSW 160(DX)(BX*2), Y10, Y11
+	VPMADDUBSW 160(DX)(SI*2), Y10, Y11
 	VPADDW     Y11, Y7, Y7
 	VPMADDUBSW 128(DX)(DI*1), Y9, Y11
 	VPADDW     Y11, Y8, Y8
@@ -493,13 +511,13 @@ blocks4:
 	VPADDW     Y11, Y5, Y5
 	VPMADDUBSW 224(DX), Y10, Y11
 	VPADDW     Y11, Y5, Y5
-	VPMADDUBSW 192(DX)(BX*1), Y9, Y11
+	VPMADDUBSW 192(DX)(SI*1), Y9, Y11
 	VPADDW     Y11, Y6, Y6
-	VPMADDUBSW 224(DX)(BX*1), Y10, Y11
+	VPMADDUBSW 224(DX)(SI*1), Y10, Y11
 	VPADDW     Y11, Y6, Y6
-	VPMADDUBSW 192(DX)(BX*2), Y9, Y11
+	VPMADDUBSW 192(DX)(SI*2), Y9, Y11
 	VPADDW     Y11, Y7, Y7
-	VPMADDUBSW 224(DX)(BX*2), Y10, Y11
+	VPMADDUBSW 224(DX)(SI*2), Y10, Y11
 	VPADDW     Y11, Y7, Y7
 	VPMADDUBSW 192(DX)(DI*1), Y9, Y11
 	VPADDW     Y11, Y8, Y8
@@ -517,12 +535,12 @@ blocks4:
 	VPADDD     Y8, Y4, Y4
 	ADDQ       $+128, CX
 	ADDQ       $+256, DX
-	SUBQ       $0x04, R9
-	CMPQ       R9, $0x04
+	SUBQ       $0x04, R11
+	CMPQ       R11, $0x04
 	JGE        blocks4
 
 end4:
-	CMPQ R9, $0x01
+	CMPQ R11, $0x01
 	JL   end1
 
 blocks1:
@@ -533,11 +551,11 @@ blocks1:
 	VPMADDUBSW (DX), Y9, Y5
 	VPMADDUBSW 32(DX), Y10, Y11
 	VPADDW     Y11, Y5, Y5
-	VPMADDUBSW (DX)(BX*1), Y9, Y6
-	VPMADDUBSW 32(DX)(BX*1), Y10, Y11
+	VPMADDUBSW (DX)(SI*1), Y9, Y6
+	VPMADDUBSW 32(DX)(SI*1), Y10, Y11
 	VPADDW     Y11, Y6, Y6
-	VPMADDUBSW (DX)(BX*2), Y9, Y7
-	VPMADDUBSW 32(DX)(BX*2), Y10, Y11
+	VPMADDUBSW (DX)(SI*2), Y9, Y7
+	VPMADDUBSW 32(DX)(SI*2), Y10, Y11
 	VPADDW     Y11, Y7, Y7
 	VPMADDUBSW (DX)(DI*1), Y9, Y8
 	VPMADDUBSW 32(DX)(DI*1), Y10, Y11
@@ -554,12 +572,12 @@ blocks1:
 	VPADDD     Y8, Y4, Y4
 	ADDQ       $+32, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, R9
-	CMPQ       R9, $0x01
+	SUBQ       $0x01, R11
+	CMPQ       R11, $0x01
 	JGE        blocks1
 
 end1:
-	MOVQ         AX, R9
+	MOVQ         AX, R11
 	VPUNPCKLDQ   Y2, Y1, Y5
 	VPUNPCKHDQ   Y2, Y1, Y1
 	VPADDD       Y5, Y1, Y1
@@ -571,44 +589,49 @@ end1:
 	VPADDD       Y5, Y1, Y1
 	VEXTRACTI128 $0x01, Y1, X2
 	VPADDD       X1, X2, X2
-	VMOVD        X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x01, X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x02, X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x03, X2, (R9)
+	VMOVD        X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRD      $0x01, X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRD      $0x02, X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRD      $0x03, X2, (R11)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         R8, DX
+	ADDQ         R9, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW4x5AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW4x5AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·dotsW4x5AVX2(SB), NOSPLIT, $0-96
+TEXT ·dotsW4x5AVX2(SB), NOSPLIT, $0-120
 	MOVQ      sum_base+0(FP), AX
 	MOVQ      w_base+24(FP), CX
 	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	LEAQ      (BX)(BX*2), DI
-	MOVQ      stride+88(FP), R8
-	SHLQ      $0x02, R8
+	MOVQ      rows+80(FP), BX
+	MOVQ      depth+112(FP), SI
+	LEAQ      (SI)(SI*2), DI
+	MOVQ      k+72(FP), R8
+	MOVQ      SI, R9
+	SUBQ      R8, R9
+	SHRQ      $0x01, R9
+	MOVQ      stride+88(FP), R10
+	SHLQ      $0x02, R10
 	VPCMPEQB  Y0, Y0, Y0
 	VPSRLW    $0x0c, Y0, Y0
 	VPACKUSWB Y0, Y0, Y0
 
 row:
-	MOVQ  BX, R9
-	SHRQ  $0x06, R9
+	MOVQ  R8, R11
+	SHRQ  $0x06, R11
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 	VPXOR Y5, Y5, Y5
-	CMPQ  R9, $0x04
+	CMPQ  R11, $0x04
 	JL    end4
 
 blocks4:
@@ -620,17 +643,17 @@ blocks4:
 	VPMADDUBSW (DX), Y11, Y6
 	VPMADDUBSW 32(DX), Y12, Y13
 	VPADDW     Y13, Y6, Y6
-	VPMADDUBSW (DX)(BX*1), Y11, Y7
-	VPMADDUBSW 32(DX)(BX*1), Y12, Y13
+	VPMADDUBSW (DX)(SI*1), Y11, Y7
+	VPMADDUBSW 32(DX)(SI*1), Y12, Y13
 	VPADDW     Y13, Y7, Y7
-	VPMADDUBSW (DX)(BX*2), Y11, Y8
-	VPMADDUBSW 32(DX)(BX*2), Y12, Y13
+	VPMADDUBSW (DX)(SI*2), Y11, Y8
+	VPMADDUBSW 32(DX)(SI*2), Y12, Y13
 	VPADDW     Y13, Y8, Y8
 	VPMADDUBSW (DX)(DI*1), Y11, Y9
 	VPMADDUBSW 32(DX)(DI*1), Y12, Y13
 	VPADDW     Y13, Y9, Y9
-	VPMADDUBSW (DX)(BX*4), Y11, Y10
-	VPMADDUBSW 32(DX)(BX*4), Y12, Y13
+	VPMADDUBSW (DX)(SI*4), Y11, Y10
+	VPMADDUBSW 32(DX)(SI*4), Y12, Y13
 	VPADDW     Y13, Y10, Y10
 	VMOVDQU    32(CX), Y12
 	VPAND      Y0, Y12, Y11
@@ -640,21 +663,21 @@ blocks4:
 	VPADDW     Y13, Y6, Y6
 	VPMADDUBSW 96(DX), Y12, Y13
 	VPADDW     Y13, Y6, Y6
-	VPMADDUBSW 64(DX)(BX*1), Y11, Y13
+	VPMADDUBSW 64(DX)(SI*1), Y11, Y13
 	VPADDW     Y13, Y7, Y7
-	VPMADDUBSW 96(DX)(BX*1), Y12, Y13
+	VPMADDUBSW 96(DX)(SI*1), Y12, Y13
 	VPADDW     Y13, Y7, Y7
-	VPMADDUBSW 64(DX)(BX*2), Y11, Y13
+	VPMADDUBSW 64(DX)(SI*2), Y11, Y13
 	VPADDW     Y13, Y8, Y8
-	VPMADDUBSW 96(DX)(BX*2), Y12, Y13
+	VPMADDUBSW 96(DX)(SI*2), Y12, Y13
 	VPADDW     Y13, Y8, Y8
 	VPMADDUBSW 64(DX)(DI*1), Y11, Y13
 	VPADDW     Y13, Y9, Y9
 	VPMADDUBSW 96(DX)(DI*1), Y12, Y13
 	VPADDW     Y13, Y9, Y9
-	VPMADDUBSW 64(DX)(BX*4), Y11, Y13
+	VPMADDUBSW 64(DX)(SI*4), Y11, Y13
 	VPADDW     Y13, Y10, Y10
-	VPMADDUBSW 96(DX)(BX*4), Y12, Y13
+	VPMADDUBSW 96(DX)(SI*4), Y12, Y13
 	VPADDW     Y13, Y10, Y10
 	PREFETCHT0 4160(CX)
 	VMOVDQU    64(CX), Y12
@@ -665,21 +688,21 @@ blocks4:
 	VPADDW     Y13, Y6, Y6
 	VPMADDUBSW 160(DX), Y12, Y13
 	VPADDW     Y13, Y6, Y6
-	VPMADDUBSW 128(DX)(BX*1), Y11, Y13
+	VPMADDUBSW 128(DX)(SI*1), Y11, Y13
 	VPADDW     Y13, Y7, Y7
-	VPMADDUBSW 160(DX)(BX*1), Y12, Y13
+	VPMADDUBSW 160(DX)(SI*1), Y12, Y13
 	VPADDW     Y13, Y7, Y7
-	VPMADDUBSW 128(DX)(BX*2), Y11, Y13
+	VPMADDUBSW 128(DX)(SI*2), Y11, Y13
 	VPADDW     Y13, Y8, Y8
-	VPMADDUBSW 160(DX)(BX*2), Y12, Y13
+	VPMADDUBSW 160(DX)(SI*2), Y12, Y13
 	VPADDW     Y13, Y8, Y8
 	VPMADDUBSW 128(DX)(DI*1), Y11, Y13
 	VPADDW     Y13, Y9, Y9
 	VPMADDUBSW 160(DX)(DI*1), Y12, Y13
 	VPADDW     Y13, Y9, Y9
-	VPMADDUBSW 128(DX)(BX*4), Y11, Y13
+	VPMADDUBSW 128(DX)(SI*4), Y11, Y13
 	VPADDW     Y13, Y10, Y10
-	VPMADDUBSW 160(DX)(BX*4), Y12, Y13
+	VPMADDUBSW 160(DX)(SI*4), Y12, Y13
 	VPADDW     Y13, Y10, Y10
 	VMOVDQU    96(CX), Y12
 	VPAND      Y0, Y12, Y11
@@ -689,21 +712,21 @@ blocks4:
 	VPADDW     Y13, Y6, Y6
 	VPMADDUBSW 224(DX), Y12, Y13
 	VPADDW     Y13, Y6, Y6
-	VPMADDUBSW 192(DX)(BX*1), Y11, Y13
+	VPMADDUBSW 192(DX)(SI*1), Y11, Y13
 	VPADDW     Y13, Y7, Y7
-	VPMADDUBSW 224(DX)(BX*1), Y12, Y13
+	VPMADDUBSW 224(DX)(SI*1), Y12, Y13
 	VPADDW     Y13, Y7, Y7
-	VPMADDUBSW 192(DX)(BX*2), Y11, Y13
+	VPMADDUBSW 192(DX)(SI*2), Y11, Y13
 	VPADDW     Y13, Y8, Y8
-	VPMADDUBSW 224(DX)(BX*2), Y12, Y13
+	VPMADDUBSW 224(DX)(SI*2), Y12, Y13
 	VPADDW     Y13, Y8, Y8
 	VPMADDUBSW 192(DX)(DI*1), Y11, Y13
 	VPADDW     Y13, Y9, Y9
 	VPMADDUBSW 224(DX)(DI*1), Y12, Y13
 	VPADDW     Y13, Y9, Y9
-	VPMADDUBSW 192(DX)(BX*4), Y11, Y13
+	VPMADDUBSW 192(DX)(SI*4), Y11, Y13
 	VPADDW     Y13, Y10, Y10
-	VPMADDUBSW 224(DX)(BX*4), Y12, Y13
+	VPMADDUBSW 224(DX)(SI*4), Y12, Y13
 	VPADDW     Y13, Y10, Y10
 	VPCMPEQW   Y11, Y11, Y11
 	VPSRLW     $0x0f, Y11, Y11
@@ -719,12 +742,12 @@ blocks4:
 	VPADDD     Y10, Y5, Y5
 	ADDQ       $+128, CX
 	ADDQ       $+256, DX
-	SUBQ       $0x04, R9
-	CMPQ       R9, $0x04
+	SUBQ       $0x04, R11
+	CMPQ       R11, $0x04
 	JGE        blocks4
 
 end4:
-	CMPQ R9, $0x01
+	CMPQ R11, $0x01
 	JL   end1
 
 blocks1:
@@ -735,17 +758,17 @@ blocks1:
 	VPMADDUBSW (DX), Y11, Y6
 	VPMADDUBSW 32(DX), Y12, Y13
 	VPADDW     Y13, Y6, Y6
-	VPMADDUBSW (DX)(BX*1), Y11, Y7
-	VPMADDUBSW 32(DX)(BX*1), Y12, Y13
+	VPMADDUBSW (DX)(SI*1), Y11, Y7
+	VPMADDUBSW 32(DX)(SI*1), Y12, Y13
 	VPADDW     Y13, Y7, Y7
-	VPMADDUBSW (DX)(BX*2), Y11, Y8
-	VPMADDUBSW 32(DX)(BX*2), Y12, Y13
+	VPMADDUBSW (DX)(SI*2), Y11, Y8
+	VPMADDUBSW 32(DX)(SI*2), Y12, Y13
 	VPADDW     Y13, Y8, Y8
 	VPMADDUBSW (DX)(DI*1), Y11, Y9
 	VPMADDUBSW 32(DX)(DI*1), Y12, Y13
 	VPADDW     Y13, Y9, Y9
-	VPMADDUBSW (DX)(BX*4), Y11, Y10
-	VPMADDUBSW 32(DX)(BX*4), Y12, Y13
+	VPMADDUBSW (DX)(SI*4), Y11, Y10
+	VPMADDUBSW 32(DX)(SI*4), Y12, Y13
 	VPADDW     Y13, Y10, Y10
 	VPCMPEQW   Y11, Y11, Y11
 	VPSRLW     $0x0f, Y11, Y11
@@ -761,12 +784,12 @@ blocks1:
 	VPADDD     Y10, Y5, Y5
 	ADDQ       $+32, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, R9
-	CMPQ       R9, $0x01
+	SUBQ       $0x01, R11
+	CMPQ       R11, $0x01
 	JGE        blocks1
 
 end1:
-	MOVQ         AX, R9
+	MOVQ         AX, R11
 	VPUNPCKLDQ   Y2, Y1, Y6
 	VPUNPCKHDQ   Y2, Y1, Y1
 	VPADDD       Y6, Y1, Y1
@@ -778,14 +801,14 @@ end1:
 	VPADDD       Y6, Y1, Y1
 	VEXTRACTI128 $0x01, Y1, X2
 	VPADDD       X1, X2, X2
-	VMOVD        X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x01, X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x02, X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x03, X2, (R9)
-	ADDQ         R8, R9
+	VMOVD        X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRD      $0x01, X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRD      $0x02, X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRD      $0x03, X2, (R11)
+	ADDQ         R10, R11
 	VPUNPCKLDQ   Y5, Y5, Y1
 	VPUNPCKHDQ   Y5, Y5, Y2
 	VPADDD       Y1, Y2, Y2
@@ -797,40 +820,45 @@ end1:
 	VPADDD       Y1, Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X1
 	VPADDD       X2, X1, X1
-	VMOVD        X1, (R9)
+	VMOVD        X1, (R11)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         R8, DX
+	ADDQ         R9, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW4x6AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW4x6AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·dotsW4x6AVX2(SB), NOSPLIT, $0-96
+TEXT ·dotsW4x6AVX2(SB), NOSPLIT, $0-120
 	MOVQ      sum_base+0(FP), AX
 	MOVQ      w_base+24(FP), CX
 	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	LEAQ      (BX)(BX*2), DI
-	LEAQ      (BX)(BX*4), R8
-	MOVQ      stride+88(FP), R9
-	SHLQ      $0x02, R9
+	MOVQ      rows+80(FP), BX
+	MOVQ      depth+112(FP), SI
+	LEAQ      (SI)(SI*2), DI
+	LEAQ      (SI)(SI*4), R8
+	MOVQ      k+72(FP), R9
+	MOVQ      SI, R10
+	SUBQ      R9, R10
+	SHRQ      $0x01, R10
+	MOVQ      stride+88(FP), R11
+	SHLQ      $0x02, R11
 	VPCMPEQB  Y0, Y0, Y0
 	VPSRLW    $0x0c, Y0, Y0
 	VPACKUSWB Y0, Y0, Y0
 
 row:
-	MOVQ  BX, R10
-	SHRQ  $0x06, R10
+	MOVQ  R9, R12
+	SHRQ  $0x06, R12
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 	VPXOR Y5, Y5, Y5
 	VPXOR Y6, Y6, Y6
-	CMPQ  R10, $0x04
+	CMPQ  R12, $0x04
 	JL    end4
 
 blocks4:
@@ -842,17 +870,17 @@ blocks4:
 	VPMADDUBSW (DX), Y13, Y7
 	VPMADDUBSW 32(DX), Y14, Y15
 	VPADDW     Y15, Y7, Y7
-	VPMADDUBSW (DX)(BX*1), Y13, Y8
-	VPMADDUBSW 32(DX)(BX*1), Y14, Y15
+	VPMADDUBSW (DX)(SI*1), Y13, Y8
+	VPMADDUBSW 32(DX)(SI*1), Y14, Y15
 	VPADDW     Y15, Y8, Y8
-	VPMADDUBSW (DX)(BX*2), Y13, Y9
-	VPMADDUBSW 32(DX)(BX*2), Y14, Y15
+	VPMADDUBSW (DX)(SI*2), Y13, Y9
+	VPMADDUBSW 32(DX)(SI*2), Y14, Y15
 	VPADDW     Y15, Y9, Y9
 	VPMADDUBSW (DX)(DI*1), Y13, Y10
 	VPMADDUBSW 32(DX)(DI*1), Y14, Y15
 	VPADDW     Y15, Y10, Y10
-	VPMADDUBSW (DX)(BX*4), Y13, Y11
-	VPMADDUBSW 32(DX)(BX*4), Y14, Y15
+	VPMADDUBSW (DX)(SI*4), Y13, Y11
+	VPMADDUBSW 32(DX)(SI*4), Y14, Y15
 	VPADDW     Y15, Y11, Y11
 	VPMADDUBSW (DX)(R8*1), Y13, Y12
 	VPMADDUBSW 32(DX)(R8*1), Y14, Y15
@@ -865,21 +893,21 @@ blocks4:
 	VPADDW     Y15, Y7, Y7
 	VPMADDUBSW 96(DX), Y14, Y15
 	VPADDW     Y15, Y7, Y7
-	VPMADDUBSW 64(DX)(BX*1), Y13, Y15
+	VPMADDUBSW 64(DX)(SI*1), Y13, Y15
 	VPADDW     Y15, Y8, Y8
-	VPMADDUBSW 96(DX)(BX*1), Y14, Y15
+	VPMADDUBSW 96(DX)(SI*1), Y14, Y15
 	VPADDW     Y15, Y8, Y8
-	VPMADDUBSW 64(DX)(BX*2), Y13, Y15
+	VPMADDUBSW 64(DX)(SI*2), Y13, Y15
 	VPADDW     Y15, Y9, Y9
-	VPMADDUBSW 96(DX)(BX*2), Y14, Y15
+	VPMADDUBSW 96(DX)(SI*2), Y14, Y15
 	VPADDW     Y15, Y9, Y9
 	VPMADDUBSW 64(DX)(DI*1), Y13, Y15
 	VPADDW     Y15, Y10, Y10
 	VPMADDUBSW 96(DX)(DI*1), Y14, Y15
 	VPADDW     Y15, Y10, Y10
-	VPMADDUBSW 64(DX)(BX*4), Y13, Y15
+	VPMADDUBSW 64(DX)(SI*4), Y13, Y15
 	VPADDW     Y15, Y11, Y11
-	VPMADDUBSW 96(DX)(BX*4), Y14, Y15
+	VPMADDUBSW 96(DX)(SI*4), Y14, Y15
 	VPADDW     Y15, Y11, Y11
 	VPMADDUBSW 64(DX)(R8*1), Y13, Y15
 	VPADDW     Y15, Y12, Y12
@@ -894,21 +922,21 @@ blocks4:
 	VPADDW     Y15, Y7, Y7
 	VPMADDUBSW 160(DX), Y14, Y15
 	VPADDW     Y15, Y7, Y7
-	VPMADDUBSW 128(DX)(BX*1), Y13, Y15
+	VPMADDUBSW 128(DX)(SI*1), Y13, Y15
 	VPADDW     Y15, Y8, Y8
-	VPMADDUBSW 160(DX)(BX*1), Y14, Y15
+	VPMADDUBSW 160(DX)(SI*1), Y14, Y15
 	VPADDW     Y15, Y8, Y8
-	VPMADDUBSW 128(DX)(BX*2), Y13, Y15
+	VPMADDUBSW 128(DX)(SI*2), Y13, Y15
 	VPADDW     Y15, Y9, Y9
-	VPMADDUBSW 160(DX)(BX*2), Y14, Y15
+	VPMADDUBSW 160(DX)(SI*2), Y14, Y15
 	VPADDW     Y15, Y9, Y9
 	VPMADDUBSW 128(DX)(DI*1), Y13, Y15
 	VPADDW     Y15, Y10, Y10
 	VPMADDUBSW 160(DX)(DI*1), Y14, Y15
 	VPADDW     Y15, Y10, Y10
-	VPMADDUBSW 128(DX)(BX*4), Y13, Y15
+	VPMADDUBSW 128(DX)(SI*4), Y13, Y15
 	VPADDW     Y15, Y11, Y11
-	VPMADDUBSW 160(DX)(BX*4), Y14, Y15
+	VPMADDUBSW 160(DX)(SI*4), Y14, Y15
 	VPADDW     Y15, Y11, Y11
 	VPMADDUBSW 128(DX)(R8*1), Y13, Y15
 	VPADDW     Y15, Y12, Y12
@@ -922,21 +950,21 @@ blocks4:
 	VPADDW     Y15, Y7, Y7
 	VPMADDUBSW 224(DX), Y14, Y15
 	VPADDW     Y15, Y7, Y7
-	VPMADDUBSW 192(DX)(BX*1), Y13, Y15
+	VPMADDUBSW 192(DX)(SI*1), Y13, Y15
 	VPADDW     Y15, Y8, Y8
-	VPMADDUBSW 224(DX)(BX*1), Y14, Y15
+	VPMADDUBSW 224(DX)(SI*1), Y14, Y15
 	VPADDW     Y15, Y8, Y8
-	VPMADDUBSW 192(DX)(BX*2), Y13, Y15
+	VPMADDUBSW 192(DX)(SI*2), Y13, Y15
 	VPADDW     Y15, Y9, Y9
-	VPMADDUBSW 224(DX)(BX*2), Y14, Y15
+	VPMADDUBSW 224(DX)(SI*2), Y14, Y15
 	VPADDW     Y15, Y9, Y9
 	VPMADDUBSW 192(DX)(DI*1), Y13, Y15
 	VPADDW     Y15, Y10, Y10
 	VPMADDUBSW 224(DX)(DI*1), Y14, Y15
 	VPADDW     Y15, Y10, Y10
-	VPMADDUBSW 192(DX)(BX*4), Y13, Y15
+	VPMADDUBSW 192(DX)(SI*4), Y13, Y15
 	VPADDW     Y15, Y11, Y11
-	VPMADDUBSW 224(DX)(BX*4), Y14, Y15
+	VPMADDUBSW 224(DX)(SI*4), Y14, Y15
 	VPADDW     Y15, Y11, Y11
 	VPMADDUBSW 192(DX)(R8*1), Y13, Y15
 	VPADDW     Y15, Y12, Y12
@@ -958,12 +986,12 @@ blocks4:
 	VPADDD     Y12, Y6, Y6
 	ADDQ       $+128, CX
 	ADDQ       $+256, DX
-	SUBQ       $0x04, R10
-	CMPQ       R10, $0x04
+	SUBQ       $0x04, R12
+	CMPQ       R12, $0x04
 	JGE        blocks4
 
 end4:
-	CMPQ R10, $0x01
+	CMPQ R12, $0x01
 	JL   end1
 
 blocks1:
@@ -974,17 +1002,17 @@ blocks1:
 	VPMADDUBSW (DX), Y13, Y7
 	VPMADDUBSW 32(DX), Y14, Y15
 	VPADDW     Y15, Y7, Y7
-	VPMADDUBSW (DX)(BX*1), Y13, Y8
-	VPMADDUBSW 32(DX)(BX*1), Y14, Y15
+	VPMADDUBSW (DX)(SI*1), Y13, Y8
+	VPMADDUBSW 32(DX)(SI*1), Y14, Y15
 	VPADDW     Y15, Y8, Y8
-	VPMADDUBSW (DX)(BX*2), Y13, Y9
-	VPMADDUBSW 32(DX)(BX*2), Y14, Y15
+	VPMADDUBSW (DX)(SI*2), Y13, Y9
+	VPMADDUBSW 32(DX)(SI*2), Y14, Y15
 	VPADDW     Y15, Y9, Y9
 	VPMADDUBSW (DX)(DI*1), Y13, Y10
 	VPMADDUBSW 32(DX)(DI*1), Y14, Y15
 	VPADDW     Y15, Y10, Y10
-	VPMADDUBSW (DX)(BX*4), Y13, Y11
-	VPMADDUBSW 32(DX)(BX*4), Y14, Y15
+	VPMADDUBSW (DX)(SI*4), Y13, Y11
+	VPMADDUBSW 32(DX)(SI*4), Y14, Y15
 	VPADDW     Y15, Y11, Y11
 	VPMADDUBSW (DX)(R8*1), Y13, Y12
 	VPMADDUBSW 32(DX)(R8*1), Y14, Y15
@@ -1005,12 +1033,12 @@ blocks1:
 	VPADDD     Y12, Y6, Y6
 	ADDQ       $+32, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, R10
-	CMPQ       R10, $0x01
+	SUBQ       $0x01, R12
+	CMPQ       R12, $0x01
 	JGE        blocks1
 
 end1:
-	MOVQ         AX, R10
+	MOVQ         AX, R12
 	VPUNPCKLDQ   Y2, Y1, Y7
 	VPUNPCKHDQ   Y2, Y1, Y1
 	VPADDD       Y7, Y1, Y1
@@ -1022,14 +1050,14 @@ end1:
 	VPADDD       Y7, Y1, Y1
 	VEXTRACTI128 $0x01, Y1, X2
 	VPADDD       X1, X2, X2
-	VMOVD        X2, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x01, X2, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x02, X2, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x03, X2, (R10)
-	ADDQ         R9, R10
+	VMOVD        X2, (R12)
+	ADDQ         R11, R12
+	VPEXTRD      $0x01, X2, (R12)
+	ADDQ         R11, R12
+	VPEXTRD      $0x02, X2, (R12)
+	ADDQ         R11, R12
+	VPEXTRD      $0x03, X2, (R12)
+	ADDQ         R11, R12
 	VPUNPCKLDQ   Y6, Y5, Y1
 	VPUNPCKHDQ   Y6, Y5, Y2
 	VPADDD       Y1, Y2, Y2
@@ -1041,39 +1069,43 @@ end1:
 	VPADDD       Y1, Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X1
 	VPADDD       X2, X1, X1
-	VMOVD        X1, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x01, X1, (R10)
+	VMOVD        X1, (R12)
+	ADDQ         R11, R12
+	VPEXTRD      $0x01, X1, (R12)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         R9, DX
+	ADDQ         R10, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW4x1VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW4x1VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW4x1VNNI(SB), NOSPLIT, $0-96
+TEXT ·dotsW4x1VNNI(SB), NOSPLIT, $0-120
 	MOVQ         sum_base+0(FP), AX
 	MOVQ         w_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	MOVL         $0x00000004, DI
-	VPBROADCASTD DI, Y0
+	MOVQ         rows+80(FP), BX
+	MOVQ         depth+112(FP), SI
+	MOVQ         k+72(FP), DI
+	SUBQ         DI, SI
+	SHRQ         $0x01, SI
+	MOVL         $0x00000004, R8
+	VPBROADCASTD R8, Y0
 	VPXORD       Z1, Z1, Z1
 	VINSERTI64X4 $0x01, Y0, Z1, Z1
-	MOVL         $0x0f0f0f0f, DI
-	VPBROADCASTD DI, Z0
+	MOVL         $0x0f0f0f0f, R8
+	VPBROADCASTD R8, Z0
 
 row:
-	MOVQ   BX, DI
-	SHRQ   $0x06, DI
+	MOVQ   DI, R8
+	SHRQ   $0x06, R8
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	CMPQ   DI, $0x04
+	CMPQ   R8, $0x04
 	JL     end4
 
 blocks4:
@@ -1103,12 +1135,12 @@ blocks4:
 	VPDPBUSD        192(DX), Z6, Z5
 	ADDQ            $+128, CX
 	ADDQ            $+256, DX
-	SUBQ            $0x04, DI
-	CMPQ            DI, $0x04
+	SUBQ            $0x04, R8
+	CMPQ            R8, $0x04
 	JGE             blocks4
 
 end4:
-	CMPQ DI, $0x01
+	CMPQ R8, $0x01
 	JL   end1
 
 blocks1:
@@ -1120,15 +1152,15 @@ blocks1:
 	VPDPBUSD        (DX), Z6, Z2
 	ADDQ            $+32, CX
 	ADDQ            $+64, DX
-	SUBQ            $0x01, DI
-	CMPQ            DI, $0x01
+	SUBQ            $0x01, R8
+	CMPQ            R8, $0x01
 	JGE             blocks1
 
 end1:
 	VPADDD        Z3, Z2, Z2
 	VPADDD        Z4, Z2, Z2
 	VPADDD        Z5, Z2, Z2
-	MOVQ          AX, DI
+	MOVQ          AX, R8
 	VPUNPCKLDQ    Z2, Z2, Z6
 	VPUNPCKHDQ    Z2, Z2, Z7
 	VPADDD        Z6, Z7, Z7
@@ -1142,34 +1174,41 @@ end1:
 	VPADDD        Y7, Y6, Y6
 	VEXTRACTI32X4 $0x01, Y6, X7
 	VPADDD        X6, X7, X7
-	VMOVD         X7, (DI)
+	VMOVD         X7, (R8)
 	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
+	SUBQ          DI, DX
+	ADDQ          SI, CX
+	SUBQ          $0x01, BX
 	JNZ           row
 	VZEROUPPER
 	RET
 
-// func dotsW4x2VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW4x2VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW4x2VNNI(SB), NOSPLIT, $0-96
+TEXT ·dotsW4x2VNNI(SB), NOSPLIT, $0-120
 	MOVQ         sum_base+0(FP), AX
 	MOVQ         w_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	MOVQ         stride+88(FP), DI
-	SHLQ         $0x02, DI
-	MOVL         $0x00000004, R8
-	VPBROADCASTD R8, Y0
+	MOVQ         rows+80(FP), BX
+	MOVQ         depth+112(FP), SI
+	MOVQ         SI, DI
+	SHRQ         $0x01, DI
+	LEAQ         (DI)(DI*2), R8
+	MOVQ         ahead+96(FP), R9
+	MOVQ         step+104(FP), R10
+	ADDQ         CX, R9
+	MOVQ         stride+88(FP), R11
+	SHLQ         $0x02, R11
+	MOVL         $0x00000004, R12
+	VPBROADCASTD R12, Y0
 	VPXORD       Z1, Z1, Z1
 	VINSERTI64X4 $0x01, Y0, Z1, Z1
-	MOVL         $0x0f0f0f0f, R8
-	VPBROADCASTD R8, Z0
+	MOVL         $0x0f0f0f0f, R12
+	VPBROADCASTD R12, Z0
 
 row:
-	MOVQ   BX, R8
-	SHRQ   $0x06, R8
+	MOVQ   SI, R12
+	SHRQ   $0x06, R12
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
@@ -1178,75 +1217,51 @@ row:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	CMPQ   R8, $0x04
-	JL     end4
-
-blocks4:
-	PREFETCHT0      4096(CX)
-	PREFETCHT0      4032(CX)
-	VBROADCASTI64X4 (CX), Z10
-	VPSRLVD         Z1, Z10, Z10
-	VPANDD          Z0, Z10, Z10
-	VPDPBUSD        (DX), Z10, Z2
-	VPDPBUSD        (DX)(BX*1), Z10, Z3
-	PREFETCHT0      4128(CX)
-	PREFETCHT0      4064(CX)
-	VBROADCASTI64X4 32(CX), Z10
-	VPSRLVD         Z1, Z10, Z10
-	VPANDD          Z0, Z10, Z10
-	VPDPBUSD        64(DX), Z10, Z4
-	VPDPBUSD        64(DX)(BX*1), Z10, Z5
-	PREFETCHT0      4160(CX)
-	PREFETCHT0      4096(CX)
-	VBROADCASTI64X4 64(CX), Z10
-	VPSRLVD         Z1, Z10, Z10
-	VPANDD          Z0, Z10, Z10
-	VPDPBUSD        128(DX), Z10, Z6
-	VPDPBUSD        128(DX)(BX*1), Z10, Z7
-	PREFETCHT0      4192(CX)
-	PREFETCHT0      4128(CX)
-	VBROADCASTI64X4 96(CX), Z10
-	VPSRLVD         Z1, Z10, Z10
-	VPANDD          Z0, Z10, Z10
-	VPDPBUSD        192(DX), Z10, Z8
-	VPDPBUSD        192(DX)(BX*1), Z10, Z9
-	ADDQ            $+128, CX
-	ADDQ            $+256, DX
-	SUBQ            $0x04, R8
-	CMPQ            R8, $0x04
-	JGE             blocks4
-
-end4:
-	CMPQ R8, $0x01
-	JL   end1
+	CMPQ   R12, $0x01
+	JL     end1
 
 blocks1:
-	PREFETCHT0      4096(CX)
-	PREFETCHT0      4032(CX)
+	PREFETCHT1      (R9)
+	PREFETCHT1      -64(R9)
+	ADDQ            R10, R9
+	PREFETCHT1      (R9)
+	PREFETCHT1      -64(R9)
+	ADDQ            R10, R9
 	VBROADCASTI64X4 (CX), Z10
 	VPSRLVD         Z1, Z10, Z10
 	VPANDD          Z0, Z10, Z10
-	VPDPBUSD        (DX), Z10, Z2
-	VPDPBUSD        (DX)(BX*1), Z10, Z3
+	VBROADCASTI64X4 (CX)(DI*1), Z11
+	VPSRLVD         Z1, Z11, Z11
+	VPANDD          Z0, Z11, Z11
+	VBROADCASTI64X4 (CX)(DI*2), Z12
+	VPSRLVD         Z1, Z12, Z12
+	VPANDD          Z0, Z12, Z12
+	VBROADCASTI64X4 (CX)(R8*1), Z13
+	VPSRLVD         Z1, Z13, Z13
+	VPANDD          Z0, Z13, Z13
+	VMOVDQU32       (DX), Z14
+	VPDPBUSD        Z14, Z10, Z2
+	VPDPBUSD        Z14, Z11, Z4
+	VPDPBUSD        Z14, Z12, Z6
+	VPDPBUSD        Z14, Z13, Z8
+	VMOVDQU32       (DX)(SI*1), Z14
+	VPDPBUSD        Z14, Z10, Z3
+	VPDPBUSD        Z14, Z11, Z5
+	VPDPBUSD        Z14, Z12, Z7
+	VPDPBUSD        Z14, Z13, Z9
 	ADDQ            $+32, CX
 	ADDQ            $+64, DX
-	SUBQ            $0x01, R8
-	CMPQ            R8, $0x01
+	SUBQ            $0x01, R12
+	CMPQ            R12, $0x01
 	JGE             blocks1
 
 end1:
-	VPADDD        Z4, Z2, Z2
-	VPADDD        Z5, Z3, Z3
-	VPADDD        Z6, Z2, Z2
-	VPADDD        Z7, Z3, Z3
-	VPADDD        Z8, Z2, Z2
-	VPADDD        Z9, Z3, Z3
-	MOVQ          AX, R8
-	VPUNPCKLDQ    Z3, Z2, Z10
-	VPUNPCKHDQ    Z3, Z2, Z11
+	MOVQ          AX, R12
+	VPUNPCKLDQ    Z4, Z2, Z10
+	VPUNPCKHDQ    Z4, Z2, Z11
 	VPADDD        Z10, Z11, Z11
-	VPUNPCKLDQ    Z3, Z3, Z10
-	VPUNPCKHDQ    Z3, Z3, Z12
+	VPUNPCKLDQ    Z8, Z6, Z10
+	VPUNPCKHDQ    Z8, Z6, Z12
 	VPADDD        Z10, Z12, Z12
 	VPUNPCKLQDQ   Z12, Z11, Z10
 	VPUNPCKHQDQ   Z12, Z11, Z11
@@ -1255,138 +1270,56 @@ end1:
 	VPADDD        Y11, Y10, Y10
 	VEXTRACTI32X4 $0x01, Y10, X11
 	VPADDD        X10, X11, X11
-	VMOVD         X11, (R8)
-	ADDQ          DI, R8
-	VPEXTRD       $0x01, X11, (R8)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
+	VMOVUPS       X11, (R12)
+	ADDQ          R11, R12
+	VPUNPCKLDQ    Z5, Z3, Z10
+	VPUNPCKHDQ    Z5, Z3, Z11
+	VPADDD        Z10, Z11, Z11
+	VPUNPCKLDQ    Z9, Z7, Z10
+	VPUNPCKHDQ    Z9, Z7, Z12
+	VPADDD        Z10, Z12, Z12
+	VPUNPCKLQDQ   Z12, Z11, Z10
+	VPUNPCKHQDQ   Z12, Z11, Z11
+	VPADDD        Z10, Z11, Z11
+	VEXTRACTI64X4 $0x01, Z11, Y10
+	VPADDD        Y11, Y10, Y10
+	VEXTRACTI32X4 $0x01, Y10, X11
+	VPADDD        X10, X11, X11
+	VMOVUPS       X11, (R12)
+	ADDQ          $0x10, AX
+	SUBQ          SI, DX
+	ADDQ          R8, CX
+	SUBQ          $0x04, BX
 	JNZ           row
 	VZEROUPPER
 	RET
 
-// func dotsW4x3VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW4x3VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW4x3VNNI(SB), NOSPLIT, $0-96
+TEXT ·dotsW4x3VNNI(SB), NOSPLIT, $0-120
 	MOVQ         sum_base+0(FP), AX
 	MOVQ         w_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	MOVQ         stride+88(FP), DI
-	SHLQ         $0x02, DI
-	MOVL         $0x00000004, R8
-	VPBROADCASTD R8, Y0
+	MOVQ         rows+80(FP), BX
+	MOVQ         depth+112(FP), SI
+	MOVQ         SI, DI
+	SHRQ         $0x01, DI
+	LEAQ         (DI)(DI*2), R8
+	MOVQ         ahead+96(FP), R9
+	MOVQ         step+104(FP), R10
+	ADDQ         CX, R9
+	MOVQ         stride+88(FP), R11
+	SHLQ         $0x02, R11
+	MOVL         $0x00000004, R12
+	VPBROADCASTD R12, Y0
 	VPXORD       Z1, Z1, Z1
 	VINSERTI64X4 $0x01, Y0, Z1, Z1
-	MOVL         $0x0f0f0f0f, R8
-	VPBROADCASTD R8, Z0
+	MOVL         $0x0f0f0f0f, R12
+	VPBROADCASTD R12, Z0
 
 row:
-	MOVQ   BX, R8
-	SHRQ   $0x06, R8
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	CMPQ   R8, $0x02
-	JL     end2
-
-blocks2:
-	PREFETCHT0      4096(CX)
-	PREFETCHT0      4032(CX)
-	VBROADCASTI64X4 (CX), Z8
-	VPSRLVD         Z1, Z8, Z8
-	VPANDD          Z0, Z8, Z8
-	VPDPBUSD        (DX), Z8, Z2
-	VPDPBUSD        (DX)(BX*1), Z8, Z3
-	VPDPBUSD        (DX)(BX*2), Z8, Z4
-	PREFETCHT0      4128(CX)
-	PREFETCHT0      4064(CX)
-	VBROADCASTI64X4 32(CX), Z8
-	VPSRLVD         Z1, Z8, Z8
-	VPANDD          Z0, Z8, Z8
-	VPDPBUSD        64(DX), Z8, Z5
-	VPDPBUSD        64(DX)(BX*1), Z8, Z6
-	VPDPBUSD        64(DX)(BX*2), Z8, Z7
-	ADDQ            $+64, CX
-	ADDQ            $+128, DX
-	SUBQ            $0x02, R8
-	CMPQ            R8, $0x02
-	JGE             blocks2
-
-end2:
-	CMPQ R8, $0x01
-	JL   end1
-
-blocks1:
-	PREFETCHT0      4096(CX)
-	PREFETCHT0      4032(CX)
-	VBROADCASTI64X4 (CX), Z8
-	VPSRLVD         Z1, Z8, Z8
-	VPANDD          Z0, Z8, Z8
-	VPDPBUSD        (DX), Z8, Z2
-	VPDPBUSD        (DX)(BX*1), Z8, Z3
-	VPDPBUSD        (DX)(BX*2), Z8, Z4
-	ADDQ            $+32, CX
-	ADDQ            $+64, DX
-	SUBQ            $0x01, R8
-	CMPQ            R8, $0x01
-	JGE             blocks1
-
-end1:
-	VPADDD        Z5, Z2, Z2
-	VPADDD        Z6, Z3, Z3
-	VPADDD        Z7, Z4, Z4
-	MOVQ          AX, R8
-	VPUNPCKLDQ    Z3, Z2, Z8
-	VPUNPCKHDQ    Z3, Z2, Z9
-	VPADDD        Z8, Z9, Z9
-	VPUNPCKLDQ    Z4, Z4, Z8
-	VPUNPCKHDQ    Z4, Z4, Z10
-	VPADDD        Z8, Z10, Z10
-	VPUNPCKLQDQ   Z10, Z9, Z8
-	VPUNPCKHQDQ   Z10, Z9, Z9
-	VPADDD        Z8, Z9, Z9
-	VEXTRACTI64X4 $0x01, Z9, Y8
-	VPADDD        Y9, Y8, Y8
-	VEXTRACTI32X4 $0x01, Y8, X9
-	VPADDD        X8, X9, X9
-	VMOVD         X9, (R8)
-	ADDQ          DI, R8
-	VPEXTRD       $0x01, X9, (R8)
-	ADDQ          DI, R8
-	VPEXTRD       $0x02, X9, (R8)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
-	JNZ           row
-	VZEROUPPER
-	RET
-
-// func dotsW4x4VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW4x4VNNI(SB), NOSPLIT, $0-96
-	MOVQ         sum_base+0(FP), AX
-	MOVQ         w_base+24(FP), CX
-	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	MOVQ         stride+88(FP), R8
-	SHLQ         $0x02, R8
-	MOVL         $0x00000004, R9
-	VPBROADCASTD R9, Y0
-	VPXORD       Z1, Z1, Z1
-	VINSERTI64X4 $0x01, Y0, Z1, Z1
-	MOVL         $0x0f0f0f0f, R9
-	VPBROADCASTD R9, Z0
-
-row:
-	MOVQ   BX, R9
-	SHRQ   $0x06, R9
+	MOVQ   SI, R12
+	SHRQ   $0x06, R12
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
@@ -1395,499 +1328,134 @@ row:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	CMPQ   R9, $0x02
-	JL     end2
-
-blocks2:
-	PREFETCHT0      4096(CX)
-	PREFETCHT0      4032(CX)
-	VBROADCASTI64X4 (CX), Z10
-	VPSRLVD         Z1, Z10, Z10
-	VPANDD          Z0, Z10, Z10
-	VPDPBUSD        (DX), Z10, Z2
-	VPDPBUSD        (DX)(BX*1), Z10, Z3
-	VPDPBUSD        (DX)(BX*2), Z10, Z4
-	VPDPBUSD        (DX)(DI*1), Z10, Z5
-	PREFETCHT0      4128(CX)
-	PREFETCHT0      4064(CX)
-	VBROADCASTI64X4 32(CX), Z10
-	VPSRLVD         Z1, Z10, Z10
-	VPANDD          Z0, Z10, Z10
-	VPDPBUSD        64(DX), Z10, Z6
-	VPDPBUSD        64(DX)(BX*1), Z10, Z7
-	VPDPBUSD        64(DX)(BX*2), Z10, Z8
-	VPDPBUSD        64(DX)(DI*1), Z10, Z9
-	ADDQ            $+64, CX
-	ADDQ            $+128, DX
-	SUBQ            $0x02, R9
-	CMPQ            R9, $0x02
-	JGE             blocks2
-
-end2:
-	CMPQ R9, $0x01
-	JL   end1
-
-blocks1:
-	PREFETCHT0      4096(CX)
-	PREFETCHT0      4032(CX)
-	VBROADCASTI64X4 (CX), Z10
-	VPSRLVD         Z1, Z10, Z10
-	VPANDD          Z0, Z10, Z10
-	VPDPBUSD        (DX), Z10, Z2
-	VPDPBUSD        (DX)(BX*1), Z10, Z3
-	VPDPBUSD        (DX)(BX*2), Z10, Z4
-	VPDPBUSD        (DX)(DI*1), Z10, Z5
-	ADDQ            $+32, CX
-	ADDQ            $+64, DX
-	SUBQ            $0x01, R9
-	CMPQ            R9, $0x01
-	JGE             blocks1
-
-end1:
-	VPADDD        Z6, Z2, Z2
-	VPADDD        Z7, Z3, Z3
-	VPADDD        Z8, Z4, Z4
-	VPADDD        Z9, Z5, Z5
-	MOVQ          AX, R9
-	VPUNPCKLDQ    Z3, Z2, Z10
-	VPUNPCKHDQ    Z3, Z2, Z11
-	VPADDD        Z10, Z11, Z11
-	VPUNPCKLDQ    Z5, Z4, Z10
-	VPUNPCKHDQ    Z5, Z4, Z12
-	VPADDD        Z10, Z12, Z12
-	VPUNPCKLQDQ   Z12, Z11, Z10
-	VPUNPCKHQDQ   Z12, Z11, Z11
-	VPADDD        Z10, Z11, Z11
-	VEXTRACTI64X4 $0x01, Z11, Y10
-	VPADDD        Y11, Y10, Y10
-	VEXTRACTI32X4 $0x01, Y10, X11
-	VPADDD        X10, X11, X11
-	VMOVD         X11, (R9)
-	ADDQ          R8, R9
-	VPEXTRD       $0x01, X11, (R9)
-	ADDQ          R8, R9
-	VPEXTRD       $0x02, X11, (R9)
-	ADDQ          R8, R9
-	VPEXTRD       $0x03, X11, (R9)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
-	JNZ           row
-	VZEROUPPER
-	RET
-
-// func dotsW4x5VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW4x5VNNI(SB), NOSPLIT, $0-96
-	MOVQ         sum_base+0(FP), AX
-	MOVQ         w_base+24(FP), CX
-	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	MOVQ         stride+88(FP), R8
-	SHLQ         $0x02, R8
-	MOVL         $0x00000004, R9
-	VPBROADCASTD R9, Y0
-	VPXORD       Z1, Z1, Z1
-	VINSERTI64X4 $0x01, Y0, Z1, Z1
-	MOVL         $0x0f0f0f0f, R9
-	VPBROADCASTD R9, Z0
-
-row:
-	MOVQ   BX, R9
-	SHRQ   $0x06, R9
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	CMPQ   R9, $0x01
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	CMPQ   R12, $0x01
 	JL     end1
 
 blocks1:
-	PREFETCHT0      4096(CX)
-	PREFETCHT0      4032(CX)
-	VBROADCASTI64X4 (CX), Z7
-	VPSRLVD         Z1, Z7, Z7
-	VPANDD          Z0, Z7, Z7
-	VPDPBUSD        (DX), Z7, Z2
-	VPDPBUSD        (DX)(BX*1), Z7, Z3
-	VPDPBUSD        (DX)(BX*2), Z7, Z4
-	VPDPBUSD        (DX)(DI*1), Z7, Z5
-	VPDPBUSD        (DX)(BX*4), Z7, Z6
+	PREFETCHT1      (R9)
+	PREFETCHT1      -64(R9)
+	ADDQ            R10, R9
+	PREFETCHT1      (R9)
+	PREFETCHT1      -64(R9)
+	ADDQ            R10, R9
+	VBROADCASTI64X4 (CX), Z14
+	VPSRLVD         Z1, Z14, Z14
+	VPANDD          Z0, Z14, Z14
+	VBROADCASTI64X4 (CX)(DI*1), Z15
+	VPSRLVD         Z1, Z15, Z15
+	VPANDD          Z0, Z15, Z15
+	VBROADCASTI64X4 (CX)(DI*2), Z16
+	VPSRLVD         Z1, Z16, Z16
+	VPANDD          Z0, Z16, Z16
+	VBROADCASTI64X4 (CX)(R8*1), Z17
+	VPSRLVD         Z1, Z17, Z17
+	VPANDD          Z0, Z17, Z17
+	VMOVDQU32       (DX), Z18
+	VPDPBUSD        Z18, Z14, Z2
+	VPDPBUSD        Z18, Z15, Z5
+	VPDPBUSD        Z18, Z16, Z8
+	VPDPBUSD        Z18, Z17, Z11
+	VMOVDQU32       (DX)(SI*1), Z18
+	VPDPBUSD        Z18, Z14, Z3
+	VPDPBUSD        Z18, Z15, Z6
+	VPDPBUSD        Z18, Z16, Z9
+	VPDPBUSD        Z18, Z17, Z12
+	VMOVDQU32       (DX)(SI*2), Z18
+	VPDPBUSD        Z18, Z14, Z4
+	VPDPBUSD        Z18, Z15, Z7
+	VPDPBUSD        Z18, Z16, Z10
+	VPDPBUSD        Z18, Z17, Z13
 	ADDQ            $+32, CX
 	ADDQ            $+64, DX
-	SUBQ            $0x01, R9
-	CMPQ            R9, $0x01
+	SUBQ            $0x01, R12
+	CMPQ            R12, $0x01
 	JGE             blocks1
 
 end1:
-	MOVQ          AX, R9
-	VPUNPCKLDQ    Z3, Z2, Z7
-	VPUNPCKHDQ    Z3, Z2, Z8
-	VPADDD        Z7, Z8, Z8
-	VPUNPCKLDQ    Z5, Z4, Z7
-	VPUNPCKHDQ    Z5, Z4, Z9
-	VPADDD        Z7, Z9, Z9
-	VPUNPCKLQDQ   Z9, Z8, Z7
-	VPUNPCKHQDQ   Z9, Z8, Z8
-	VPADDD        Z7, Z8, Z8
-	VEXTRACTI64X4 $0x01, Z8, Y7
-	VPADDD        Y8, Y7, Y7
-	VEXTRACTI32X4 $0x01, Y7, X8
-	VPADDD        X7, X8, X8
-	VMOVD         X8, (R9)
-	ADDQ          R8, R9
-	VPEXTRD       $0x01, X8, (R9)
-	ADDQ          R8, R9
-	VPEXTRD       $0x02, X8, (R9)
-	ADDQ          R8, R9
-	VPEXTRD       $0x03, X8, (R9)
-	ADDQ          R8, R9
-	VPUNPCKLDQ    Z6, Z6, Z7
-	VPUNPCKHDQ    Z6, Z6, Z8
-	VPADDD        Z7, Z8, Z8
-	VPUNPCKLDQ    Z6, Z6, Z7
-	VPUNPCKHDQ    Z6, Z6, Z9
-	VPADDD        Z7, Z9, Z9
-	VPUNPCKLQDQ   Z9, Z8, Z7
-	VPUNPCKHQDQ   Z9, Z8, Z8
-	VPADDD        Z7, Z8, Z8
-	VEXTRACTI64X4 $0x01, Z8, Y7
-	VPADDD        Y8, Y7, Y7
-	VEXTRACTI32X4 $0x01, Y7, X8
-	VPADDD        X7, X8, X8
-	VMOVD         X8, (R9)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
+	MOVQ          AX, R12
+	VPUNPCKLDQ    Z5, Z2, Z14
+	VPUNPCKHDQ    Z5, Z2, Z15
+	VPADDD        Z14, Z15, Z15
+	VPUNPCKLDQ    Z11, Z8, Z14
+	VPUNPCKHDQ    Z11, Z8, Z16
+	VPADDD        Z14, Z16, Z16
+	VPUNPCKLQDQ   Z16, Z15, Z14
+	VPUNPCKHQDQ   Z16, Z15, Z15
+	VPADDD        Z14, Z15, Z15
+	VEXTRACTI64X4 $0x01, Z15, Y14
+	VPADDD        Y15, Y14, Y14
+	VEXTRACTI32X4 $0x01, Y14, X15
+	VPADDD        X14, X15, X15
+	VMOVUPS       X15, (R12)
+	ADDQ          R11, R12
+	VPUNPCKLDQ    Z6, Z3, Z14
+	VPUNPCKHDQ    Z6, Z3, Z15
+	VPADDD        Z14, Z15, Z15
+	VPUNPCKLDQ    Z12, Z9, Z14
+	VPUNPCKHDQ    Z12, Z9, Z16
+	VPADDD        Z14, Z16, Z16
+	VPUNPCKLQDQ   Z16, Z15, Z14
+	VPUNPCKHQDQ   Z16, Z15, Z15
+	VPADDD        Z14, Z15, Z15
+	VEXTRACTI64X4 $0x01, Z15, Y14
+	VPADDD        Y15, Y14, Y14
+	VEXTRACTI32X4 $0x01, Y14, X15
+	VPADDD        X14, X15, X15
+	VMOVUPS       X15, (R12)
+	ADDQ          R11, R12
+	VPUNPCKLDQ    Z7, Z4, Z14
+	VPUNPCKHDQ    Z7, Z4, Z15
+	VPADDD        Z14, Z15, Z15
+	VPUNPCKLDQ    Z13, Z10, Z14
+	VPUNPCKHDQ    Z13, Z10, Z16
+	VPADDD        Z14, Z16, Z16
+	VPUNPCKLQDQ   Z16, Z15, Z14
+	VPUNPCKHQDQ   Z16, Z15, Z15
+	VPADDD        Z14, Z15, Z15
+	VEXTRACTI64X4 $0x01, Z15, Y14
+	VPADDD        Y15, Y14, Y14
+	VEXTRACTI32X4 $0x01, Y14, X15
+	VPADDD        X14, X15, X15
+	VMOVUPS       X15, (R12)
+	ADDQ          $0x10, AX
+	SUBQ          SI, DX
+	ADDQ          R8, CX
+	SUBQ          $0x04, BX
 	JNZ           row
 	VZEROUPPER
 	RET
 
-// func dotsW4x6VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW4x4VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW4x6VNNI(SB), NOSPLIT, $0-96
+TEXT ·dotsW4x4VNNI(SB), NOSPLIT, $0-120
 	MOVQ         sum_base+0(FP), AX
 	MOVQ         w_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	LEAQ         (BX)(BX*4), R8
-	MOVQ         stride+88(FP), R9
-	SHLQ         $0x02, R9
-	MOVL         $0x00000004, R10
-	VPBROADCASTD R10, Y0
-	VPXORD       Z1, Z1, Z1
-	VINSERTI64X4 $0x01, Y0, Z1, Z1
-	MOVL         $0x0f0f0f0f, R10
-	VPBROADCASTD R10, Z0
-
-row:
-	MOVQ   BX, R10
-	SHRQ   $0x06, R10
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	CMPQ   R10, $0x01
-	JL     end1
-
-blocks1:
-	PREFETCHT0      4096(CX)
-	PREFETCHT0      4032(CX)
-	VBROADCASTI64X4 (CX), Z8
-	VPSRLVD         Z1, Z8, Z8
-	VPANDD          Z0, Z8, Z8
-	VPDPBUSD        (DX), Z8, Z2
-	VPDPBUSD        (DX)(BX*1), Z8, Z3
-	VPDPBUSD        (DX)(BX*2), Z8, Z4
-	VPDPBUSD        (DX)(DI*1), Z8, Z5
-	VPDPBUSD        (DX)(BX*4), Z8, Z6
-	VPDPBUSD        (DX)(R8*1), Z8, Z7
-	ADDQ            $+32, CX
-	ADDQ            $+64, DX
-	SUBQ            $0x01, R10
-	CMPQ            R10, $0x01
-	JGE             blocks1
-
-end1:
-	MOVQ          AX, R10
-	VPUNPCKLDQ    Z3, Z2, Z8
-	VPUNPCKHDQ    Z3, Z2, Z9
-	VPADDD        Z8, Z9, Z9
-	VPUNPCKLDQ    Z5, Z4, Z8
-	VPUNPCKHDQ    Z5, Z4, Z10
-	VPADDD        Z8, Z10, Z10
-	VPUNPCKLQDQ   Z10, Z9, Z8
-	VPUNPCKHQDQ   Z10, Z9, Z9
-	VPADDD        Z8, Z9, Z9
-	VEXTRACTI64X4 $0x01, Z9, Y8
-	VPADDD        Y9, Y8, Y8
-	VEXTRACTI32X4 $0x01, Y8, X9
-	VPADDD        X8, X9, X9
-	VMOVD         X9, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x01, X9, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x02, X9, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x03, X9, (R10)
-	ADDQ          R9, R10
-	VPUNPCKLDQ    Z7, Z6, Z8
-	VPUNPCKHDQ    Z7, Z6, Z9
-	VPADDD        Z8, Z9, Z9
-	VPUNPCKLDQ    Z7, Z7, Z8
-	VPUNPCKHDQ    Z7, Z7, Z10
-	VPADDD        Z8, Z10, Z10
-	VPUNPCKLQDQ   Z10, Z9, Z8
-	VPUNPCKHQDQ   Z10, Z9, Z9
-	VPADDD        Z8, Z9, Z9
-	VEXTRACTI64X4 $0x01, Z9, Y8
-	VPADDD        Y9, Y8, Y8
-	VEXTRACTI32X4 $0x01, Y8, X9
-	VPADDD        X8, X9, X9
-	VMOVD         X9, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x01, X9, (R10)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
-	JNZ           row
-	VZEROUPPER
-	RET
-
-// func dotsW4x7VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW4x7VNNI(SB), NOSPLIT, $0-96
-	MOVQ         sum_base+0(FP), AX
-	MOVQ         w_base+24(FP), CX
-	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	LEAQ         (BX)(BX*4), R8
-	MOVQ         stride+88(FP), R9
-	SHLQ         $0x02, R9
-	MOVL         $0x00000004, R10
-	VPBROADCASTD R10, Y0
-	VPXORD       Z1, Z1, Z1
-	VINSERTI64X4 $0x01, Y0, Z1, Z1
-	MOVL         $0x0f0f0f0f, R10
-	VPBROADCASTD R10, Z0
-
-row:
-	MOVQ   BX, R10
-	SHRQ   $0x06, R10
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	CMPQ   R10, $0x01
-	JL     end1
-
-blocks1:
-	PREFETCHT0      4096(CX)
-	PREFETCHT0      4032(CX)
-	VBROADCASTI64X4 (CX), Z9
-	VPSRLVD         Z1, Z9, Z9
-	VPANDD          Z0, Z9, Z9
-	VPDPBUSD        (DX), Z9, Z2
-	VPDPBUSD        (DX)(BX*1), Z9, Z3
-	VPDPBUSD        (DX)(BX*2), Z9, Z4
-	VPDPBUSD        (DX)(DI*1), Z9, Z5
-	VPDPBUSD        (DX)(BX*4), Z9, Z6
-	VPDPBUSD        (DX)(R8*1), Z9, Z7
-	VPDPBUSD        (DX)(DI*2), Z9, Z8
-	ADDQ            $+32, CX
-	ADDQ            $+64, DX
-	SUBQ            $0x01, R10
-	CMPQ            R10, $0x01
-	JGE             blocks1
-
-end1:
-	MOVQ          AX, R10
-	VPUNPCKLDQ    Z3, Z2, Z9
-	VPUNPCKHDQ    Z3, Z2, Z10
-	VPADDD        Z9, Z10, Z10
-	VPUNPCKLDQ    Z5, Z4, Z9
-	VPUNPCKHDQ    Z5, Z4, Z11
-	VPADDD        Z9, Z11, Z11
-	VPUNPCKLQDQ   Z11, Z10, Z9
-	VPUNPCKHQDQ   Z11, Z10, Z10
-	VPADDD        Z9, Z10, Z10
-	VEXTRACTI64X4 $0x01, Z10, Y9
-	VPADDD        Y10, Y9, Y9
-	VEXTRACTI32X4 $0x01, Y9, X10
-	VPADDD        X9, X10, X10
-	VMOVD         X10, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x01, X10, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x02, X10, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x03, X10, (R10)
-	ADDQ          R9, R10
-	VPUNPCKLDQ    Z7, Z6, Z9
-	VPUNPCKHDQ    Z7, Z6, Z10
-	VPADDD        Z9, Z10, Z10
-	VPUNPCKLDQ    Z8, Z8, Z9
-	VPUNPCKHDQ    Z8, Z8, Z11
-	VPADDD        Z9, Z11, Z11
-	VPUNPCKLQDQ   Z11, Z10, Z9
-	VPUNPCKHQDQ   Z11, Z10, Z10
-	VPADDD        Z9, Z10, Z10
-	VEXTRACTI64X4 $0x01, Z10, Y9
-	VPADDD        Y10, Y9, Y9
-	VEXTRACTI32X4 $0x01, Y9, X10
-	VPADDD        X9, X10, X10
-	VMOVD         X10, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x01, X10, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x02, X10, (R10)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
-	JNZ           row
-	VZEROUPPER
-	RET
-
-// func dotsW4x8VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW4x8VNNI(SB), NOSPLIT, $0-96
-	MOVQ         sum_base+0(FP), AX
-	MOVQ         w_base+24(FP), CX
-	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	LEAQ         (BX)(BX*4), R8
-	LEAQ         (DI)(BX*4), R9
-	MOVQ         stride+88(FP), R10
-	SHLQ         $0x02, R10
-	MOVL         $0x00000004, R11
-	VPBROADCASTD R11, Y0
-	VPXORD       Z1, Z1, Z1
-	VINSERTI64X4 $0x01, Y0, Z1, Z1
-	MOVL         $0x0f0f0f0f, R11
-	VPBROADCASTD R11, Z0
-
-row:
-	MOVQ   BX, R11
-	SHRQ   $0x06, R11
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	CMPQ   R11, $0x01
-	JL     end1
-
-blocks1:
-	PREFETCHT0      4096(CX)
-	PREFETCHT0      4032(CX)
-	VBROADCASTI64X4 (CX), Z10
-	VPSRLVD         Z1, Z10, Z10
-	VPANDD          Z0, Z10, Z10
-	VPDPBUSD        (DX), Z10, Z2
-	VPDPBUSD        (DX)(BX*1), Z10, Z3
-	VPDPBUSD        (DX)(BX*2), Z10, Z4
-	VPDPBUSD        (DX)(DI*1), Z10, Z5
-	VPDPBUSD        (DX)(BX*4), Z10, Z6
-	VPDPBUSD        (DX)(R8*1), Z10, Z7
-	VPDPBUSD        (DX)(DI*2), Z10, Z8
-	VPDPBUSD        (DX)(R9*1), Z10, Z9
-	ADDQ            $+32, CX
-	ADDQ            $+64, DX
-	SUBQ            $0x01, R11
-	CMPQ            R11, $0x01
-	JGE             blocks1
-
-end1:
-	MOVQ          AX, R11
-	VPUNPCKLDQ    Z3, Z2, Z10
-	VPUNPCKHDQ    Z3, Z2, Z11
-	VPADDD        Z10, Z11, Z11
-	VPUNPCKLDQ    Z5, Z4, Z10
-	VPUNPCKHDQ    Z5, Z4, Z12
-	VPADDD        Z10, Z12, Z12
-	VPUNPCKLQDQ   Z12, Z11, Z10
-	VPUNPCKHQDQ   Z12, Z11, Z11
-	VPADDD        Z10, Z11, Z11
-	VEXTRACTI64X4 $0x01, Z11, Y10
-	VPADDD        Y11, Y10, Y10
-	VEXTRACTI32X4 $0x01, Y10, X11
-	VPADDD        X10, X11, X11
-	VMOVD         X11, (R11)
-	ADDQ          R10, R11
-	VPEXTRD       $0x01, X11, (R11)
-	ADDQ          R10, R11
-	VPEXTRD       $0x02, X11, (R11)
-	ADDQ          R10, R11
-	VPEXTRD       $0x03, X11, (R11)
-	ADDQ          R10, R11
-	VPUNPCKLDQ    Z7, Z6, Z10
-	VPUNPCKHDQ    Z7, Z6, Z11
-	VPADDD        Z10, Z11, Z11
-	VPUNPCKLDQ    Z9, Z8, Z10
-	VPUNPCKHDQ    Z9, Z8, Z12
-	VPADDD        Z10, Z12, Z12
-	VPUNPCKLQDQ   Z12, Z11, Z10
-	VPUNPCKHQDQ   Z12, Z11, Z11
-	VPADDD        Z10, Z11, Z11
-	VEXTRACTI64X4 $0x01, Z11, Y10
-	VPADDD        Y11, Y10, Y10
-	VEXTRACTI32X4 $0x01, Y10, X11
-	VPADDD        X10, X11, X11
-	VMOVD         X11, (R11)
-	ADDQ          R10, R11
-	VPEXTRD       $0x01, X11, (R11)
-	ADDQ          R10, R11
-	VPEXTRD       $0x02, X11, (R11)
-	ADDQ          R10, R11
-	VPEXTRD       $0x03, X11, (R11)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
-	JNZ           row
-	VZEROUPPER
-	RET
-
-// func dotsW4x4VNNIRows4(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI
-TEXT ·dotsW4x4VNNIRows4(SB), NOSPLIT, $0-96
-	MOVQ         sum_base+0(FP), AX
-	MOVQ         w_base+24(FP), CX
-	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	MOVQ         BX, R8
+	MOVQ         rows+80(FP), BX
+	MOVQ         depth+112(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         SI, R8
 	SHRQ         $0x01, R8
 	LEAQ         (R8)(R8*2), R9
-	MOVQ         stride+88(FP), R10
-	SHLQ         $0x02, R10
-	MOVL         $0x00000004, R11
-	VPBROADCASTD R11, Y0
+	MOVQ         ahead+96(FP), R10
+	MOVQ         step+104(FP), R11
+	ADDQ         CX, R10
+	MOVQ         stride+88(FP), R12
+	SHLQ         $0x02, R12
+	MOVL         $0x00000004, R13
+	VPBROADCASTD R13, Y0
 	VPXORD       Z1, Z1, Z1
 	VINSERTI64X4 $0x01, Y0, Z1, Z1
-	MOVL         $0x0f0f0f0f, R11
-	VPBROADCASTD R11, Z0
+	MOVL         $0x0f0f0f0f, R13
+	VPBROADCASTD R13, Z0
 
 row:
-	MOVQ   BX, R11
-	SHRQ   $0x06, R11
+	MOVQ   SI, R13
+	SHRQ   $0x06, R13
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
@@ -1904,10 +1472,16 @@ row:
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
-	CMPQ   R11, $0x01
+	CMPQ   R13, $0x01
 	JL     end1
 
 blocks1:
+	PREFETCHT1      (R10)
+	PREFETCHT1      -64(R10)
+	ADDQ            R11, R10
+	PREFETCHT1      (R10)
+	PREFETCHT1      -64(R10)
+	ADDQ            R11, R10
 	VBROADCASTI64X4 (CX), Z18
 	VPSRLVD         Z1, Z18, Z18
 	VPANDD          Z0, Z18, Z18
@@ -1925,12 +1499,12 @@ blocks1:
 	VPDPBUSD        Z22, Z19, Z6
 	VPDPBUSD        Z22, Z20, Z10
 	VPDPBUSD        Z22, Z21, Z14
-	VMOVDQU32       (DX)(BX*1), Z22
+	VMOVDQU32       (DX)(SI*1), Z22
 	VPDPBUSD        Z22, Z18, Z3
 	VPDPBUSD        Z22, Z19, Z7
 	VPDPBUSD        Z22, Z20, Z11
 	VPDPBUSD        Z22, Z21, Z15
-	VMOVDQU32       (DX)(BX*2), Z22
+	VMOVDQU32       (DX)(SI*2), Z22
 	VPDPBUSD        Z22, Z18, Z4
 	VPDPBUSD        Z22, Z19, Z8
 	VPDPBUSD        Z22, Z20, Z12
@@ -1942,12 +1516,12 @@ blocks1:
 	VPDPBUSD        Z22, Z21, Z17
 	ADDQ            $+32, CX
 	ADDQ            $+64, DX
-	SUBQ            $0x01, R11
-	CMPQ            R11, $0x01
+	SUBQ            $0x01, R13
+	CMPQ            R13, $0x01
 	JGE             blocks1
 
 end1:
-	MOVQ          AX, R11
+	MOVQ          AX, R13
 	VPUNPCKLDQ    Z6, Z2, Z18
 	VPUNPCKHDQ    Z6, Z2, Z19
 	VPADDD        Z18, Z19, Z19
@@ -1961,8 +1535,8 @@ end1:
 	VPADDD        Y19, Y18, Y18
 	VEXTRACTI32X4 $0x01, Y18, X19
 	VPADDD        X18, X19, X19
-	VMOVUPS       X19, (R11)
-	ADDQ          R10, R11
+	VMOVUPS       X19, (R13)
+	ADDQ          R12, R13
 	VPUNPCKLDQ    Z7, Z3, Z18
 	VPUNPCKHDQ    Z7, Z3, Z19
 	VPADDD        Z18, Z19, Z19
@@ -1976,8 +1550,8 @@ end1:
 	VPADDD        Y19, Y18, Y18
 	VEXTRACTI32X4 $0x01, Y18, X19
 	VPADDD        X18, X19, X19
-	VMOVUPS       X19, (R11)
-	ADDQ          R10, R11
+	VMOVUPS       X19, (R13)
+	ADDQ          R12, R13
 	VPUNPCKLDQ    Z8, Z4, Z18
 	VPUNPCKHDQ    Z8, Z4, Z19
 	VPADDD        Z18, Z19, Z19
@@ -1991,8 +1565,8 @@ end1:
 	VPADDD        Y19, Y18, Y18
 	VEXTRACTI32X4 $0x01, Y18, X19
 	VPADDD        X18, X19, X19
-	VMOVUPS       X19, (R11)
-	ADDQ          R10, R11
+	VMOVUPS       X19, (R13)
+	ADDQ          R12, R13
 	VPUNPCKLDQ    Z9, Z5, Z18
 	VPUNPCKHDQ    Z9, Z5, Z19
 	VPADDD        Z18, Z19, Z19
@@ -2006,11 +1580,404 @@ end1:
 	VPADDD        Y19, Y18, Y18
 	VEXTRACTI32X4 $0x01, Y18, X19
 	VPADDD        X18, X19, X19
-	VMOVUPS       X19, (R11)
+	VMOVUPS       X19, (R13)
 	ADDQ          $0x10, AX
-	SUBQ          BX, DX
+	SUBQ          SI, DX
 	ADDQ          R9, CX
-	SUBQ          $0x04, SI
+	SUBQ          $0x04, BX
+	JNZ           row
+	VZEROUPPER
+	RET
+
+// func dotsW4x5VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·dotsW4x5VNNI(SB), NOSPLIT, $0-120
+	MOVQ         sum_base+0(FP), AX
+	MOVQ         w_base+24(FP), CX
+	MOVQ         x_base+48(FP), DX
+	MOVQ         rows+80(FP), BX
+	MOVQ         depth+112(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         SI, R8
+	SHRQ         $0x01, R8
+	LEAQ         (R8)(R8*2), R9
+	MOVQ         ahead+96(FP), R10
+	MOVQ         step+104(FP), R11
+	ADDQ         CX, R10
+	MOVQ         stride+88(FP), R12
+	SHLQ         $0x02, R12
+	MOVL         $0x00000004, R13
+	VPBROADCASTD R13, Y0
+	VPXORD       Z1, Z1, Z1
+	VINSERTI64X4 $0x01, Y0, Z1, Z1
+	MOVL         $0x0f0f0f0f, R13
+	VPBROADCASTD R13, Z0
+
+row:
+	MOVQ   SI, R13
+	SHRQ   $0x06, R13
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	CMPQ   R13, $0x01
+	JL     end1
+
+blocks1:
+	PREFETCHT1      (R10)
+	PREFETCHT1      -64(R10)
+	ADDQ            R11, R10
+	PREFETCHT1      (R10)
+	PREFETCHT1      -64(R10)
+	ADDQ            R11, R10
+	VBROADCASTI64X4 (CX), Z22
+	VPSRLVD         Z1, Z22, Z22
+	VPANDD          Z0, Z22, Z22
+	VBROADCASTI64X4 (CX)(R8*1), Z23
+	VPSRLVD         Z1, Z23, Z23
+	VPANDD          Z0, Z23, Z23
+	VBROADCASTI64X4 (CX)(R8*2), Z24
+	VPSRLVD         Z1, Z24, Z24
+	VPANDD          Z0, Z24, Z24
+	VBROADCASTI64X4 (CX)(R9*1), Z25
+	VPSRLVD         Z1, Z25, Z25
+	VPANDD          Z0, Z25, Z25
+	VMOVDQU32       (DX), Z26
+	VPDPBUSD        Z26, Z22, Z2
+	VPDPBUSD        Z26, Z23, Z7
+	VPDPBUSD        Z26, Z24, Z12
+	VPDPBUSD        Z26, Z25, Z17
+	VMOVDQU32       (DX)(SI*1), Z26
+	VPDPBUSD        Z26, Z22, Z3
+	VPDPBUSD        Z26, Z23, Z8
+	VPDPBUSD        Z26, Z24, Z13
+	VPDPBUSD        Z26, Z25, Z18
+	VMOVDQU32       (DX)(SI*2), Z26
+	VPDPBUSD        Z26, Z22, Z4
+	VPDPBUSD        Z26, Z23, Z9
+	VPDPBUSD        Z26, Z24, Z14
+	VPDPBUSD        Z26, Z25, Z19
+	VMOVDQU32       (DX)(DI*1), Z26
+	VPDPBUSD        Z26, Z22, Z5
+	VPDPBUSD        Z26, Z23, Z10
+	VPDPBUSD        Z26, Z24, Z15
+	VPDPBUSD        Z26, Z25, Z20
+	VMOVDQU32       (DX)(SI*4), Z26
+	VPDPBUSD        Z26, Z22, Z6
+	VPDPBUSD        Z26, Z23, Z11
+	VPDPBUSD        Z26, Z24, Z16
+	VPDPBUSD        Z26, Z25, Z21
+	ADDQ            $+32, CX
+	ADDQ            $+64, DX
+	SUBQ            $0x01, R13
+	CMPQ            R13, $0x01
+	JGE             blocks1
+
+end1:
+	MOVQ          AX, R13
+	VPUNPCKLDQ    Z7, Z2, Z22
+	VPUNPCKHDQ    Z7, Z2, Z23
+	VPADDD        Z22, Z23, Z23
+	VPUNPCKLDQ    Z17, Z12, Z22
+	VPUNPCKHDQ    Z17, Z12, Z24
+	VPADDD        Z22, Z24, Z24
+	VPUNPCKLQDQ   Z24, Z23, Z22
+	VPUNPCKHQDQ   Z24, Z23, Z23
+	VPADDD        Z22, Z23, Z23
+	VEXTRACTI64X4 $0x01, Z23, Y22
+	VPADDD        Y23, Y22, Y22
+	VEXTRACTI32X4 $0x01, Y22, X23
+	VPADDD        X22, X23, X23
+	VMOVUPS       X23, (R13)
+	ADDQ          R12, R13
+	VPUNPCKLDQ    Z8, Z3, Z22
+	VPUNPCKHDQ    Z8, Z3, Z23
+	VPADDD        Z22, Z23, Z23
+	VPUNPCKLDQ    Z18, Z13, Z22
+	VPUNPCKHDQ    Z18, Z13, Z24
+	VPADDD        Z22, Z24, Z24
+	VPUNPCKLQDQ   Z24, Z23, Z22
+	VPUNPCKHQDQ   Z24, Z23, Z23
+	VPADDD        Z22, Z23, Z23
+	VEXTRACTI64X4 $0x01, Z23, Y22
+	VPADDD        Y23, Y22, Y22
+	VEXTRACTI32X4 $0x01, Y22, X23
+	VPADDD        X22, X23, X23
+	VMOVUPS       X23, (R13)
+	ADDQ          R12, R13
+	VPUNPCKLDQ    Z9, Z4, Z22
+	VPUNPCKHDQ    Z9, Z4, Z23
+	VPADDD        Z22, Z23, Z23
+	VPUNPCKLDQ    Z19, Z14, Z22
+	VPUNPCKHDQ    Z19, Z14, Z24
+	VPADDD        Z22, Z24, Z24
+	VPUNPCKLQDQ   Z24, Z23, Z22
+	VPUNPCKHQDQ   Z24, Z23, Z23
+	VPADDD        Z22, Z23, Z23
+	VEXTRACTI64X4 $0x01, Z23, Y22
+	VPADDD        Y23, Y22, Y22
+	VEXTRACTI32X4 $0x01, Y22, X23
+	VPADDD        X22, X23, X23
+	VMOVUPS       X23, (R13)
+	ADDQ          R12, R13
+	VPUNPCKLDQ    Z10, Z5, Z22
+	VPUNPCKHDQ    Z10, Z5, Z23
+	VPADDD        Z22, Z23, Z23
+	VPUNPCKLDQ    Z20, Z15, Z22
+	VPUNPCKHDQ    Z20, Z15, Z24
+	VPADDD        Z22, Z24, Z24
+	VPUNPCKLQDQ   Z24, Z23, Z22
+	VPUNPCKHQDQ   Z24, Z23, Z23
+	VPADDD        Z22, Z23, Z23
+	VEXTRACTI64X4 $0x01, Z23, Y22
+	VPADDD        Y23, Y22, Y22
+	VEXTRACTI32X4 $0x01, Y22, X23
+	VPADDD        X22, X23, X23
+	VMOVUPS       X23, (R13)
+	ADDQ          R12, R13
+	VPUNPCKLDQ    Z11, Z6, Z22
+	VPUNPCKHDQ    Z11, Z6, Z23
+	VPADDD        Z22, Z23, Z23
+	VPUNPCKLDQ    Z21, Z16, Z22
+	VPUNPCKHDQ    Z21, Z16, Z24
+	VPADDD        Z22, Z24, Z24
+	VPUNPCKLQDQ   Z24, Z23, Z22
+	VPUNPCKHQDQ   Z24, Z23, Z23
+	VPADDD        Z22, Z23, Z23
+	VEXTRACTI64X4 $0x01, Z23, Y22
+	VPADDD        Y23, Y22, Y22
+	VEXTRACTI32X4 $0x01, Y22, X23
+	VPADDD        X22, X23, X23
+	VMOVUPS       X23, (R13)
+	ADDQ          $0x10, AX
+	SUBQ          SI, DX
+	ADDQ          R9, CX
+	SUBQ          $0x04, BX
+	JNZ           row
+	VZEROUPPER
+	RET
+
+// func dotsW4x6VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·dotsW4x6VNNI(SB), NOSPLIT, $0-120
+	MOVQ         sum_base+0(FP), AX
+	MOVQ         w_base+24(FP), CX
+	MOVQ         x_base+48(FP), DX
+	MOVQ         rows+80(FP), BX
+	MOVQ         depth+112(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	LEAQ         (SI)(SI*4), R8
+	MOVQ         SI, R9
+	SHRQ         $0x01, R9
+	LEAQ         (R9)(R9*2), R10
+	MOVQ         ahead+96(FP), R11
+	MOVQ         step+104(FP), R12
+	ADDQ         CX, R11
+	MOVQ         stride+88(FP), R13
+	SHLQ         $0x02, R13
+	MOVL         $0x00000004, R14
+	VPBROADCASTD R14, Y0
+	VPXORD       Z1, Z1, Z1
+	VINSERTI64X4 $0x01, Y0, Z1, Z1
+	MOVL         $0x0f0f0f0f, R14
+	VPBROADCASTD R14, Z0
+
+row:
+	MOVQ   SI, R14
+	SHRQ   $0x06, R14
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	CMPQ   R14, $0x01
+	JL     end1
+
+blocks1:
+	PREFETCHT1      (R11)
+	PREFETCHT1      -64(R11)
+	ADDQ            R12, R11
+	PREFETCHT1      (R11)
+	PREFETCHT1      -64(R11)
+	ADDQ            R12, R11
+	VBROADCASTI64X4 (CX), Z26
+	VPSRLVD         Z1, Z26, Z26
+	VPANDD          Z0, Z26, Z26
+	VBROADCASTI64X4 (CX)(R9*1), Z27
+	VPSRLVD         Z1, Z27, Z27
+	VPANDD          Z0, Z27, Z27
+	VBROADCASTI64X4 (CX)(R9*2), Z28
+	VPSRLVD         Z1, Z28, Z28
+	VPANDD          Z0, Z28, Z28
+	VBROADCASTI64X4 (CX)(R10*1), Z29
+	VPSRLVD         Z1, Z29, Z29
+	VPANDD          Z0, Z29, Z29
+	VMOVDQU32       (DX), Z30
+	VPDPBUSD        Z30, Z26, Z2
+	VPDPBUSD        Z30, Z27, Z8
+	VPDPBUSD        Z30, Z28, Z14
+	VPDPBUSD        Z30, Z29, Z20
+	VMOVDQU32       (DX)(SI*1), Z30
+	VPDPBUSD        Z30, Z26, Z3
+	VPDPBUSD        Z30, Z27, Z9
+	VPDPBUSD        Z30, Z28, Z15
+	VPDPBUSD        Z30, Z29, Z21
+	VMOVDQU32       (DX)(SI*2), Z30
+	VPDPBUSD        Z30, Z26, Z4
+	VPDPBUSD        Z30, Z27, Z10
+	VPDPBUSD        Z30, Z28, Z16
+	VPDPBUSD        Z30, Z29, Z22
+	VMOVDQU32       (DX)(DI*1), Z30
+	VPDPBUSD        Z30, Z26, Z5
+	VPDPBUSD        Z30, Z27, Z11
+	VPDPBUSD        Z30, Z28, Z17
+	VPDPBUSD        Z30, Z29, Z23
+	VMOVDQU32       (DX)(SI*4), Z30
+	VPDPBUSD        Z30, Z26, Z6
+	VPDPBUSD        Z30, Z27, Z12
+	VPDPBUSD        Z30, Z28, Z18
+	VPDPBUSD        Z30, Z29, Z24
+	VMOVDQU32       (DX)(R8*1), Z30
+	VPDPBUSD        Z30, Z26, Z7
+	VPDPBUSD        Z30, Z27, Z13
+	VPDPBUSD        Z30, Z28, Z19
+	VPDPBUSD        Z30, Z29, Z25
+	ADDQ            $+32, CX
+	ADDQ            $+64, DX
+	SUBQ            $0x01, R14
+	CMPQ            R14, $0x01
+	JGE             blocks1
+
+end1:
+	MOVQ          AX, R14
+	VPUNPCKLDQ    Z8, Z2, Z26
+	VPUNPCKHDQ    Z8, Z2, Z27
+	VPADDD        Z26, Z27, Z27
+	VPUNPCKLDQ    Z20, Z14, Z26
+	VPUNPCKHDQ    Z20, Z14, Z28
+	VPADDD        Z26, Z28, Z28
+	VPUNPCKLQDQ   Z28, Z27, Z26
+	VPUNPCKHQDQ   Z28, Z27, Z27
+	VPADDD        Z26, Z27, Z27
+	VEXTRACTI64X4 $0x01, Z27, Y26
+	VPADDD        Y27, Y26, Y26
+	VEXTRACTI32X4 $0x01, Y26, X27
+	VPADDD        X26, X27, X27
+	VMOVUPS       X27, (R14)
+	ADDQ          R13, R14
+	VPUNPCKLDQ    Z9, Z3, Z26
+	VPUNPCKHDQ    Z9, Z3, Z27
+	VPADDD        Z26, Z27, Z27
+	VPUNPCKLDQ    Z21, Z15, Z26
+	VPUNPCKHDQ    Z21, Z15, Z28
+	VPADDD        Z26, Z28, Z28
+	VPUNPCKLQDQ   Z28, Z27, Z26
+	VPUNPCKHQDQ   Z28, Z27, Z27
+	VPADDD        Z26, Z27, Z27
+	VEXTRACTI64X4 $0x01, Z27, Y26
+	VPADDD        Y27, Y26, Y26
+	VEXTRACTI32X4 $0x01, Y26, X27
+	VPADDD        X26, X27, X27
+	VMOVUPS       X27, (R14)
+	ADDQ          R13, R14
+	VPUNPCKLDQ    Z10, Z4, Z26
+	VPUNPCKHDQ    Z10, Z4, Z27
+	VPADDD        Z26, Z27, Z27
+	VPUNPCKLDQ    Z22, Z16, Z26
+	VPUNPCKHDQ    Z22, Z16, Z28
+	VPADDD        Z26, Z28, Z28
+	VPUNPCKLQDQ   Z28, Z27, Z26
+	VPUNPCKHQDQ   Z28, Z27, Z27
+	VPADDD        Z26, Z27, Z27
+	VEXTRACTI64X4 $0x01, Z27, Y26
+	VPADDD        Y27, Y26, Y26
+	VEXTRACTI32X4 $0x01, Y26, X27
+	VPADDD        X26, X27, X27
+	VMOVUPS       X27, (R14)
+	ADDQ          R13, R14
+	VPUNPCKLDQ    Z11, Z5, Z26
+	VPUNPCKHDQ    Z11, Z5, Z27
+	VPADDD        Z26, Z27, Z27
+	VPUNPCKLDQ    Z23, Z17, Z26
+	VPUNPCKHDQ    Z23, Z17, Z28
+	VPADDD        Z26, Z28, Z28
+	VPUNPCKLQDQ   Z28, Z27, Z26
+	VPUNPCKHQDQ   Z28, Z27, Z27
+	VPADDD        Z26, Z27, Z27
+	VEXTRACTI64X4 $0x01, Z27, Y26
+	VPADDD        Y27, Y26, Y26
+	VEXTRACTI32X4 $0x01, Y26, X27
+	VPADDD        X26, X27, X27
+	VMOVUPS       X27, (R14)
+	ADDQ          R13, R14
+	VPUNPCKLDQ    Z12, Z6, Z26
+	VPUNPCKHDQ    Z12, Z6, Z27
+	VPADDD        Z26, Z27, Z27
+	VPUNPCKLDQ    Z24, Z18, Z26
+	VPUNPCKHDQ    Z24, Z18, Z28
+	VPADDD        Z26, Z28, Z28
+	VPUNPCKLQDQ   Z28, Z27, Z26
+	VPUNPCKHQDQ   Z28, Z27, Z27
+	VPADDD        Z26, Z27, Z27
+	VEXTRACTI64X4 $0x01, Z27, Y26
+	VPADDD        Y27, Y26, Y26
+	VEXTRACTI32X4 $0x01, Y26, X27
+	VPADDD        X26, X27, X27
+	VMOVUPS       X27, (R14)
+	ADDQ          R13, R14
+	VPUNPCKLDQ    Z13, Z7, Z26
+	VPUNPCKHDQ    Z13, Z7, Z27
+	VPADDD        Z26, Z27, Z27
+	VPUNPCKLDQ    Z25, Z19, Z26
+	VPUNPCKHDQ    Z25, Z19, Z28
+	VPADDD        Z26, Z28, Z28
+	VPUNPCKLQDQ   Z28, Z27, Z26
+	VPUNPCKHQDQ   Z28, Z27, Z27
+	VPADDD        Z26, Z27, Z27
+	VEXTRACTI64X4 $0x01, Z27, Y26
+	VPADDD        Y27, Y26, Y26
+	VEXTRACTI32X4 $0x01, Y26, X27
+	VPADDD        X26, X27, X27
+	VMOVUPS       X27, (R14)
+	ADDQ          $0x10, AX
+	SUBQ          SI, DX
+	ADDQ          R10, CX
+	SUBQ          $0x04, BX
 	JNZ           row
 	VZEROUPPER
 	RET

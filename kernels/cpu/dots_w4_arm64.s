@@ -26,22 +26,22 @@
 	SMLAL(7, 3, 20); SMLAL2(7, 3, 21) \
 	SADALP(20, s); SADALP(21, s)
 
-// func dotsW4x1NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x1NEON(SB), NOSPLIT, $0-96
+// func dotsW4x1NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW4x1NEON(SB), NOSPLIT, $0-120
 	VMOVI $15, V31.B16
 	TILE1
 
-// func dotsW4x2NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x2NEON(SB), NOSPLIT, $0-96
+// func dotsW4x2NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW4x2NEON(SB), NOSPLIT, $0-120
 	VMOVI $15, V31.B16
 	TILE2
 
-// func dotsW4x3NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x3NEON(SB), NOSPLIT, $0-96
+// func dotsW4x3NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW4x3NEON(SB), NOSPLIT, $0-120
 	VMOVI $15, V31.B16
 	TILE3
 
-// func dotsW4x4NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x4NEON(SB), NOSPLIT, $0-96
+// func dotsW4x4NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW4x4NEON(SB), NOSPLIT, $0-120
 	VMOVI $15, V31.B16
 	TILE4

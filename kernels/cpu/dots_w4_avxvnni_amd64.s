@@ -4,26 +4,29 @@
 
 #include "textflag.h"
 
-// func dotsW4x1AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW4x1AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, AVXVNNI, MMX+
-TEXT ·dotsW4x1AVXVNNI(SB), NOSPLIT, $0-96
+TEXT ·dotsW4x1AVXVNNI(SB), NOSPLIT, $0-120
 	MOVQ      sum_base+0(FP), AX
 	MOVQ      w_base+24(FP), CX
 	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
+	MOVQ      rows+80(FP), BX
+	MOVQ      depth+112(FP), SI
+	MOVQ      k+72(FP), DI
+	SUBQ      DI, SI
+	SHRQ      $0x01, SI
 	VPCMPEQB  Y0, Y0, Y0
 	VPSRLW    $0x0c, Y0, Y0
 	VPACKUSWB Y0, Y0, Y0
 
 row:
-	MOVQ  BX, DI
-	SHRQ  $0x06, DI
+	MOVQ  DI, R8
+	SHRQ  $0x06, R8
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
-	CMPQ  DI, $0x02
+	CMPQ  R8, $0x02
 	JL    end2
 
 blocks2:
@@ -49,12 +52,12 @@ blocks2:
 	LONG $0x504de2c4; BYTE $0xe5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm4
 	ADDQ        $+64, CX
 	ADDQ        $+128, DX
-	SUBQ        $0x02, DI
-	CMPQ        DI, $0x02
+	SUBQ        $0x02, R8
+	CMPQ        R8, $0x02
 	JGE         blocks2
 
 end2:
-	CMPQ DI, $0x01
+	CMPQ R8, $0x01
 	JL   end1
 
 blocks1:
@@ -70,15 +73,15 @@ blocks1:
 	LONG $0x504de2c4; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm2
 	ADDQ        $+32, CX
 	ADDQ        $+64, DX
-	SUBQ        $0x01, DI
-	CMPQ        DI, $0x01
+	SUBQ        $0x01, R8
+	CMPQ        R8, $0x01
 	JGE         blocks1
 
 end1:
 	VPADDD       Y2, Y1, Y1
 	VPADDD       Y3, Y1, Y1
 	VPADDD       Y4, Y1, Y1
-	MOVQ         AX, DI
+	MOVQ         AX, R8
 	VPUNPCKLDQ   Y1, Y1, Y2
 	VPUNPCKHDQ   Y1, Y1, Y3
 	VPADDD       Y2, Y3, Y3
@@ -90,711 +93,28 @@ end1:
 	VPADDD       Y2, Y3, Y3
 	VEXTRACTI128 $0x01, Y3, X1
 	VPADDD       X3, X1, X1
-	VMOVD        X1, (DI)
+	VMOVD        X1, (R8)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         DI, DX
+	ADDQ         SI, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW4x2AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW4x2AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, AVXVNNI, MMX+
-TEXT ·dotsW4x2AVXVNNI(SB), NOSPLIT, $0-96
+TEXT ·dotsW4x2AVXVNNI(SB), NOSPLIT, $0-120
 	MOVQ      sum_base+0(FP), AX
 	MOVQ      w_base+24(FP), CX
 	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	MOVQ      stride+88(FP), DI
-	SHLQ      $0x02, DI
-	VPCMPEQB  Y0, Y0, Y0
-	VPSRLW    $0x0c, Y0, Y0
-	VPACKUSWB Y0, Y0, Y0
-
-row:
-	MOVQ  BX, R8
-	SHRQ  $0x06, R8
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	CMPQ  R8, $0x02
-	JL    end2
-
-blocks2:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VMOVDQU    (CX), Y10
-	VPAND      Y0, Y10, Y9
-	VPSRLW     $0x04, Y10, Y10
-	VPAND      Y0, Y10, Y10
-	VMOVDQU    (DX), Y11
-	LONG $0x5035c2c4; BYTE $0xcb // {vex} vpdpbusd %ymm11, %ymm9, %ymm1
-	VMOVDQU    (DX)(BX*1), Y11
-	LONG $0x5035c2c4; BYTE $0xd3 // {vex} vpdpbusd %ymm11, %ymm9, %ymm2
-	VMOVDQU    32(DX), Y9
-	LONG $0x502dc2c4; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm3
-	VMOVDQU    32(DX)(BX*1), Y9
-	LONG $0x502dc2c4; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm4
-	PREFETCHT0 4128(CX)
-	PREFETCHT0 4064(CX)
-	VMOVDQU    32(CX), Y10
-	VPAND      Y0, Y10, Y9
-	VPSRLW     $0x04, Y10, Y10
-	VPAND      Y0, Y10, Y10
-	VMOVDQU    64(DX), Y11
-	LONG $0x5035c2c4; BYTE $0xeb // {vex} vpdpbusd %ymm11, %ymm9, %ymm5
-	VMOVDQU    64(DX)(BX*1), Y11
-	LONG $0x5035c2c4; BYTE $0xf3 // {vex} vpdpbusd %ymm11, %ymm9, %ymm6
-	VMOVDQU    96(DX), Y9
-	LONG $0x502dc2c4; BYTE $0xf9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm7
-	VMOVDQU    96(DX)(BX*1), Y9
-	LONG $0x502d42c4; BYTE $0xc1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm8
-	ADDQ       $+64, CX
-	ADDQ       $+128, DX
-	SUBQ       $0x02, R8
-	CMPQ       R8, $0x02
-	JGE        blocks2
-
-end2:
-	CMPQ R8, $0x01
-	JL   end1
-
-blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VMOVDQU    (CX), Y10
-	VPAND      Y0, Y10, Y9
-	VPSRLW     $0x04, Y10, Y10
-	VPAND      Y0, Y10, Y10
-	VMOVDQU    (DX), Y11
-	LONG $0x5035c2c4; BYTE $0xcb // {vex} vpdpbusd %ymm11, %ymm9, %ymm1
-	VMOVDQU    (DX)(BX*1), Y11
-	LONG $0x5035c2c4; BYTE $0xd3 // {vex} vpdpbusd %ymm11, %ymm9, %ymm2
-	VMOVDQU    32(DX), Y9
-	LONG $0x502dc2c4; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm3
-	VMOVDQU    32(DX)(BX*1), Y9
-	LONG $0x502dc2c4; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm4
-	ADDQ       $+32, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, R8
-	CMPQ       R8, $0x01
-	JGE        blocks1
-
-end1:
-	VPADDD       Y3, Y1, Y1
-	VPADDD       Y4, Y2, Y2
-	VPADDD       Y5, Y1, Y1
-	VPADDD       Y6, Y2, Y2
-	VPADDD       Y7, Y1, Y1
-	VPADDD       Y8, Y2, Y2
-	MOVQ         AX, R8
-	VPUNPCKLDQ   Y2, Y1, Y3
-	VPUNPCKHDQ   Y2, Y1, Y1
-	VPADDD       Y3, Y1, Y1
-	VPUNPCKLDQ   Y2, Y2, Y3
-	VPUNPCKHDQ   Y2, Y2, Y2
-	VPADDD       Y3, Y2, Y2
-	VPUNPCKLQDQ  Y2, Y1, Y3
-	VPUNPCKHQDQ  Y2, Y1, Y1
-	VPADDD       Y3, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPADDD       X1, X2, X2
-	VMOVD        X2, (R8)
-	ADDQ         DI, R8
-	VPEXTRD      $0x01, X2, (R8)
-	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
-	JNZ          row
-	VZEROUPPER
-	RET
-
-// func dotsW4x3AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVXVNNI, MMX+
-TEXT ·dotsW4x3AVXVNNI(SB), NOSPLIT, $0-96
-	MOVQ      sum_base+0(FP), AX
-	MOVQ      w_base+24(FP), CX
-	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	MOVQ      stride+88(FP), DI
-	SHLQ      $0x02, DI
-	VPCMPEQB  Y0, Y0, Y0
-	VPSRLW    $0x0c, Y0, Y0
-	VPACKUSWB Y0, Y0, Y0
-
-row:
-	MOVQ  BX, R8
-	SHRQ  $0x06, R8
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	VPXOR Y9, Y9, Y9
-	VPXOR Y10, Y10, Y10
-	VPXOR Y11, Y11, Y11
-	VPXOR Y12, Y12, Y12
-	CMPQ  R8, $0x02
-	JL    end2
-
-blocks2:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VMOVDQU    (CX), Y14
-	VPAND      Y0, Y14, Y13
-	VPSRLW     $0x04, Y14, Y14
-	VPAND      Y0, Y14, Y14
-	VMOVDQU    (DX), Y15
-	LONG $0x5015c2c4; BYTE $0xcf // {vex} vpdpbusd %ymm15, %ymm13, %ymm1
-	VMOVDQU    (DX)(BX*1), Y15
-	LONG $0x5015c2c4; BYTE $0xd7 // {vex} vpdpbusd %ymm15, %ymm13, %ymm2
-	VMOVDQU    (DX)(BX*2), Y15
-	LONG $0x5015c2c4; BYTE $0xdf // {vex} vpdpbusd %ymm15, %ymm13, %ymm3
-	VMOVDQU    32(DX), Y13
-	LONG $0x500dc2c4; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm4
-	VMOVDQU    32(DX)(BX*1), Y13
-	LONG $0x500dc2c4; BYTE $0xed // {vex} vpdpbusd %ymm13, %ymm14, %ymm5
-	VMOVDQU    32(DX)(BX*2), Y13
-	LONG $0x500dc2c4; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm6
-	PREFETCHT0 4128(CX)
-	PREFETCHT0 4064(CX)
-	VMOVDQU    32(CX), Y14
-	VPAND      Y0, Y14, Y13
-	VPSRLW     $0x04, Y14, Y14
-	VPAND      Y0, Y14, Y14
-	VMOVDQU    64(DX), Y15
-	LONG $0x5015c2c4; BYTE $0xff // {vex} vpdpbusd %ymm15, %ymm13, %ymm7
-	VMOVDQU    64(DX)(BX*1), Y15
-	LONG $0x501542c4; BYTE $0xc7 // {vex} vpdpbusd %ymm15, %ymm13, %ymm8
-	VMOVDQU    64(DX)(BX*2), Y15
-	LONG $0x501542c4; BYTE $0xcf // {vex} vpdpbusd %ymm15, %ymm13, %ymm9
-	VMOVDQU    96(DX), Y13
-	LONG $0x500d42c4; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm10
-	VMOVDQU    96(DX)(BX*1), Y13
-	LONG $0x500d42c4; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm14, %ymm11
-	VMOVDQU    96(DX)(BX*2), Y13
-	LONG $0x500d42c4; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm12
-	ADDQ       $+64, CX
-	ADDQ       $+128, DX
-	SUBQ       $0x02, R8
-	CMPQ       R8, $0x02
-	JGE        blocks2
-
-end2:
-	CMPQ R8, $0x01
-	JL   end1
-
-blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VMOVDQU    (CX), Y14
-	VPAND      Y0, Y14, Y13
-	VPSRLW     $0x04, Y14, Y14
-	VPAND      Y0, Y14, Y14
-	VMOVDQU    (DX), Y15
-	LONG $0x5015c2c4; BYTE $0xcf // {vex} vpdpbusd %ymm15, %ymm13, %ymm1
-	VMOVDQU    (DX)(BX*1), Y15
-	LONG $0x5015c2c4; BYTE $0xd7 // {vex} vpdpbusd %ymm15, %ymm13, %ymm2
-	VMOVDQU    (DX)(BX*2), Y15
-	LONG $0x5015c2c4; BYTE $0xdf // {vex} vpdpbusd %ymm15, %ymm13, %ymm3
-	VMOVDQU    32(DX), Y13
-	LONG $0x500dc2c4; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm4
-	VMOVDQU    32(DX)(BX*1), Y13
-	LONG $0x500dc2c4; BYTE $0xed // {vex} vpdpbusd %ymm13, %ymm14, %ymm5
-	VMOVDQU    32(DX)(BX*2), Y13
-	LONG $0x500dc2c4; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm6
-	ADDQ       $+32, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, R8
-	CMPQ       R8, $0x01
-	JGE        blocks1
-
-end1:
-	VPADDD       Y4, Y1, Y1
-	VPADDD       Y5, Y2, Y2
-	VPADDD       Y6, Y3, Y3
-	VPADDD       Y7, Y1, Y1
-	VPADDD       Y8, Y2, Y2
-	VPADDD       Y9, Y3, Y3
-	VPADDD       Y10, Y1, Y1
-	VPADDD       Y11, Y2, Y2
-	VPADDD       Y12, Y3, Y3
-	MOVQ         AX, R8
-	VPUNPCKLDQ   Y2, Y1, Y4
-	VPUNPCKHDQ   Y2, Y1, Y1
-	VPADDD       Y4, Y1, Y1
-	VPUNPCKLDQ   Y3, Y3, Y4
-	VPUNPCKHDQ   Y3, Y3, Y2
-	VPADDD       Y4, Y2, Y2
-	VPUNPCKLQDQ  Y2, Y1, Y4
-	VPUNPCKHQDQ  Y2, Y1, Y1
-	VPADDD       Y4, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPADDD       X1, X2, X2
-	VMOVD        X2, (R8)
-	ADDQ         DI, R8
-	VPEXTRD      $0x01, X2, (R8)
-	ADDQ         DI, R8
-	VPEXTRD      $0x02, X2, (R8)
-	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
-	JNZ          row
-	VZEROUPPER
-	RET
-
-// func dotsW4x4AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVXVNNI, MMX+
-TEXT ·dotsW4x4AVXVNNI(SB), NOSPLIT, $0-96
-	MOVQ      sum_base+0(FP), AX
-	MOVQ      w_base+24(FP), CX
-	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	LEAQ      (BX)(BX*2), DI
-	MOVQ      stride+88(FP), R8
-	SHLQ      $0x02, R8
-	VPCMPEQB  Y0, Y0, Y0
-	VPSRLW    $0x0c, Y0, Y0
-	VPACKUSWB Y0, Y0, Y0
-
-row:
-	MOVQ  BX, R9
-	SHRQ  $0x06, R9
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	CMPQ  R9, $0x01
-	JL    end1
-
-blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VMOVDQU    (CX), Y10
-	VPAND      Y0, Y10, Y9
-	VPSRLW     $0x04, Y10, Y10
-	VPAND      Y0, Y10, Y10
-	VMOVDQU    (DX), Y11
-	LONG $0x5035c2c4; BYTE $0xcb // {vex} vpdpbusd %ymm11, %ymm9, %ymm1
-	VMOVDQU    (DX)(BX*1), Y11
-	LONG $0x5035c2c4; BYTE $0xd3 // {vex} vpdpbusd %ymm11, %ymm9, %ymm2
-	VMOVDQU    (DX)(BX*2), Y11
-	LONG $0x5035c2c4; BYTE $0xdb // {vex} vpdpbusd %ymm11, %ymm9, %ymm3
-	VMOVDQU    (DX)(DI*1), Y11
-	LONG $0x5035c2c4; BYTE $0xe3 // {vex} vpdpbusd %ymm11, %ymm9, %ymm4
-	VMOVDQU    32(DX), Y9
-	LONG $0x502dc2c4; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm5
-	VMOVDQU    32(DX)(BX*1), Y9
-	LONG $0x502dc2c4; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm6
-	VMOVDQU    32(DX)(BX*2), Y9
-	LONG $0x502dc2c4; BYTE $0xf9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm7
-	VMOVDQU    32(DX)(DI*1), Y9
-	LONG $0x502d42c4; BYTE $0xc1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm8
-	ADDQ       $+32, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, R9
-	CMPQ       R9, $0x01
-	JGE        blocks1
-
-end1:
-	VPADDD       Y5, Y1, Y1
-	VPADDD       Y6, Y2, Y2
-	VPADDD       Y7, Y3, Y3
-	VPADDD       Y8, Y4, Y4
-	MOVQ         AX, R9
-	VPUNPCKLDQ   Y2, Y1, Y5
-	VPUNPCKHDQ   Y2, Y1, Y1
-	VPADDD       Y5, Y1, Y1
-	VPUNPCKLDQ   Y4, Y3, Y5
-	VPUNPCKHDQ   Y4, Y3, Y2
-	VPADDD       Y5, Y2, Y2
-	VPUNPCKLQDQ  Y2, Y1, Y5
-	VPUNPCKHQDQ  Y2, Y1, Y1
-	VPADDD       Y5, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPADDD       X1, X2, X2
-	VMOVD        X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x01, X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x02, X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x03, X2, (R9)
-	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
-	JNZ          row
-	VZEROUPPER
-	RET
-
-// func dotsW4x5AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVXVNNI, MMX+
-TEXT ·dotsW4x5AVXVNNI(SB), NOSPLIT, $0-96
-	MOVQ      sum_base+0(FP), AX
-	MOVQ      w_base+24(FP), CX
-	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	LEAQ      (BX)(BX*2), DI
-	MOVQ      stride+88(FP), R8
-	SHLQ      $0x02, R8
-	VPCMPEQB  Y0, Y0, Y0
-	VPSRLW    $0x0c, Y0, Y0
-	VPACKUSWB Y0, Y0, Y0
-
-row:
-	MOVQ  BX, R9
-	SHRQ  $0x06, R9
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	VPXOR Y9, Y9, Y9
-	VPXOR Y10, Y10, Y10
-	CMPQ  R9, $0x01
-	JL    end1
-
-blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VMOVDQU    (CX), Y12
-	VPAND      Y0, Y12, Y11
-	VPSRLW     $0x04, Y12, Y12
-	VPAND      Y0, Y12, Y12
-	VMOVDQU    (DX), Y13
-	LONG $0x5025c2c4; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm11, %ymm1
-	VMOVDQU    (DX)(BX*1), Y13
-	LONG $0x5025c2c4; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm11, %ymm2
-	VMOVDQU    (DX)(BX*2), Y13
-	LONG $0x5025c2c4; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm11, %ymm3
-	VMOVDQU    (DX)(DI*1), Y13
-	LONG $0x5025c2c4; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm11, %ymm4
-	VMOVDQU    (DX)(BX*4), Y13
-	LONG $0x5025c2c4; BYTE $0xed // {vex} vpdpbusd %ymm13, %ymm11, %ymm5
-	VMOVDQU    32(DX), Y11
-	LONG $0x501dc2c4; BYTE $0xf3 // {vex} vpdpbusd %ymm11, %ymm12, %ymm6
-	VMOVDQU    32(DX)(BX*1), Y11
-	LONG $0x501dc2c4; BYTE $0xfb // {vex} vpdpbusd %ymm11, %ymm12, %ymm7
-	VMOVDQU    32(DX)(BX*2), Y11
-	LONG $0x501d42c4; BYTE $0xc3 // {vex} vpdpbusd %ymm11, %ymm12, %ymm8
-	VMOVDQU    32(DX)(DI*1), Y11
-	LONG $0x501d42c4; BYTE $0xcb // {vex} vpdpbusd %ymm11, %ymm12, %ymm9
-	VMOVDQU    32(DX)(BX*4), Y11
-	LONG $0x501d42c4; BYTE $0xd3 // {vex} vpdpbusd %ymm11, %ymm12, %ymm10
-	ADDQ       $+32, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, R9
-	CMPQ       R9, $0x01
-	JGE        blocks1
-
-end1:
-	VPADDD       Y6, Y1, Y1
-	VPADDD       Y7, Y2, Y2
-	VPADDD       Y8, Y3, Y3
-	VPADDD       Y9, Y4, Y4
-	VPADDD       Y10, Y5, Y5
-	MOVQ         AX, R9
-	VPUNPCKLDQ   Y2, Y1, Y6
-	VPUNPCKHDQ   Y2, Y1, Y1
-	VPADDD       Y6, Y1, Y1
-	VPUNPCKLDQ   Y4, Y3, Y6
-	VPUNPCKHDQ   Y4, Y3, Y2
-	VPADDD       Y6, Y2, Y2
-	VPUNPCKLQDQ  Y2, Y1, Y6
-	VPUNPCKHQDQ  Y2, Y1, Y1
-	VPADDD       Y6, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPADDD       X1, X2, X2
-	VMOVD        X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x01, X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x02, X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x03, X2, (R9)
-	ADDQ         R8, R9
-	VPUNPCKLDQ   Y5, Y5, Y1
-	VPUNPCKHDQ   Y5, Y5, Y2
-	VPADDD       Y1, Y2, Y2
-	VPUNPCKLDQ   Y5, Y5, Y1
-	VPUNPCKHDQ   Y5, Y5, Y3
-	VPADDD       Y1, Y3, Y3
-	VPUNPCKLQDQ  Y3, Y2, Y1
-	VPUNPCKHQDQ  Y3, Y2, Y2
-	VPADDD       Y1, Y2, Y2
-	VEXTRACTI128 $0x01, Y2, X1
-	VPADDD       X2, X1, X1
-	VMOVD        X1, (R9)
-	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
-	JNZ          row
-	VZEROUPPER
-	RET
-
-// func dotsW4x6AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVXVNNI, MMX+
-TEXT ·dotsW4x6AVXVNNI(SB), NOSPLIT, $0-96
-	MOVQ      sum_base+0(FP), AX
-	MOVQ      w_base+24(FP), CX
-	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	LEAQ      (BX)(BX*2), DI
-	LEAQ      (BX)(BX*4), R8
-	MOVQ      stride+88(FP), R9
-	SHLQ      $0x02, R9
-	VPCMPEQB  Y0, Y0, Y0
-	VPSRLW    $0x0c, Y0, Y0
-	VPACKUSWB Y0, Y0, Y0
-
-row:
-	MOVQ  BX, R10
-	SHRQ  $0x06, R10
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	VPXOR Y9, Y9, Y9
-	VPXOR Y10, Y10, Y10
-	VPXOR Y11, Y11, Y11
-	VPXOR Y12, Y12, Y12
-	CMPQ  R10, $0x01
-	JL    end1
-
-blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VMOVDQU    (CX), Y14
-	VPAND      Y0, Y14, Y13
-	VPSRLW     $0x04, Y14, Y14
-	VPAND      Y0, Y14, Y14
-	VMOVDQU    (DX), Y15
-	LONG $0x5015c2c4; BYTE $0xcf // {vex} vpdpbusd %ymm15, %ymm13, %ymm1
-	VMOVDQU    (DX)(BX*1), Y15
-	LONG $0x5015c2c4; BYTE $0xd7 // {vex} vpdpbusd %ymm15, %ymm13, %ymm2
-	VMOVDQU    (DX)(BX*2), Y15
-	LONG $0x5015c2c4; BYTE $0xdf // {vex} vpdpbusd %ymm15, %ymm13, %ymm3
-	VMOVDQU    (DX)(DI*1), Y15
-	LONG $0x5015c2c4; BYTE $0xe7 // {vex} vpdpbusd %ymm15, %ymm13, %ymm4
-	VMOVDQU    (DX)(BX*4), Y15
-	LONG $0x5015c2c4; BYTE $0xef // {vex} vpdpbusd %ymm15, %ymm13, %ymm5
-	VMOVDQU    (DX)(R8*1), Y15
-	LONG $0x5015c2c4; BYTE $0xf7 // {vex} vpdpbusd %ymm15, %ymm13, %ymm6
-	VMOVDQU    32(DX), Y13
-	LONG $0x500dc2c4; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm14, %ymm7
-	VMOVDQU    32(DX)(BX*1), Y13
-	LONG $0x500d42c4; BYTE $0xc5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm8
-	VMOVDQU    32(DX)(BX*2), Y13
-	LONG $0x500d42c4; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm14, %ymm9
-	VMOVDQU    32(DX)(DI*1), Y13
-	LONG $0x500d42c4; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm10
-	VMOVDQU    32(DX)(BX*4), Y13
-	LONG $0x500d42c4; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm14, %ymm11
-	VMOVDQU    32(DX)(R8*1), Y13
-	LONG $0x500d42c4; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm12
-	ADDQ       $+32, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, R10
-	CMPQ       R10, $0x01
-	JGE        blocks1
-
-end1:
-	VPADDD       Y7, Y1, Y1
-	VPADDD       Y8, Y2, Y2
-	VPADDD       Y9, Y3, Y3
-	VPADDD       Y10, Y4, Y4
-	VPADDD       Y11, Y5, Y5
-	VPADDD       Y12, Y6, Y6
-	MOVQ         AX, R10
-	VPUNPCKLDQ   Y2, Y1, Y7
-	VPUNPCKHDQ   Y2, Y1, Y1
-	VPADDD       Y7, Y1, Y1
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y2
-	VPADDD       Y7, Y2, Y2
-	VPUNPCKLQDQ  Y2, Y1, Y7
-	VPUNPCKHQDQ  Y2, Y1, Y1
-	VPADDD       Y7, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPADDD       X1, X2, X2
-	VMOVD        X2, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x01, X2, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x02, X2, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x03, X2, (R10)
-	ADDQ         R9, R10
-	VPUNPCKLDQ   Y6, Y5, Y1
-	VPUNPCKHDQ   Y6, Y5, Y2
-	VPADDD       Y1, Y2, Y2
-	VPUNPCKLDQ   Y6, Y6, Y1
-	VPUNPCKHDQ   Y6, Y6, Y3
-	VPADDD       Y1, Y3, Y3
-	VPUNPCKLQDQ  Y3, Y2, Y1
-	VPUNPCKHQDQ  Y3, Y2, Y2
-	VPADDD       Y1, Y2, Y2
-	VEXTRACTI128 $0x01, Y2, X1
-	VPADDD       X2, X1, X1
-	VMOVD        X1, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x01, X1, (R10)
-	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
-	JNZ          row
-	VZEROUPPER
-	RET
-
-// func dotsW4x7AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVXVNNI, MMX+
-TEXT ·dotsW4x7AVXVNNI(SB), NOSPLIT, $0-96
-	MOVQ      sum_base+0(FP), AX
-	MOVQ      w_base+24(FP), CX
-	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	LEAQ      (BX)(BX*2), DI
-	LEAQ      (BX)(BX*4), R8
-	MOVQ      stride+88(FP), R9
-	SHLQ      $0x02, R9
-	VPCMPEQB  Y0, Y0, Y0
-	VPSRLW    $0x0c, Y0, Y0
-	VPACKUSWB Y0, Y0, Y0
-
-row:
-	MOVQ  BX, R10
-	SHRQ  $0x06, R10
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	CMPQ  R10, $0x01
-	JL    end1
-
-blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VMOVDQU    (CX), Y9
-	VPAND      Y0, Y9, Y8
-	VPSRLW     $0x04, Y9, Y9
-	VPAND      Y0, Y9, Y9
-	VMOVDQU    (DX), Y10
-	LONG $0x503dc2c4; BYTE $0xca // {vex} vpdpbusd %ymm10, %ymm8, %ymm1
-	VMOVDQU    (DX)(BX*1), Y10
-	LONG $0x503dc2c4; BYTE $0xd2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm2
-	VMOVDQU    (DX)(BX*2), Y10
-	LONG $0x503dc2c4; BYTE $0xda // {vex} vpdpbusd %ymm10, %ymm8, %ymm3
-	VMOVDQU    (DX)(DI*1), Y10
-	LONG $0x503dc2c4; BYTE $0xe2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm4
-	VMOVDQU    (DX)(BX*4), Y10
-	LONG $0x503dc2c4; BYTE $0xea // {vex} vpdpbusd %ymm10, %ymm8, %ymm5
-	VMOVDQU    (DX)(R8*1), Y10
-	LONG $0x503dc2c4; BYTE $0xf2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm6
-	VMOVDQU    (DX)(DI*2), Y10
-	LONG $0x503dc2c4; BYTE $0xfa // {vex} vpdpbusd %ymm10, %ymm8, %ymm7
-	VMOVDQU    32(DX), Y8
-	LONG $0x5035c2c4; BYTE $0xc8 // {vex} vpdpbusd %ymm8, %ymm9, %ymm1
-	VMOVDQU    32(DX)(BX*1), Y8
-	LONG $0x5035c2c4; BYTE $0xd0 // {vex} vpdpbusd %ymm8, %ymm9, %ymm2
-	VMOVDQU    32(DX)(BX*2), Y8
-	LONG $0x5035c2c4; BYTE $0xd8 // {vex} vpdpbusd %ymm8, %ymm9, %ymm3
-	VMOVDQU    32(DX)(DI*1), Y8
-	LONG $0x5035c2c4; BYTE $0xe0 // {vex} vpdpbusd %ymm8, %ymm9, %ymm4
-	VMOVDQU    32(DX)(BX*4), Y8
-	LONG $0x5035c2c4; BYTE $0xe8 // {vex} vpdpbusd %ymm8, %ymm9, %ymm5
-	VMOVDQU    32(DX)(R8*1), Y8
-	LONG $0x5035c2c4; BYTE $0xf0 // {vex} vpdpbusd %ymm8, %ymm9, %ymm6
-	VMOVDQU    32(DX)(DI*2), Y8
-	LONG $0x5035c2c4; BYTE $0xf8 // {vex} vpdpbusd %ymm8, %ymm9, %ymm7
-	ADDQ       $+32, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, R10
-	CMPQ       R10, $0x01
-	JGE        blocks1
-
-end1:
-	MOVQ         AX, R10
-	VPUNPCKLDQ   Y2, Y1, Y8
-	VPUNPCKHDQ   Y2, Y1, Y1
-	VPADDD       Y8, Y1, Y1
-	VPUNPCKLDQ   Y4, Y3, Y8
-	VPUNPCKHDQ   Y4, Y3, Y2
-	VPADDD       Y8, Y2, Y2
-	VPUNPCKLQDQ  Y2, Y1, Y8
-	VPUNPCKHQDQ  Y2, Y1, Y1
-	VPADDD       Y8, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPADDD       X1, X2, X2
-	VMOVD        X2, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x01, X2, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x02, X2, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x03, X2, (R10)
-	ADDQ         R9, R10
-	VPUNPCKLDQ   Y6, Y5, Y1
-	VPUNPCKHDQ   Y6, Y5, Y2
-	VPADDD       Y1, Y2, Y2
-	VPUNPCKLDQ   Y7, Y7, Y1
-	VPUNPCKHDQ   Y7, Y7, Y3
-	VPADDD       Y1, Y3, Y3
-	VPUNPCKLQDQ  Y3, Y2, Y1
-	VPUNPCKHQDQ  Y3, Y2, Y2
-	VPADDD       Y1, Y2, Y2
-	VEXTRACTI128 $0x01, Y2, X1
-	VPADDD       X2, X1, X1
-	VMOVD        X1, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x01, X1, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x02, X1, (R10)
-	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
-	JNZ          row
-	VZEROUPPER
-	RET
-
-// func dotsW4x8AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVXVNNI, MMX+
-TEXT ·dotsW4x8AVXVNNI(SB), NOSPLIT, $0-96
-	MOVQ      sum_base+0(FP), AX
-	MOVQ      w_base+24(FP), CX
-	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	LEAQ      (BX)(BX*2), DI
-	LEAQ      (BX)(BX*4), R8
-	LEAQ      (DI)(BX*4), R9
+	MOVQ      rows+80(FP), BX
+	MOVQ      depth+112(FP), SI
+	MOVQ      SI, DI
+	SHRQ      $0x01, DI
+	MOVQ      ahead+96(FP), R8
+	MOVQ      step+104(FP), R9
+	ADDQ      CX, R8
 	MOVQ      stride+88(FP), R10
 	SHLQ      $0x02, R10
 	VPCMPEQB  Y0, Y0, Y0
@@ -802,7 +122,7 @@ TEXT ·dotsW4x8AVXVNNI(SB), NOSPLIT, $0-96
 	VPACKUSWB Y0, Y0, Y0
 
 row:
-	MOVQ  BX, R11
+	MOVQ  SI, R11
 	SHRQ  $0x06, R11
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -816,44 +136,124 @@ row:
 	JL    end1
 
 blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VMOVDQU    (CX), Y10
-	VPAND      Y0, Y10, Y9
+	PREFETCHT1 (R8)
+	PREFETCHT1 -64(R8)
+	ADDQ       R9, R8
+	VMOVDQU    (CX), Y11
+	VPAND      Y0, Y11, Y9
+	VPSRLW     $0x04, Y11, Y11
+	VPAND      Y0, Y11, Y11
+	VMOVDQU    (CX)(DI*1), Y12
+	VPAND      Y0, Y12, Y10
+	VPSRLW     $0x04, Y12, Y12
+	VPAND      Y0, Y12, Y12
+	VMOVDQU    (DX), Y13
+	LONG $0x5035c2c4; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm9, %ymm1
+	LONG $0x502dc2c4; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm10, %ymm3
+	VMOVDQU    (DX)(SI*1), Y13
+	LONG $0x5035c2c4; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm9, %ymm2
+	LONG $0x502dc2c4; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm10, %ymm4
+	VMOVDQU    32(DX), Y9
+	LONG $0x5025c2c4; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm11, %ymm5
+	LONG $0x501dc2c4; BYTE $0xf9 // {vex} vpdpbusd %ymm9, %ymm12, %ymm7
+	VMOVDQU    32(DX)(SI*1), Y9
+	LONG $0x5025c2c4; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm11, %ymm6
+	LONG $0x501d42c4; BYTE $0xc1 // {vex} vpdpbusd %ymm9, %ymm12, %ymm8
+	ADDQ       $+32, CX
+	ADDQ       $+64, DX
+	SUBQ       $0x01, R11
+	CMPQ       R11, $0x01
+	JGE        blocks1
+
+end1:
+	VPADDD       Y5, Y1, Y1
+	VPADDD       Y6, Y2, Y2
+	VPADDD       Y7, Y3, Y3
+	VPADDD       Y8, Y4, Y4
+	MOVQ         AX, R11
+	VPUNPCKLDQ   Y3, Y1, Y5
+	VPUNPCKHDQ   Y3, Y1, Y1
+	VPADDD       Y5, Y1, Y1
+	VPUNPCKLDQ   Y4, Y2, Y5
+	VPUNPCKHDQ   Y4, Y2, Y2
+	VPADDD       Y5, Y2, Y2
+	VPUNPCKLQDQ  Y2, Y1, Y5
+	VPUNPCKHQDQ  Y2, Y1, Y1
+	VPADDD       Y5, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPADDD       X1, X2, X2
+	VMOVQ        X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRQ      $0x01, X2, (R11)
+	ADDQ         $0x08, AX
+	SUBQ         SI, DX
+	ADDQ         DI, CX
+	SUBQ         $0x02, BX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotsW4x3AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+// Requires: AVX, AVX2, AVXVNNI, MMX+
+TEXT ·dotsW4x3AVXVNNI(SB), NOSPLIT, $0-120
+	MOVQ      sum_base+0(FP), AX
+	MOVQ      w_base+24(FP), CX
+	MOVQ      x_base+48(FP), DX
+	MOVQ      rows+80(FP), BX
+	MOVQ      depth+112(FP), SI
+	MOVQ      SI, DI
+	SHRQ      $0x01, DI
+	MOVQ      ahead+96(FP), R8
+	MOVQ      step+104(FP), R9
+	ADDQ      CX, R8
+	MOVQ      stride+88(FP), R10
+	SHLQ      $0x02, R10
+	VPCMPEQB  Y0, Y0, Y0
+	VPSRLW    $0x0c, Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+
+row:
+	MOVQ  SI, R11
+	SHRQ  $0x06, R11
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	CMPQ  R11, $0x01
+	JL    end1
+
+blocks1:
+	PREFETCHT1 (R8)
+	PREFETCHT1 -64(R8)
+	ADDQ       R9, R8
+	VMOVDQU    (CX), Y9
+	VPAND      Y0, Y9, Y7
+	VPSRLW     $0x04, Y9, Y9
+	VPAND      Y0, Y9, Y9
+	VMOVDQU    (CX)(DI*1), Y10
+	VPAND      Y0, Y10, Y8
 	VPSRLW     $0x04, Y10, Y10
 	VPAND      Y0, Y10, Y10
 	VMOVDQU    (DX), Y11
-	LONG $0x5035c2c4; BYTE $0xcb // {vex} vpdpbusd %ymm11, %ymm9, %ymm1
-	VMOVDQU    (DX)(BX*1), Y11
-	LONG $0x5035c2c4; BYTE $0xd3 // {vex} vpdpbusd %ymm11, %ymm9, %ymm2
-	VMOVDQU    (DX)(BX*2), Y11
-	LONG $0x5035c2c4; BYTE $0xdb // {vex} vpdpbusd %ymm11, %ymm9, %ymm3
-	VMOVDQU    (DX)(DI*1), Y11
-	LONG $0x5035c2c4; BYTE $0xe3 // {vex} vpdpbusd %ymm11, %ymm9, %ymm4
-	VMOVDQU    (DX)(BX*4), Y11
-	LONG $0x5035c2c4; BYTE $0xeb // {vex} vpdpbusd %ymm11, %ymm9, %ymm5
-	VMOVDQU    (DX)(R8*1), Y11
-	LONG $0x5035c2c4; BYTE $0xf3 // {vex} vpdpbusd %ymm11, %ymm9, %ymm6
-	VMOVDQU    (DX)(DI*2), Y11
-	LONG $0x5035c2c4; BYTE $0xfb // {vex} vpdpbusd %ymm11, %ymm9, %ymm7
-	VMOVDQU    (DX)(R9*1), Y11
-	LONG $0x503542c4; BYTE $0xc3 // {vex} vpdpbusd %ymm11, %ymm9, %ymm8
-	VMOVDQU    32(DX), Y9
-	LONG $0x502dc2c4; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm1
-	VMOVDQU    32(DX)(BX*1), Y9
-	LONG $0x502dc2c4; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm2
-	VMOVDQU    32(DX)(BX*2), Y9
-	LONG $0x502dc2c4; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm3
-	VMOVDQU    32(DX)(DI*1), Y9
-	LONG $0x502dc2c4; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm4
-	VMOVDQU    32(DX)(BX*4), Y9
-	LONG $0x502dc2c4; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm5
-	VMOVDQU    32(DX)(R8*1), Y9
-	LONG $0x502dc2c4; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm6
-	VMOVDQU    32(DX)(DI*2), Y9
-	LONG $0x502dc2c4; BYTE $0xf9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm7
-	VMOVDQU    32(DX)(R9*1), Y9
-	LONG $0x502d42c4; BYTE $0xc1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm8
+	LONG $0x5045c2c4; BYTE $0xcb // {vex} vpdpbusd %ymm11, %ymm7, %ymm1
+	LONG $0x503dc2c4; BYTE $0xe3 // {vex} vpdpbusd %ymm11, %ymm8, %ymm4
+	VMOVDQU    (DX)(SI*1), Y11
+	LONG $0x5045c2c4; BYTE $0xd3 // {vex} vpdpbusd %ymm11, %ymm7, %ymm2
+	LONG $0x503dc2c4; BYTE $0xeb // {vex} vpdpbusd %ymm11, %ymm8, %ymm5
+	VMOVDQU    (DX)(SI*2), Y11
+	LONG $0x5045c2c4; BYTE $0xdb // {vex} vpdpbusd %ymm11, %ymm7, %ymm3
+	LONG $0x503dc2c4; BYTE $0xf3 // {vex} vpdpbusd %ymm11, %ymm8, %ymm6
+	VMOVDQU    32(DX), Y7
+	LONG $0x5035e2c4; BYTE $0xcf // {vex} vpdpbusd %ymm7, %ymm9, %ymm1
+	LONG $0x502de2c4; BYTE $0xe7 // {vex} vpdpbusd %ymm7, %ymm10, %ymm4
+	VMOVDQU    32(DX)(SI*1), Y7
+	LONG $0x5035e2c4; BYTE $0xd7 // {vex} vpdpbusd %ymm7, %ymm9, %ymm2
+	LONG $0x502de2c4; BYTE $0xef // {vex} vpdpbusd %ymm7, %ymm10, %ymm5
+	VMOVDQU    32(DX)(SI*2), Y7
+	LONG $0x5035e2c4; BYTE $0xdf // {vex} vpdpbusd %ymm7, %ymm9, %ymm3
+	LONG $0x502de2c4; BYTE $0xf7 // {vex} vpdpbusd %ymm7, %ymm10, %ymm6
 	ADDQ       $+32, CX
 	ADDQ       $+64, DX
 	SUBQ       $0x01, R11
@@ -862,70 +262,64 @@ blocks1:
 
 end1:
 	MOVQ         AX, R11
-	VPUNPCKLDQ   Y2, Y1, Y9
-	VPUNPCKHDQ   Y2, Y1, Y1
-	VPADDD       Y9, Y1, Y1
-	VPUNPCKLDQ   Y4, Y3, Y9
-	VPUNPCKHDQ   Y4, Y3, Y2
-	VPADDD       Y9, Y2, Y2
-	VPUNPCKLQDQ  Y2, Y1, Y9
+	VPUNPCKLDQ   Y4, Y1, Y7
+	VPUNPCKHDQ   Y4, Y1, Y1
+	VPADDD       Y7, Y1, Y1
+	VPUNPCKLDQ   Y5, Y2, Y7
+	VPUNPCKHDQ   Y5, Y2, Y2
+	VPADDD       Y7, Y2, Y2
+	VPUNPCKLQDQ  Y2, Y1, Y7
 	VPUNPCKHQDQ  Y2, Y1, Y1
-	VPADDD       Y9, Y1, Y1
+	VPADDD       Y7, Y1, Y1
 	VEXTRACTI128 $0x01, Y1, X2
 	VPADDD       X1, X2, X2
-	VMOVD        X2, (R11)
+	VMOVQ        X2, (R11)
 	ADDQ         R10, R11
-	VPEXTRD      $0x01, X2, (R11)
+	VPEXTRQ      $0x01, X2, (R11)
 	ADDQ         R10, R11
-	VPEXTRD      $0x02, X2, (R11)
-	ADDQ         R10, R11
-	VPEXTRD      $0x03, X2, (R11)
-	ADDQ         R10, R11
-	VPUNPCKLDQ   Y6, Y5, Y1
-	VPUNPCKHDQ   Y6, Y5, Y2
+	VPUNPCKLDQ   Y6, Y3, Y1
+	VPUNPCKHDQ   Y6, Y3, Y2
 	VPADDD       Y1, Y2, Y2
-	VPUNPCKLDQ   Y8, Y7, Y1
-	VPUNPCKHDQ   Y8, Y7, Y3
+	VPUNPCKLDQ   Y6, Y6, Y1
+	VPUNPCKHDQ   Y6, Y6, Y3
 	VPADDD       Y1, Y3, Y3
 	VPUNPCKLQDQ  Y3, Y2, Y1
 	VPUNPCKHQDQ  Y3, Y2, Y2
 	VPADDD       Y1, Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X1
 	VPADDD       X2, X1, X1
-	VMOVD        X1, (R11)
-	ADDQ         R10, R11
-	VPEXTRD      $0x01, X1, (R11)
-	ADDQ         R10, R11
-	VPEXTRD      $0x02, X1, (R11)
-	ADDQ         R10, R11
-	VPEXTRD      $0x03, X1, (R11)
-	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	VMOVQ        X1, (R11)
+	ADDQ         $0x08, AX
+	SUBQ         SI, DX
+	ADDQ         DI, CX
+	SUBQ         $0x02, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW4x4AVXVNNIRows2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVXVNNI
-TEXT ·dotsW4x4AVXVNNIRows2(SB), NOSPLIT, $0-96
+// func dotsW4x4AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+// Requires: AVX, AVX2, AVXVNNI, MMX+
+TEXT ·dotsW4x4AVXVNNI(SB), NOSPLIT, $0-120
 	MOVQ      sum_base+0(FP), AX
 	MOVQ      w_base+24(FP), CX
 	MOVQ      x_base+48(FP), DX
-	MOVQ      k+72(FP), BX
-	MOVQ      rows+80(FP), SI
-	LEAQ      (BX)(BX*2), DI
-	MOVQ      BX, R8
+	MOVQ      rows+80(FP), BX
+	MOVQ      depth+112(FP), SI
+	LEAQ      (SI)(SI*2), DI
+	MOVQ      SI, R8
 	SHRQ      $0x01, R8
-	MOVQ      stride+88(FP), R9
-	SHLQ      $0x02, R9
+	MOVQ      ahead+96(FP), R9
+	MOVQ      step+104(FP), R10
+	ADDQ      CX, R9
+	MOVQ      stride+88(FP), R11
+	SHLQ      $0x02, R11
 	VPCMPEQB  Y0, Y0, Y0
 	VPSRLW    $0x0c, Y0, Y0
 	VPACKUSWB Y0, Y0, Y0
 
 row:
-	MOVQ  BX, R10
-	SHRQ  $0x06, R10
+	MOVQ  SI, R12
+	SHRQ  $0x06, R12
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
@@ -934,50 +328,53 @@ row:
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
 	VPXOR Y8, Y8, Y8
-	CMPQ  R10, $0x01
+	CMPQ  R12, $0x01
 	JL    end1
 
 blocks1:
-	VMOVDQU (CX), Y11
-	VPAND   Y0, Y11, Y9
-	VPSRLW  $0x04, Y11, Y11
-	VPAND   Y0, Y11, Y11
-	VMOVDQU (CX)(R8*1), Y12
-	VPAND   Y0, Y12, Y10
-	VPSRLW  $0x04, Y12, Y12
-	VPAND   Y0, Y12, Y12
-	VMOVDQU (DX), Y13
+	PREFETCHT1 (R9)
+	PREFETCHT1 -64(R9)
+	ADDQ       R10, R9
+	VMOVDQU    (CX), Y11
+	VPAND      Y0, Y11, Y9
+	VPSRLW     $0x04, Y11, Y11
+	VPAND      Y0, Y11, Y11
+	VMOVDQU    (CX)(R8*1), Y12
+	VPAND      Y0, Y12, Y10
+	VPSRLW     $0x04, Y12, Y12
+	VPAND      Y0, Y12, Y12
+	VMOVDQU    (DX), Y13
 	LONG $0x5035c2c4; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm9, %ymm1
 	LONG $0x502dc2c4; BYTE $0xed // {vex} vpdpbusd %ymm13, %ymm10, %ymm5
-	VMOVDQU (DX)(BX*1), Y13
+	VMOVDQU    (DX)(SI*1), Y13
 	LONG $0x5035c2c4; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm9, %ymm2
 	LONG $0x502dc2c4; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm10, %ymm6
-	VMOVDQU (DX)(BX*2), Y13
+	VMOVDQU    (DX)(SI*2), Y13
 	LONG $0x5035c2c4; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm9, %ymm3
 	LONG $0x502dc2c4; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm10, %ymm7
-	VMOVDQU (DX)(DI*1), Y13
+	VMOVDQU    (DX)(DI*1), Y13
 	LONG $0x5035c2c4; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm9, %ymm4
 	LONG $0x502d42c4; BYTE $0xc5 // {vex} vpdpbusd %ymm13, %ymm10, %ymm8
-	VMOVDQU 32(DX), Y9
+	VMOVDQU    32(DX), Y9
 	LONG $0x5025c2c4; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm11, %ymm1
 	LONG $0x501dc2c4; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm12, %ymm5
-	VMOVDQU 32(DX)(BX*1), Y9
+	VMOVDQU    32(DX)(SI*1), Y9
 	LONG $0x5025c2c4; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm11, %ymm2
 	LONG $0x501dc2c4; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm12, %ymm6
-	VMOVDQU 32(DX)(BX*2), Y9
+	VMOVDQU    32(DX)(SI*2), Y9
 	LONG $0x5025c2c4; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm11, %ymm3
 	LONG $0x501dc2c4; BYTE $0xf9 // {vex} vpdpbusd %ymm9, %ymm12, %ymm7
-	VMOVDQU 32(DX)(DI*1), Y9
+	VMOVDQU    32(DX)(DI*1), Y9
 	LONG $0x5025c2c4; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm11, %ymm4
 	LONG $0x501d42c4; BYTE $0xc1 // {vex} vpdpbusd %ymm9, %ymm12, %ymm8
-	ADDQ    $+32, CX
-	ADDQ    $+64, DX
-	SUBQ    $0x01, R10
-	CMPQ    R10, $0x01
-	JGE     blocks1
+	ADDQ       $+32, CX
+	ADDQ       $+64, DX
+	SUBQ       $0x01, R12
+	CMPQ       R12, $0x01
+	JGE        blocks1
 
 end1:
-	MOVQ         AX, R10
+	MOVQ         AX, R12
 	VPUNPCKLDQ   Y5, Y1, Y9
 	VPUNPCKHDQ   Y5, Y1, Y1
 	VPADDD       Y9, Y1, Y1
@@ -989,9 +386,10 @@ end1:
 	VPADDD       Y9, Y1, Y1
 	VEXTRACTI128 $0x01, Y1, X2
 	VPADDD       X1, X2, X2
-	VMOVQ        X2, (R10)
-	VPEXTRQ      $0x01, X2, (R10)(R9*1)
-	LEAQ         (R10)(R9*2), R10
+	VMOVQ        X2, (R12)
+	ADDQ         R11, R12
+	VPEXTRQ      $0x01, X2, (R12)
+	ADDQ         R11, R12
 	VPUNPCKLDQ   Y7, Y3, Y1
 	VPUNPCKHDQ   Y7, Y3, Y2
 	VPADDD       Y1, Y2, Y2
@@ -1003,12 +401,13 @@ end1:
 	VPADDD       Y1, Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X1
 	VPADDD       X2, X1, X1
-	VMOVQ        X1, (R10)
-	VPEXTRQ      $0x01, X1, (R10)(R9*1)
+	VMOVQ        X1, (R12)
+	ADDQ         R11, R12
+	VPEXTRQ      $0x01, X1, (R12)
 	ADDQ         $0x08, AX
-	SUBQ         BX, DX
+	SUBQ         SI, DX
 	ADDQ         R8, CX
-	SUBQ         $0x02, SI
+	SUBQ         $0x02, BX
 	JNZ          row
 	VZEROUPPER
 	RET

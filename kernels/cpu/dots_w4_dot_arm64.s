@@ -37,47 +37,22 @@
 	WEIGHTS4HALF(0, 32) \
 	WEIGHTS4HALF(16, 48)
 
-// func dotsW4x1DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x1DOT(SB), NOSPLIT, $0-96
+// func dotsW4x1DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW4x1DOT(SB), NOSPLIT, $0-120
 	VMOVI $15, V31.B16
 	TILE1
 
-// func dotsW4x2DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x2DOT(SB), NOSPLIT, $0-96
+// func dotsW4x2DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW4x2DOT(SB), NOSPLIT, $0-120
 	VMOVI $15, V31.B16
 	TILE(UPTO2)
 
-// func dotsW4x3DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x3DOT(SB), NOSPLIT, $0-96
+// func dotsW4x3DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW4x3DOT(SB), NOSPLIT, $0-120
 	VMOVI $15, V31.B16
 	TILE(UPTO3)
 
-// func dotsW4x4DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x4DOT(SB), NOSPLIT, $0-96
-	VMOVI $15, V31.B16
-	TILE(UPTO4)
-
-// func dotsW4x5DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x5DOT(SB), NOSPLIT, $0-96
-	VMOVI $15, V31.B16
-	TILE(UPTO5)
-
-// func dotsW4x6DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x6DOT(SB), NOSPLIT, $0-96
-	VMOVI $15, V31.B16
-	TILE(UPTO6)
-
-// func dotsW4x7DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x7DOT(SB), NOSPLIT, $0-96
-	VMOVI $15, V31.B16
-	TILE(UPTO7)
-
-// func dotsW4x8DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x8DOT(SB), NOSPLIT, $0-96
-	VMOVI $15, V31.B16
-	TILE(UPTO8)
-
-// func dotsW4x4DOTRows4(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x4DOTRows4(SB), NOSPLIT, $0-96
+// func dotsW4x4DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW4x4DOT(SB), NOSPLIT, $0-120
 	VMOVI $15, V12.B16
 	BLOCK

@@ -29,7 +29,7 @@
 	WEIGHTS4HALF(0, 128) \
 	WEIGHTS4HALF(64, 192)
 
-// func dotsW4x4MMRows4(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW4x4MMRows4(SB), 0, $8192-96
+// func dotsW4x4MM(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW4x4MM(SB), 0, $8192-120
 	VMOVI $15, V31.B16
 	BLOCK

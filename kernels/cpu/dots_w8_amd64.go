@@ -7,74 +7,59 @@ package cpu
 // dotsW8x1AVX2 is a tileFunc: 1 weight rows by 1 tokens.
 //
 //go:noescape
-func dotsW8x1AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x1AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 // dotsW8x2AVX2 is a tileFunc: 1 weight rows by 2 tokens.
 //
 //go:noescape
-func dotsW8x2AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x2AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 // dotsW8x3AVX2 is a tileFunc: 1 weight rows by 3 tokens.
 //
 //go:noescape
-func dotsW8x3AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x3AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 // dotsW8x4AVX2 is a tileFunc: 1 weight rows by 4 tokens.
 //
 //go:noescape
-func dotsW8x4AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x4AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 // dotsW8x5AVX2 is a tileFunc: 1 weight rows by 5 tokens.
 //
 //go:noescape
-func dotsW8x5AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x5AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 // dotsW8x6AVX2 is a tileFunc: 1 weight rows by 6 tokens.
 //
 //go:noescape
-func dotsW8x6AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x6AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
 // dotsW8x1VNNI is a tileFunc: 1 weight rows by 1 tokens.
 //
 //go:noescape
-func dotsW8x1VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x1VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW8x2VNNI is a tileFunc: 1 weight rows by 2 tokens.
+// dotsW8x2VNNI is a tileFunc: 4 weight rows by 2 tokens.
 //
 //go:noescape
-func dotsW8x2VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x2VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW8x3VNNI is a tileFunc: 1 weight rows by 3 tokens.
+// dotsW8x3VNNI is a tileFunc: 4 weight rows by 3 tokens.
 //
 //go:noescape
-func dotsW8x3VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x3VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW8x4VNNI is a tileFunc: 1 weight rows by 4 tokens.
+// dotsW8x4VNNI is a tileFunc: 4 weight rows by 4 tokens.
 //
 //go:noescape
-func dotsW8x4VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x4VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW8x5VNNI is a tileFunc: 1 weight rows by 5 tokens.
+// dotsW8x5VNNI is a tileFunc: 4 weight rows by 5 tokens.
 //
 //go:noescape
-func dotsW8x5VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x5VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW8x6VNNI is a tileFunc: 1 weight rows by 6 tokens.
+// dotsW8x6VNNI is a tileFunc: 4 weight rows by 6 tokens.
 //
 //go:noescape
-func dotsW8x6VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-// dotsW8x7VNNI is a tileFunc: 1 weight rows by 7 tokens.
-//
-//go:noescape
-func dotsW8x7VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-// dotsW8x8VNNI is a tileFunc: 1 weight rows by 8 tokens.
-//
-//go:noescape
-func dotsW8x8VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-// dotsW8x4VNNIRows4 is a tileFunc: 4 weight rows by 4 tokens.
-//
-//go:noescape
-func dotsW8x4VNNIRows4(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x6VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)

@@ -4,22 +4,25 @@
 
 #include "textflag.h"
 
-// func dotsW8x1AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW8x1AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·dotsW8x1AVX2(SB), NOSPLIT, $0-96
+TEXT ·dotsW8x1AVX2(SB), NOSPLIT, $0-120
 	MOVQ     sum_base+0(FP), AX
 	MOVQ     w_base+24(FP), CX
 	MOVQ     x_base+48(FP), DX
-	MOVQ     k+72(FP), BX
-	MOVQ     rows+80(FP), SI
+	MOVQ     rows+80(FP), BX
+	MOVQ     depth+112(FP), SI
+	MOVQ     k+72(FP), DI
+	SUBQ     DI, SI
+	SHRQ     $0x00, SI
 	VPCMPEQW Y0, Y0, Y0
 	VPSRLW   $0x0f, Y0, Y0
 
 row:
-	MOVQ  BX, DI
-	SHRQ  $0x06, DI
+	MOVQ  DI, R8
+	SHRQ  $0x06, R8
 	VPXOR Y1, Y1, Y1
-	CMPQ  DI, $0x01
+	CMPQ  R8, $0x01
 	JL    end1
 
 blocks1:
@@ -40,12 +43,12 @@ blocks1:
 	VPADDD      Y4, Y1, Y1
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
-	SUBQ        $0x01, DI
-	CMPQ        DI, $0x01
+	SUBQ        $0x01, R8
+	CMPQ        R8, $0x01
 	JGE         blocks1
 
 end1:
-	MOVQ         AX, DI
+	MOVQ         AX, R8
 	VPUNPCKLDQ   Y1, Y1, Y2
 	VPUNPCKHDQ   Y1, Y1, Y3
 	VPADDD       Y2, Y3, Y3
@@ -57,33 +60,38 @@ end1:
 	VPADDD       Y2, Y3, Y3
 	VEXTRACTI128 $0x01, Y3, X1
 	VPADDD       X3, X1, X1
-	VMOVD        X1, (DI)
+	VMOVD        X1, (R8)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         DI, DX
+	ADDQ         SI, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW8x2AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW8x2AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·dotsW8x2AVX2(SB), NOSPLIT, $0-96
+TEXT ·dotsW8x2AVX2(SB), NOSPLIT, $0-120
 	MOVQ     sum_base+0(FP), AX
 	MOVQ     w_base+24(FP), CX
 	MOVQ     x_base+48(FP), DX
-	MOVQ     k+72(FP), BX
-	MOVQ     rows+80(FP), SI
-	MOVQ     stride+88(FP), DI
-	SHLQ     $0x02, DI
+	MOVQ     rows+80(FP), BX
+	MOVQ     depth+112(FP), SI
+	MOVQ     k+72(FP), DI
+	MOVQ     SI, R8
+	SUBQ     DI, R8
+	SHRQ     $0x00, R8
+	MOVQ     stride+88(FP), R9
+	SHLQ     $0x02, R9
 	VPCMPEQW Y0, Y0, Y0
 	VPSRLW   $0x0f, Y0, Y0
 
 row:
-	MOVQ  BX, R8
-	SHRQ  $0x06, R8
+	MOVQ  DI, R10
+	SHRQ  $0x06, R10
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
-	CMPQ  R8, $0x01
+	CMPQ  R10, $0x01
 	JL    end1
 
 blocks1:
@@ -95,7 +103,7 @@ blocks1:
 	VPMADDUBSW Y5, Y4, Y5
 	VPMADDWD   Y0, Y5, Y5
 	VPADDD     Y5, Y1, Y1
-	VMOVDQU    (DX)(BX*1), Y5
+	VMOVDQU    (DX)(SI*1), Y5
 	VPSIGNB    Y3, Y5, Y5
 	VPMADDUBSW Y5, Y4, Y5
 	VPMADDWD   Y0, Y5, Y5
@@ -107,19 +115,19 @@ blocks1:
 	VPMADDUBSW Y5, Y4, Y5
 	VPMADDWD   Y0, Y5, Y5
 	VPADDD     Y5, Y1, Y1
-	VMOVDQU    32(DX)(BX*1), Y5
+	VMOVDQU    32(DX)(SI*1), Y5
 	VPSIGNB    Y3, Y5, Y5
 	VPMADDUBSW Y5, Y4, Y5
 	VPMADDWD   Y0, Y5, Y5
 	VPADDD     Y5, Y2, Y2
 	ADDQ       $+64, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, R8
-	CMPQ       R8, $0x01
+	SUBQ       $0x01, R10
+	CMPQ       R10, $0x01
 	JGE        blocks1
 
 end1:
-	MOVQ         AX, R8
+	MOVQ         AX, R10
 	VPUNPCKLDQ   Y2, Y1, Y3
 	VPUNPCKHDQ   Y2, Y1, Y1
 	VPADDD       Y3, Y1, Y1
@@ -131,36 +139,41 @@ end1:
 	VPADDD       Y3, Y1, Y1
 	VEXTRACTI128 $0x01, Y1, X2
 	VPADDD       X1, X2, X2
-	VMOVD        X2, (R8)
-	ADDQ         DI, R8
-	VPEXTRD      $0x01, X2, (R8)
+	VMOVD        X2, (R10)
+	ADDQ         R9, R10
+	VPEXTRD      $0x01, X2, (R10)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         DI, DX
+	ADDQ         R8, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW8x3AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW8x3AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·dotsW8x3AVX2(SB), NOSPLIT, $0-96
+TEXT ·dotsW8x3AVX2(SB), NOSPLIT, $0-120
 	MOVQ     sum_base+0(FP), AX
 	MOVQ     w_base+24(FP), CX
 	MOVQ     x_base+48(FP), DX
-	MOVQ     k+72(FP), BX
-	MOVQ     rows+80(FP), SI
-	MOVQ     stride+88(FP), DI
-	SHLQ     $0x02, DI
+	MOVQ     rows+80(FP), BX
+	MOVQ     depth+112(FP), SI
+	MOVQ     k+72(FP), DI
+	MOVQ     SI, R8
+	SUBQ     DI, R8
+	SHRQ     $0x00, R8
+	MOVQ     stride+88(FP), R9
+	SHLQ     $0x02, R9
 	VPCMPEQW Y0, Y0, Y0
 	VPSRLW   $0x0f, Y0, Y0
 
 row:
-	MOVQ  BX, R8
-	SHRQ  $0x06, R8
+	MOVQ  DI, R10
+	SHRQ  $0x06, R10
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
-	CMPQ  R8, $0x01
+	CMPQ  R10, $0x01
 	JL    end1
 
 blocks1:
@@ -172,12 +185,12 @@ blocks1:
 	VPMADDUBSW Y6, Y5, Y6
 	VPMADDWD   Y0, Y6, Y6
 	VPADDD     Y6, Y1, Y1
-	VMOVDQU    (DX)(BX*1), Y6
+	VMOVDQU    (DX)(SI*1), Y6
 	VPSIGNB    Y4, Y6, Y6
 	VPMADDUBSW Y6, Y5, Y6
 	VPMADDWD   Y0, Y6, Y6
 	VPADDD     Y6, Y2, Y2
-	VMOVDQU    (DX)(BX*2), Y6
+	VMOVDQU    (DX)(SI*2), Y6
 	VPSIGNB    Y4, Y6, Y6
 	VPMADDUBSW Y6, Y5, Y6
 	VPMADDWD   Y0, Y6, Y6
@@ -189,24 +202,24 @@ blocks1:
 	VPMADDUBSW Y6, Y5, Y6
 	VPMADDWD   Y0, Y6, Y6
 	VPADDD     Y6, Y1, Y1
-	VMOVDQU    32(DX)(BX*1), Y6
+	VMOVDQU    32(DX)(SI*1), Y6
 	VPSIGNB    Y4, Y6, Y6
 	VPMADDUBSW Y6, Y5, Y6
 	VPMADDWD   Y0, Y6, Y6
 	VPADDD     Y6, Y2, Y2
-	VMOVDQU    32(DX)(BX*2), Y6
+	VMOVDQU    32(DX)(SI*2), Y6
 	VPSIGNB    Y4, Y6, Y6
 	VPMADDUBSW Y6, Y5, Y6
 	VPMADDWD   Y0, Y6, Y6
 	VPADDD     Y6, Y3, Y3
 	ADDQ       $+64, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, R8
-	CMPQ       R8, $0x01
+	SUBQ       $0x01, R10
+	CMPQ       R10, $0x01
 	JGE        blocks1
 
 end1:
-	MOVQ         AX, R8
+	MOVQ         AX, R10
 	VPUNPCKLDQ   Y2, Y1, Y4
 	VPUNPCKHDQ   Y2, Y1, Y1
 	VPADDD       Y4, Y1, Y1
@@ -218,40 +231,45 @@ end1:
 	VPADDD       Y4, Y1, Y1
 	VEXTRACTI128 $0x01, Y1, X2
 	VPADDD       X1, X2, X2
-	VMOVD        X2, (R8)
-	ADDQ         DI, R8
-	VPEXTRD      $0x01, X2, (R8)
-	ADDQ         DI, R8
-	VPEXTRD      $0x02, X2, (R8)
+	VMOVD        X2, (R10)
+	ADDQ         R9, R10
+	VPEXTRD      $0x01, X2, (R10)
+	ADDQ         R9, R10
+	VPEXTRD      $0x02, X2, (R10)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         DI, DX
+	ADDQ         R8, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW8x4AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW8x4AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·dotsW8x4AVX2(SB), NOSPLIT, $0-96
+TEXT ·dotsW8x4AVX2(SB), NOSPLIT, $0-120
 	MOVQ     sum_base+0(FP), AX
 	MOVQ     w_base+24(FP), CX
 	MOVQ     x_base+48(FP), DX
-	MOVQ     k+72(FP), BX
-	MOVQ     rows+80(FP), SI
-	LEAQ     (BX)(BX*2), DI
-	MOVQ     stride+88(FP), R8
-	SHLQ     $0x02, R8
+	MOVQ     rows+80(FP), BX
+	MOVQ     depth+112(FP), SI
+	LEAQ     (SI)(SI*2), DI
+	MOVQ     k+72(FP), R8
+	MOVQ     SI, R9
+	SUBQ     R8, R9
+	SHRQ     $0x00, R9
+	MOVQ     stride+88(FP), R10
+	SHLQ     $0x02, R10
 	VPCMPEQW Y0, Y0, Y0
 	VPSRLW   $0x0f, Y0, Y0
 
 row:
-	MOVQ  BX, R9
-	SHRQ  $0x06, R9
+	MOVQ  R8, R11
+	SHRQ  $0x06, R11
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
-	CMPQ  R9, $0x01
+	CMPQ  R11, $0x01
 	JL    end1
 
 blocks1:
@@ -263,12 +281,12 @@ blocks1:
 	VPMADDUBSW Y7, Y6, Y7
 	VPMADDWD   Y0, Y7, Y7
 	VPADDD     Y7, Y1, Y1
-	VMOVDQU    (DX)(BX*1), Y7
+	VMOVDQU    (DX)(SI*1), Y7
 	VPSIGNB    Y5, Y7, Y7
 	VPMADDUBSW Y7, Y6, Y7
 	VPMADDWD   Y0, Y7, Y7
 	VPADDD     Y7, Y2, Y2
-	VMOVDQU    (DX)(BX*2), Y7
+	VMOVDQU    (DX)(SI*2), Y7
 	VPSIGNB    Y5, Y7, Y7
 	VPMADDUBSW Y7, Y6, Y7
 	VPMADDWD   Y0, Y7, Y7
@@ -285,12 +303,12 @@ blocks1:
 	VPMADDUBSW Y7, Y6, Y7
 	VPMADDWD   Y0, Y7, Y7
 	VPADDD     Y7, Y1, Y1
-	VMOVDQU    32(DX)(BX*1), Y7
+	VMOVDQU    32(DX)(SI*1), Y7
 	VPSIGNB    Y5, Y7, Y7
 	VPMADDUBSW Y7, Y6, Y7
 	VPMADDWD   Y0, Y7, Y7
 	VPADDD     Y7, Y2, Y2
-	VMOVDQU    32(DX)(BX*2), Y7
+	VMOVDQU    32(DX)(SI*2), Y7
 	VPSIGNB    Y5, Y7, Y7
 	VPMADDUBSW Y7, Y6, Y7
 	VPMADDWD   Y0, Y7, Y7
@@ -302,12 +320,12 @@ blocks1:
 	VPADDD     Y7, Y4, Y4
 	ADDQ       $+64, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, R9
-	CMPQ       R9, $0x01
+	SUBQ       $0x01, R11
+	CMPQ       R11, $0x01
 	JGE        blocks1
 
 end1:
-	MOVQ         AX, R9
+	MOVQ         AX, R11
 	VPUNPCKLDQ   Y2, Y1, Y5
 	VPUNPCKHDQ   Y2, Y1, Y1
 	VPADDD       Y5, Y1, Y1
@@ -319,43 +337,48 @@ end1:
 	VPADDD       Y5, Y1, Y1
 	VEXTRACTI128 $0x01, Y1, X2
 	VPADDD       X1, X2, X2
-	VMOVD        X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x01, X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x02, X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x03, X2, (R9)
+	VMOVD        X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRD      $0x01, X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRD      $0x02, X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRD      $0x03, X2, (R11)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         R8, DX
+	ADDQ         R9, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW8x5AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW8x5AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·dotsW8x5AVX2(SB), NOSPLIT, $0-96
+TEXT ·dotsW8x5AVX2(SB), NOSPLIT, $0-120
 	MOVQ     sum_base+0(FP), AX
 	MOVQ     w_base+24(FP), CX
 	MOVQ     x_base+48(FP), DX
-	MOVQ     k+72(FP), BX
-	MOVQ     rows+80(FP), SI
-	LEAQ     (BX)(BX*2), DI
-	MOVQ     stride+88(FP), R8
-	SHLQ     $0x02, R8
+	MOVQ     rows+80(FP), BX
+	MOVQ     depth+112(FP), SI
+	LEAQ     (SI)(SI*2), DI
+	MOVQ     k+72(FP), R8
+	MOVQ     SI, R9
+	SUBQ     R8, R9
+	SHRQ     $0x00, R9
+	MOVQ     stride+88(FP), R10
+	SHLQ     $0x02, R10
 	VPCMPEQW Y0, Y0, Y0
 	VPSRLW   $0x0f, Y0, Y0
 
 row:
-	MOVQ  BX, R9
-	SHRQ  $0x06, R9
+	MOVQ  R8, R11
+	SHRQ  $0x06, R11
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 	VPXOR Y5, Y5, Y5
-	CMPQ  R9, $0x01
+	CMPQ  R11, $0x01
 	JL    end1
 
 blocks1:
@@ -367,12 +390,12 @@ blocks1:
 	VPMADDUBSW Y8, Y7, Y8
 	VPMADDWD   Y0, Y8, Y8
 	VPADDD     Y8, Y1, Y1
-	VMOVDQU    (DX)(BX*1), Y8
+	VMOVDQU    (DX)(SI*1), Y8
 	VPSIGNB    Y6, Y8, Y8
 	VPMADDUBSW Y8, Y7, Y8
 	VPMADDWD   Y0, Y8, Y8
 	VPADDD     Y8, Y2, Y2
-	VMOVDQU    (DX)(BX*2), Y8
+	VMOVDQU    (DX)(SI*2), Y8
 	VPSIGNB    Y6, Y8, Y8
 	VPMADDUBSW Y8, Y7, Y8
 	VPMADDWD   Y0, Y8, Y8
@@ -382,7 +405,7 @@ blocks1:
 	VPMADDUBSW Y8, Y7, Y8
 	VPMADDWD   Y0, Y8, Y8
 	VPADDD     Y8, Y4, Y4
-	VMOVDQU    (DX)(BX*4), Y8
+	VMOVDQU    (DX)(SI*4), Y8
 	VPSIGNB    Y6, Y8, Y8
 	VPMADDUBSW Y8, Y7, Y8
 	VPMADDWD   Y0, Y8, Y8
@@ -394,12 +417,12 @@ blocks1:
 	VPMADDUBSW Y8, Y7, Y8
 	VPMADDWD   Y0, Y8, Y8
 	VPADDD     Y8, Y1, Y1
-	VMOVDQU    32(DX)(BX*1), Y8
+	VMOVDQU    32(DX)(SI*1), Y8
 	VPSIGNB    Y6, Y8, Y8
 	VPMADDUBSW Y8, Y7, Y8
 	VPMADDWD   Y0, Y8, Y8
 	VPADDD     Y8, Y2, Y2
-	VMOVDQU    32(DX)(BX*2), Y8
+	VMOVDQU    32(DX)(SI*2), Y8
 	VPSIGNB    Y6, Y8, Y8
 	VPMADDUBSW Y8, Y7, Y8
 	VPMADDWD   Y0, Y8, Y8
@@ -409,19 +432,19 @@ blocks1:
 	VPMADDUBSW Y8, Y7, Y8
 	VPMADDWD   Y0, Y8, Y8
 	VPADDD     Y8, Y4, Y4
-	VMOVDQU    32(DX)(BX*4), Y8
+	VMOVDQU    32(DX)(SI*4), Y8
 	VPSIGNB    Y6, Y8, Y8
 	VPMADDUBSW Y8, Y7, Y8
 	VPMADDWD   Y0, Y8, Y8
 	VPADDD     Y8, Y5, Y5
 	ADDQ       $+64, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, R9
-	CMPQ       R9, $0x01
+	SUBQ       $0x01, R11
+	CMPQ       R11, $0x01
 	JGE        blocks1
 
 end1:
-	MOVQ         AX, R9
+	MOVQ         AX, R11
 	VPUNPCKLDQ   Y2, Y1, Y6
 	VPUNPCKHDQ   Y2, Y1, Y1
 	VPADDD       Y6, Y1, Y1
@@ -433,14 +456,14 @@ end1:
 	VPADDD       Y6, Y1, Y1
 	VEXTRACTI128 $0x01, Y1, X2
 	VPADDD       X1, X2, X2
-	VMOVD        X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x01, X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x02, X2, (R9)
-	ADDQ         R8, R9
-	VPEXTRD      $0x03, X2, (R9)
-	ADDQ         R8, R9
+	VMOVD        X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRD      $0x01, X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRD      $0x02, X2, (R11)
+	ADDQ         R10, R11
+	VPEXTRD      $0x03, X2, (R11)
+	ADDQ         R10, R11
 	VPUNPCKLDQ   Y5, Y5, Y1
 	VPUNPCKHDQ   Y5, Y5, Y2
 	VPADDD       Y1, Y2, Y2
@@ -452,39 +475,44 @@ end1:
 	VPADDD       Y1, Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X1
 	VPADDD       X2, X1, X1
-	VMOVD        X1, (R9)
+	VMOVD        X1, (R11)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         R8, DX
+	ADDQ         R9, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW8x6AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW8x6AVX2(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·dotsW8x6AVX2(SB), NOSPLIT, $0-96
+TEXT ·dotsW8x6AVX2(SB), NOSPLIT, $0-120
 	MOVQ     sum_base+0(FP), AX
 	MOVQ     w_base+24(FP), CX
 	MOVQ     x_base+48(FP), DX
-	MOVQ     k+72(FP), BX
-	MOVQ     rows+80(FP), SI
-	LEAQ     (BX)(BX*2), DI
-	LEAQ     (BX)(BX*4), R8
-	MOVQ     stride+88(FP), R9
-	SHLQ     $0x02, R9
+	MOVQ     rows+80(FP), BX
+	MOVQ     depth+112(FP), SI
+	LEAQ     (SI)(SI*2), DI
+	LEAQ     (SI)(SI*4), R8
+	MOVQ     k+72(FP), R9
+	MOVQ     SI, R10
+	SUBQ     R9, R10
+	SHRQ     $0x00, R10
+	MOVQ     stride+88(FP), R11
+	SHLQ     $0x02, R11
 	VPCMPEQW Y0, Y0, Y0
 	VPSRLW   $0x0f, Y0, Y0
 
 row:
-	MOVQ  BX, R10
-	SHRQ  $0x06, R10
+	MOVQ  R9, R12
+	SHRQ  $0x06, R12
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 	VPXOR Y5, Y5, Y5
 	VPXOR Y6, Y6, Y6
-	CMPQ  R10, $0x01
+	CMPQ  R12, $0x01
 	JL    end1
 
 blocks1:
@@ -496,12 +524,12 @@ blocks1:
 	VPMADDUBSW Y9, Y8, Y9
 	VPMADDWD   Y0, Y9, Y9
 	VPADDD     Y9, Y1, Y1
-	VMOVDQU    (DX)(BX*1), Y9
+	VMOVDQU    (DX)(SI*1), Y9
 	VPSIGNB    Y7, Y9, Y9
 	VPMADDUBSW Y9, Y8, Y9
 	VPMADDWD   Y0, Y9, Y9
 	VPADDD     Y9, Y2, Y2
-	VMOVDQU    (DX)(BX*2), Y9
+	VMOVDQU    (DX)(SI*2), Y9
 	VPSIGNB    Y7, Y9, Y9
 	VPMADDUBSW Y9, Y8, Y9
 	VPMADDWD   Y0, Y9, Y9
@@ -511,7 +539,7 @@ blocks1:
 	VPMADDUBSW Y9, Y8, Y9
 	VPMADDWD   Y0, Y9, Y9
 	VPADDD     Y9, Y4, Y4
-	VMOVDQU    (DX)(BX*4), Y9
+	VMOVDQU    (DX)(SI*4), Y9
 	VPSIGNB    Y7, Y9, Y9
 	VPMADDUBSW Y9, Y8, Y9
 	VPMADDWD   Y0, Y9, Y9
@@ -528,12 +556,12 @@ blocks1:
 	VPMADDUBSW Y9, Y8, Y9
 	VPMADDWD   Y0, Y9, Y9
 	VPADDD     Y9, Y1, Y1
-	VMOVDQU    32(DX)(BX*1), Y9
+	VMOVDQU    32(DX)(SI*1), Y9
 	VPSIGNB    Y7, Y9, Y9
 	VPMADDUBSW Y9, Y8, Y9
 	VPMADDWD   Y0, Y9, Y9
 	VPADDD     Y9, Y2, Y2
-	VMOVDQU    32(DX)(BX*2), Y9
+	VMOVDQU    32(DX)(SI*2), Y9
 	VPSIGNB    Y7, Y9, Y9
 	VPMADDUBSW Y9, Y8, Y9
 	VPMADDWD   Y0, Y9, Y9
@@ -543,7 +571,7 @@ blocks1:
 	VPMADDUBSW Y9, Y8, Y9
 	VPMADDWD   Y0, Y9, Y9
 	VPADDD     Y9, Y4, Y4
-	VMOVDQU    32(DX)(BX*4), Y9
+	VMOVDQU    32(DX)(SI*4), Y9
 	VPSIGNB    Y7, Y9, Y9
 	VPMADDUBSW Y9, Y8, Y9
 	VPMADDWD   Y0, Y9, Y9
@@ -555,12 +583,12 @@ blocks1:
 	VPADDD     Y9, Y6, Y6
 	ADDQ       $+64, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, R10
-	CMPQ       R10, $0x01
+	SUBQ       $0x01, R12
+	CMPQ       R12, $0x01
 	JGE        blocks1
 
 end1:
-	MOVQ         AX, R10
+	MOVQ         AX, R12
 	VPUNPCKLDQ   Y2, Y1, Y7
 	VPUNPCKHDQ   Y2, Y1, Y1
 	VPADDD       Y7, Y1, Y1
@@ -572,14 +600,14 @@ end1:
 	VPADDD       Y7, Y1, Y1
 	VEXTRACTI128 $0x01, Y1, X2
 	VPADDD       X1, X2, X2
-	VMOVD        X2, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x01, X2, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x02, X2, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x03, X2, (R10)
-	ADDQ         R9, R10
+	VMOVD        X2, (R12)
+	ADDQ         R11, R12
+	VPEXTRD      $0x01, X2, (R12)
+	ADDQ         R11, R12
+	VPEXTRD      $0x02, X2, (R12)
+	ADDQ         R11, R12
+	VPEXTRD      $0x03, X2, (R12)
+	ADDQ         R11, R12
 	VPUNPCKLDQ   Y6, Y5, Y1
 	VPUNPCKHDQ   Y6, Y5, Y2
 	VPADDD       Y1, Y2, Y2
@@ -591,35 +619,39 @@ end1:
 	VPADDD       Y1, Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X1
 	VPADDD       X2, X1, X1
-	VMOVD        X1, (R10)
-	ADDQ         R9, R10
-	VPEXTRD      $0x01, X1, (R10)
+	VMOVD        X1, (R12)
+	ADDQ         R11, R12
+	VPEXTRD      $0x01, X1, (R12)
 	ADDQ         $0x04, AX
-	SUBQ         BX, DX
-	SUBQ         $0x01, SI
+	SUBQ         R9, DX
+	ADDQ         R10, CX
+	SUBQ         $0x01, BX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotsW8x1VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW8x1VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW8x1VNNI(SB), NOSPLIT, $0-96
+TEXT ·dotsW8x1VNNI(SB), NOSPLIT, $0-120
 	MOVQ         sum_base+0(FP), AX
 	MOVQ         w_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	MOVL         $0x80808080, DI
-	VPBROADCASTD DI, Z0
+	MOVQ         rows+80(FP), BX
+	MOVQ         depth+112(FP), SI
+	MOVQ         k+72(FP), DI
+	SUBQ         DI, SI
+	SHRQ         $0x00, SI
+	MOVL         $0x80808080, R8
+	VPBROADCASTD R8, Z0
 
 row:
-	MOVQ   BX, DI
-	SHRQ   $0x06, DI
+	MOVQ   DI, R8
+	SHRQ   $0x06, R8
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
-	CMPQ   DI, $0x04
+	CMPQ   R8, $0x04
 	JL     end4
 
 blocks4:
@@ -641,12 +673,12 @@ blocks4:
 	VPDPBUSD    192(DX), Z5, Z4
 	ADDQ        $+256, CX
 	ADDQ        $+256, DX
-	SUBQ        $0x04, DI
-	CMPQ        DI, $0x04
+	SUBQ        $0x04, R8
+	CMPQ        R8, $0x04
 	JGE         blocks4
 
 end4:
-	CMPQ DI, $0x01
+	CMPQ R8, $0x01
 	JL   end1
 
 blocks1:
@@ -656,15 +688,15 @@ blocks1:
 	VPDPBUSD    (DX), Z5, Z1
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
-	SUBQ        $0x01, DI
-	CMPQ        DI, $0x01
+	SUBQ        $0x01, R8
+	CMPQ        R8, $0x01
 	JGE         blocks1
 
 end1:
 	VPADDD        Z2, Z1, Z1
 	VPADDD        Z3, Z1, Z1
 	VPADDD        Z4, Z1, Z1
-	MOVQ          AX, DI
+	MOVQ          AX, R8
 	VPUNPCKLDQ    Z1, Z1, Z5
 	VPUNPCKHDQ    Z1, Z1, Z6
 	VPADDD        Z5, Z6, Z6
@@ -678,30 +710,37 @@ end1:
 	VPADDD        Y6, Y5, Y5
 	VEXTRACTI32X4 $0x01, Y5, X6
 	VPADDD        X5, X6, X6
-	VMOVD         X6, (DI)
+	VMOVD         X6, (R8)
 	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
+	SUBQ          DI, DX
+	ADDQ          SI, CX
+	SUBQ          $0x01, BX
 	JNZ           row
 	VZEROUPPER
 	RET
 
-// func dotsW8x2VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW8x2VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW8x2VNNI(SB), NOSPLIT, $0-96
+TEXT ·dotsW8x2VNNI(SB), NOSPLIT, $0-120
 	MOVQ         sum_base+0(FP), AX
 	MOVQ         w_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	MOVQ         stride+88(FP), DI
-	SHLQ         $0x02, DI
-	MOVL         $0x80808080, R8
-	VPBROADCASTD R8, Z0
+	MOVQ         rows+80(FP), BX
+	MOVQ         depth+112(FP), SI
+	MOVQ         SI, DI
+	SHRQ         $0x00, DI
+	LEAQ         (DI)(DI*2), R8
+	MOVQ         ahead+96(FP), R9
+	MOVQ         step+104(FP), R10
+	ADDQ         CX, R9
+	MOVQ         stride+88(FP), R11
+	SHLQ         $0x02, R11
+	MOVL         $0x80808080, R12
+	VPBROADCASTD R12, Z0
 
 row:
-	MOVQ   BX, R8
-	SHRQ   $0x06, R8
+	MOVQ   SI, R12
+	SHRQ   $0x06, R12
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
@@ -710,65 +749,49 @@ row:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
-	CMPQ   R8, $0x04
-	JL     end4
-
-blocks4:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VPXORD     (CX), Z0, Z9
-	VPDPBUSD   (DX), Z9, Z1
-	VPDPBUSD   (DX)(BX*1), Z9, Z2
-	PREFETCHT0 4160(CX)
-	PREFETCHT0 4096(CX)
-	VPXORD     64(CX), Z0, Z9
-	VPDPBUSD   64(DX), Z9, Z3
-	VPDPBUSD   64(DX)(BX*1), Z9, Z4
-	PREFETCHT0 4224(CX)
-	PREFETCHT0 4160(CX)
-	VPXORD     128(CX), Z0, Z9
-	VPDPBUSD   128(DX), Z9, Z5
-	VPDPBUSD   128(DX)(BX*1), Z9, Z6
-	PREFETCHT0 4288(CX)
-	PREFETCHT0 4224(CX)
-	VPXORD     192(CX), Z0, Z9
-	VPDPBUSD   192(DX), Z9, Z7
-	VPDPBUSD   192(DX)(BX*1), Z9, Z8
-	ADDQ       $+256, CX
-	ADDQ       $+256, DX
-	SUBQ       $0x04, R8
-	CMPQ       R8, $0x04
-	JGE        blocks4
-
-end4:
-	CMPQ R8, $0x01
-	JL   end1
+	CMPQ   R12, $0x01
+	JL     end1
 
 blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
+	PREFETCHT1 (R9)
+	PREFETCHT1 -64(R9)
+	ADDQ       R10, R9
+	PREFETCHT1 (R9)
+	PREFETCHT1 -64(R9)
+	ADDQ       R10, R9
+	PREFETCHT1 (R9)
+	PREFETCHT1 -64(R9)
+	ADDQ       R10, R9
+	PREFETCHT1 (R9)
+	PREFETCHT1 -64(R9)
+	ADDQ       R10, R9
 	VPXORD     (CX), Z0, Z9
-	VPDPBUSD   (DX), Z9, Z1
-	VPDPBUSD   (DX)(BX*1), Z9, Z2
+	VPXORD     (CX)(DI*1), Z0, Z10
+	VPXORD     (CX)(DI*2), Z0, Z11
+	VPXORD     (CX)(R8*1), Z0, Z12
+	VMOVDQU32  (DX), Z13
+	VPDPBUSD   Z13, Z9, Z1
+	VPDPBUSD   Z13, Z10, Z3
+	VPDPBUSD   Z13, Z11, Z5
+	VPDPBUSD   Z13, Z12, Z7
+	VMOVDQU32  (DX)(SI*1), Z13
+	VPDPBUSD   Z13, Z9, Z2
+	VPDPBUSD   Z13, Z10, Z4
+	VPDPBUSD   Z13, Z11, Z6
+	VPDPBUSD   Z13, Z12, Z8
 	ADDQ       $+64, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, R8
-	CMPQ       R8, $0x01
+	SUBQ       $0x01, R12
+	CMPQ       R12, $0x01
 	JGE        blocks1
 
 end1:
-	VPADDD        Z3, Z1, Z1
-	VPADDD        Z4, Z2, Z2
-	VPADDD        Z5, Z1, Z1
-	VPADDD        Z6, Z2, Z2
-	VPADDD        Z7, Z1, Z1
-	VPADDD        Z8, Z2, Z2
-	MOVQ          AX, R8
-	VPUNPCKLDQ    Z2, Z1, Z9
-	VPUNPCKHDQ    Z2, Z1, Z10
+	MOVQ          AX, R12
+	VPUNPCKLDQ    Z3, Z1, Z9
+	VPUNPCKHDQ    Z3, Z1, Z10
 	VPADDD        Z9, Z10, Z10
-	VPUNPCKLDQ    Z2, Z2, Z9
-	VPUNPCKHDQ    Z2, Z2, Z11
+	VPUNPCKLDQ    Z7, Z5, Z9
+	VPUNPCKHDQ    Z7, Z5, Z11
 	VPADDD        Z9, Z11, Z11
 	VPUNPCKLQDQ   Z11, Z10, Z9
 	VPUNPCKHQDQ   Z11, Z10, Z10
@@ -777,124 +800,52 @@ end1:
 	VPADDD        Y10, Y9, Y9
 	VEXTRACTI32X4 $0x01, Y9, X10
 	VPADDD        X9, X10, X10
-	VMOVD         X10, (R8)
-	ADDQ          DI, R8
-	VPEXTRD       $0x01, X10, (R8)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
+	VMOVUPS       X10, (R12)
+	ADDQ          R11, R12
+	VPUNPCKLDQ    Z4, Z2, Z9
+	VPUNPCKHDQ    Z4, Z2, Z10
+	VPADDD        Z9, Z10, Z10
+	VPUNPCKLDQ    Z8, Z6, Z9
+	VPUNPCKHDQ    Z8, Z6, Z11
+	VPADDD        Z9, Z11, Z11
+	VPUNPCKLQDQ   Z11, Z10, Z9
+	VPUNPCKHQDQ   Z11, Z10, Z10
+	VPADDD        Z9, Z10, Z10
+	VEXTRACTI64X4 $0x01, Z10, Y9
+	VPADDD        Y10, Y9, Y9
+	VEXTRACTI32X4 $0x01, Y9, X10
+	VPADDD        X9, X10, X10
+	VMOVUPS       X10, (R12)
+	ADDQ          $0x10, AX
+	SUBQ          SI, DX
+	ADDQ          R8, CX
+	SUBQ          $0x04, BX
 	JNZ           row
 	VZEROUPPER
 	RET
 
-// func dotsW8x3VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW8x3VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW8x3VNNI(SB), NOSPLIT, $0-96
+TEXT ·dotsW8x3VNNI(SB), NOSPLIT, $0-120
 	MOVQ         sum_base+0(FP), AX
 	MOVQ         w_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	MOVQ         stride+88(FP), DI
-	SHLQ         $0x02, DI
-	MOVL         $0x80808080, R8
-	VPBROADCASTD R8, Z0
+	MOVQ         rows+80(FP), BX
+	MOVQ         depth+112(FP), SI
+	MOVQ         SI, DI
+	SHRQ         $0x00, DI
+	LEAQ         (DI)(DI*2), R8
+	MOVQ         ahead+96(FP), R9
+	MOVQ         step+104(FP), R10
+	ADDQ         CX, R9
+	MOVQ         stride+88(FP), R11
+	SHLQ         $0x02, R11
+	MOVL         $0x80808080, R12
+	VPBROADCASTD R12, Z0
 
 row:
-	MOVQ   BX, R8
-	SHRQ   $0x06, R8
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	CMPQ   R8, $0x02
-	JL     end2
-
-blocks2:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VPXORD     (CX), Z0, Z7
-	VPDPBUSD   (DX), Z7, Z1
-	VPDPBUSD   (DX)(BX*1), Z7, Z2
-	VPDPBUSD   (DX)(BX*2), Z7, Z3
-	PREFETCHT0 4160(CX)
-	PREFETCHT0 4096(CX)
-	VPXORD     64(CX), Z0, Z7
-	VPDPBUSD   64(DX), Z7, Z4
-	VPDPBUSD   64(DX)(BX*1), Z7, Z5
-	VPDPBUSD   64(DX)(BX*2), Z7, Z6
-	ADDQ       $+128, CX
-	ADDQ       $+128, DX
-	SUBQ       $0x02, R8
-	CMPQ       R8, $0x02
-	JGE        blocks2
-
-end2:
-	CMPQ R8, $0x01
-	JL   end1
-
-blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VPXORD     (CX), Z0, Z7
-	VPDPBUSD   (DX), Z7, Z1
-	VPDPBUSD   (DX)(BX*1), Z7, Z2
-	VPDPBUSD   (DX)(BX*2), Z7, Z3
-	ADDQ       $+64, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, R8
-	CMPQ       R8, $0x01
-	JGE        blocks1
-
-end1:
-	VPADDD        Z4, Z1, Z1
-	VPADDD        Z5, Z2, Z2
-	VPADDD        Z6, Z3, Z3
-	MOVQ          AX, R8
-	VPUNPCKLDQ    Z2, Z1, Z7
-	VPUNPCKHDQ    Z2, Z1, Z8
-	VPADDD        Z7, Z8, Z8
-	VPUNPCKLDQ    Z3, Z3, Z7
-	VPUNPCKHDQ    Z3, Z3, Z9
-	VPADDD        Z7, Z9, Z9
-	VPUNPCKLQDQ   Z9, Z8, Z7
-	VPUNPCKHQDQ   Z9, Z8, Z8
-	VPADDD        Z7, Z8, Z8
-	VEXTRACTI64X4 $0x01, Z8, Y7
-	VPADDD        Y8, Y7, Y7
-	VEXTRACTI32X4 $0x01, Y7, X8
-	VPADDD        X7, X8, X8
-	VMOVD         X8, (R8)
-	ADDQ          DI, R8
-	VPEXTRD       $0x01, X8, (R8)
-	ADDQ          DI, R8
-	VPEXTRD       $0x02, X8, (R8)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
-	JNZ           row
-	VZEROUPPER
-	RET
-
-// func dotsW8x4VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW8x4VNNI(SB), NOSPLIT, $0-96
-	MOVQ         sum_base+0(FP), AX
-	MOVQ         w_base+24(FP), CX
-	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	MOVQ         stride+88(FP), R8
-	SHLQ         $0x02, R8
-	MOVL         $0x80808080, R9
-	VPBROADCASTD R9, Z0
-
-row:
-	MOVQ   BX, R9
-	SHRQ   $0x06, R9
+	MOVQ   SI, R12
+	SHRQ   $0x06, R12
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
@@ -903,463 +854,128 @@ row:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
-	CMPQ   R9, $0x02
-	JL     end2
-
-blocks2:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VPXORD     (CX), Z0, Z9
-	VPDPBUSD   (DX), Z9, Z1
-	VPDPBUSD   (DX)(BX*1), Z9, Z2
-	VPDPBUSD   (DX)(BX*2), Z9, Z3
-	VPDPBUSD   (DX)(DI*1), Z9, Z4
-	PREFETCHT0 4160(CX)
-	PREFETCHT0 4096(CX)
-	VPXORD     64(CX), Z0, Z9
-	VPDPBUSD   64(DX), Z9, Z5
-	VPDPBUSD   64(DX)(BX*1), Z9, Z6
-	VPDPBUSD   64(DX)(BX*2), Z9, Z7
-	VPDPBUSD   64(DX)(DI*1), Z9, Z8
-	ADDQ       $+128, CX
-	ADDQ       $+128, DX
-	SUBQ       $0x02, R9
-	CMPQ       R9, $0x02
-	JGE        blocks2
-
-end2:
-	CMPQ R9, $0x01
-	JL   end1
-
-blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VPXORD     (CX), Z0, Z9
-	VPDPBUSD   (DX), Z9, Z1
-	VPDPBUSD   (DX)(BX*1), Z9, Z2
-	VPDPBUSD   (DX)(BX*2), Z9, Z3
-	VPDPBUSD   (DX)(DI*1), Z9, Z4
-	ADDQ       $+64, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, R9
-	CMPQ       R9, $0x01
-	JGE        blocks1
-
-end1:
-	VPADDD        Z5, Z1, Z1
-	VPADDD        Z6, Z2, Z2
-	VPADDD        Z7, Z3, Z3
-	VPADDD        Z8, Z4, Z4
-	MOVQ          AX, R9
-	VPUNPCKLDQ    Z2, Z1, Z9
-	VPUNPCKHDQ    Z2, Z1, Z10
-	VPADDD        Z9, Z10, Z10
-	VPUNPCKLDQ    Z4, Z3, Z9
-	VPUNPCKHDQ    Z4, Z3, Z11
-	VPADDD        Z9, Z11, Z11
-	VPUNPCKLQDQ   Z11, Z10, Z9
-	VPUNPCKHQDQ   Z11, Z10, Z10
-	VPADDD        Z9, Z10, Z10
-	VEXTRACTI64X4 $0x01, Z10, Y9
-	VPADDD        Y10, Y9, Y9
-	VEXTRACTI32X4 $0x01, Y9, X10
-	VPADDD        X9, X10, X10
-	VMOVD         X10, (R9)
-	ADDQ          R8, R9
-	VPEXTRD       $0x01, X10, (R9)
-	ADDQ          R8, R9
-	VPEXTRD       $0x02, X10, (R9)
-	ADDQ          R8, R9
-	VPEXTRD       $0x03, X10, (R9)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
-	JNZ           row
-	VZEROUPPER
-	RET
-
-// func dotsW8x5VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW8x5VNNI(SB), NOSPLIT, $0-96
-	MOVQ         sum_base+0(FP), AX
-	MOVQ         w_base+24(FP), CX
-	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	MOVQ         stride+88(FP), R8
-	SHLQ         $0x02, R8
-	MOVL         $0x80808080, R9
-	VPBROADCASTD R9, Z0
-
-row:
-	MOVQ   BX, R9
-	SHRQ   $0x06, R9
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	CMPQ   R9, $0x01
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	CMPQ   R12, $0x01
 	JL     end1
 
 blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VPXORD     (CX), Z0, Z6
-	VPDPBUSD   (DX), Z6, Z1
-	VPDPBUSD   (DX)(BX*1), Z6, Z2
-	VPDPBUSD   (DX)(BX*2), Z6, Z3
-	VPDPBUSD   (DX)(DI*1), Z6, Z4
-	VPDPBUSD   (DX)(BX*4), Z6, Z5
+	PREFETCHT1 (R9)
+	PREFETCHT1 -64(R9)
+	ADDQ       R10, R9
+	PREFETCHT1 (R9)
+	PREFETCHT1 -64(R9)
+	ADDQ       R10, R9
+	PREFETCHT1 (R9)
+	PREFETCHT1 -64(R9)
+	ADDQ       R10, R9
+	PREFETCHT1 (R9)
+	PREFETCHT1 -64(R9)
+	ADDQ       R10, R9
+	VPXORD     (CX), Z0, Z13
+	VPXORD     (CX)(DI*1), Z0, Z14
+	VPXORD     (CX)(DI*2), Z0, Z15
+	VPXORD     (CX)(R8*1), Z0, Z16
+	VMOVDQU32  (DX), Z17
+	VPDPBUSD   Z17, Z13, Z1
+	VPDPBUSD   Z17, Z14, Z4
+	VPDPBUSD   Z17, Z15, Z7
+	VPDPBUSD   Z17, Z16, Z10
+	VMOVDQU32  (DX)(SI*1), Z17
+	VPDPBUSD   Z17, Z13, Z2
+	VPDPBUSD   Z17, Z14, Z5
+	VPDPBUSD   Z17, Z15, Z8
+	VPDPBUSD   Z17, Z16, Z11
+	VMOVDQU32  (DX)(SI*2), Z17
+	VPDPBUSD   Z17, Z13, Z3
+	VPDPBUSD   Z17, Z14, Z6
+	VPDPBUSD   Z17, Z15, Z9
+	VPDPBUSD   Z17, Z16, Z12
 	ADDQ       $+64, CX
 	ADDQ       $+64, DX
-	SUBQ       $0x01, R9
-	CMPQ       R9, $0x01
+	SUBQ       $0x01, R12
+	CMPQ       R12, $0x01
 	JGE        blocks1
 
 end1:
-	MOVQ          AX, R9
-	VPUNPCKLDQ    Z2, Z1, Z6
-	VPUNPCKHDQ    Z2, Z1, Z7
-	VPADDD        Z6, Z7, Z7
-	VPUNPCKLDQ    Z4, Z3, Z6
-	VPUNPCKHDQ    Z4, Z3, Z8
-	VPADDD        Z6, Z8, Z8
-	VPUNPCKLQDQ   Z8, Z7, Z6
-	VPUNPCKHQDQ   Z8, Z7, Z7
-	VPADDD        Z6, Z7, Z7
-	VEXTRACTI64X4 $0x01, Z7, Y6
-	VPADDD        Y7, Y6, Y6
-	VEXTRACTI32X4 $0x01, Y6, X7
-	VPADDD        X6, X7, X7
-	VMOVD         X7, (R9)
-	ADDQ          R8, R9
-	VPEXTRD       $0x01, X7, (R9)
-	ADDQ          R8, R9
-	VPEXTRD       $0x02, X7, (R9)
-	ADDQ          R8, R9
-	VPEXTRD       $0x03, X7, (R9)
-	ADDQ          R8, R9
-	VPUNPCKLDQ    Z5, Z5, Z6
-	VPUNPCKHDQ    Z5, Z5, Z7
-	VPADDD        Z6, Z7, Z7
-	VPUNPCKLDQ    Z5, Z5, Z6
-	VPUNPCKHDQ    Z5, Z5, Z8
-	VPADDD        Z6, Z8, Z8
-	VPUNPCKLQDQ   Z8, Z7, Z6
-	VPUNPCKHQDQ   Z8, Z7, Z7
-	VPADDD        Z6, Z7, Z7
-	VEXTRACTI64X4 $0x01, Z7, Y6
-	VPADDD        Y7, Y6, Y6
-	VEXTRACTI32X4 $0x01, Y6, X7
-	VPADDD        X6, X7, X7
-	VMOVD         X7, (R9)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
+	MOVQ          AX, R12
+	VPUNPCKLDQ    Z4, Z1, Z13
+	VPUNPCKHDQ    Z4, Z1, Z14
+	VPADDD        Z13, Z14, Z14
+	VPUNPCKLDQ    Z10, Z7, Z13
+	VPUNPCKHDQ    Z10, Z7, Z15
+	VPADDD        Z13, Z15, Z15
+	VPUNPCKLQDQ   Z15, Z14, Z13
+	VPUNPCKHQDQ   Z15, Z14, Z14
+	VPADDD        Z13, Z14, Z14
+	VEXTRACTI64X4 $0x01, Z14, Y13
+	VPADDD        Y14, Y13, Y13
+	VEXTRACTI32X4 $0x01, Y13, X14
+	VPADDD        X13, X14, X14
+	VMOVUPS       X14, (R12)
+	ADDQ          R11, R12
+	VPUNPCKLDQ    Z5, Z2, Z13
+	VPUNPCKHDQ    Z5, Z2, Z14
+	VPADDD        Z13, Z14, Z14
+	VPUNPCKLDQ    Z11, Z8, Z13
+	VPUNPCKHDQ    Z11, Z8, Z15
+	VPADDD        Z13, Z15, Z15
+	VPUNPCKLQDQ   Z15, Z14, Z13
+	VPUNPCKHQDQ   Z15, Z14, Z14
+	VPADDD        Z13, Z14, Z14
+	VEXTRACTI64X4 $0x01, Z14, Y13
+	VPADDD        Y14, Y13, Y13
+	VEXTRACTI32X4 $0x01, Y13, X14
+	VPADDD        X13, X14, X14
+	VMOVUPS       X14, (R12)
+	ADDQ          R11, R12
+	VPUNPCKLDQ    Z6, Z3, Z13
+	VPUNPCKHDQ    Z6, Z3, Z14
+	VPADDD        Z13, Z14, Z14
+	VPUNPCKLDQ    Z12, Z9, Z13
+	VPUNPCKHDQ    Z12, Z9, Z15
+	VPADDD        Z13, Z15, Z15
+	VPUNPCKLQDQ   Z15, Z14, Z13
+	VPUNPCKHQDQ   Z15, Z14, Z14
+	VPADDD        Z13, Z14, Z14
+	VEXTRACTI64X4 $0x01, Z14, Y13
+	VPADDD        Y14, Y13, Y13
+	VEXTRACTI32X4 $0x01, Y13, X14
+	VPADDD        X13, X14, X14
+	VMOVUPS       X14, (R12)
+	ADDQ          $0x10, AX
+	SUBQ          SI, DX
+	ADDQ          R8, CX
+	SUBQ          $0x04, BX
 	JNZ           row
 	VZEROUPPER
 	RET
 
-// func dotsW8x6VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+// func dotsW8x4VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW8x6VNNI(SB), NOSPLIT, $0-96
+TEXT ·dotsW8x4VNNI(SB), NOSPLIT, $0-120
 	MOVQ         sum_base+0(FP), AX
 	MOVQ         w_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	LEAQ         (BX)(BX*4), R8
-	MOVQ         stride+88(FP), R9
-	SHLQ         $0x02, R9
-	MOVL         $0x80808080, R10
-	VPBROADCASTD R10, Z0
+	MOVQ         rows+80(FP), BX
+	MOVQ         depth+112(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         SI, R8
+	SHRQ         $0x00, R8
+	LEAQ         (R8)(R8*2), R9
+	MOVQ         ahead+96(FP), R10
+	MOVQ         step+104(FP), R11
+	ADDQ         CX, R10
+	MOVQ         stride+88(FP), R12
+	SHLQ         $0x02, R12
+	MOVL         $0x80808080, R13
+	VPBROADCASTD R13, Z0
 
 row:
-	MOVQ   BX, R10
-	SHRQ   $0x06, R10
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	CMPQ   R10, $0x01
-	JL     end1
-
-blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VPXORD     (CX), Z0, Z7
-	VPDPBUSD   (DX), Z7, Z1
-	VPDPBUSD   (DX)(BX*1), Z7, Z2
-	VPDPBUSD   (DX)(BX*2), Z7, Z3
-	VPDPBUSD   (DX)(DI*1), Z7, Z4
-	VPDPBUSD   (DX)(BX*4), Z7, Z5
-	VPDPBUSD   (DX)(R8*1), Z7, Z6
-	ADDQ       $+64, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, R10
-	CMPQ       R10, $0x01
-	JGE        blocks1
-
-end1:
-	MOVQ          AX, R10
-	VPUNPCKLDQ    Z2, Z1, Z7
-	VPUNPCKHDQ    Z2, Z1, Z8
-	VPADDD        Z7, Z8, Z8
-	VPUNPCKLDQ    Z4, Z3, Z7
-	VPUNPCKHDQ    Z4, Z3, Z9
-	VPADDD        Z7, Z9, Z9
-	VPUNPCKLQDQ   Z9, Z8, Z7
-	VPUNPCKHQDQ   Z9, Z8, Z8
-	VPADDD        Z7, Z8, Z8
-	VEXTRACTI64X4 $0x01, Z8, Y7
-	VPADDD        Y8, Y7, Y7
-	VEXTRACTI32X4 $0x01, Y7, X8
-	VPADDD        X7, X8, X8
-	VMOVD         X8, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x01, X8, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x02, X8, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x03, X8, (R10)
-	ADDQ          R9, R10
-	VPUNPCKLDQ    Z6, Z5, Z7
-	VPUNPCKHDQ    Z6, Z5, Z8
-	VPADDD        Z7, Z8, Z8
-	VPUNPCKLDQ    Z6, Z6, Z7
-	VPUNPCKHDQ    Z6, Z6, Z9
-	VPADDD        Z7, Z9, Z9
-	VPUNPCKLQDQ   Z9, Z8, Z7
-	VPUNPCKHQDQ   Z9, Z8, Z8
-	VPADDD        Z7, Z8, Z8
-	VEXTRACTI64X4 $0x01, Z8, Y7
-	VPADDD        Y8, Y7, Y7
-	VEXTRACTI32X4 $0x01, Y7, X8
-	VPADDD        X7, X8, X8
-	VMOVD         X8, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x01, X8, (R10)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
-	JNZ           row
-	VZEROUPPER
-	RET
-
-// func dotsW8x7VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW8x7VNNI(SB), NOSPLIT, $0-96
-	MOVQ         sum_base+0(FP), AX
-	MOVQ         w_base+24(FP), CX
-	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	LEAQ         (BX)(BX*4), R8
-	MOVQ         stride+88(FP), R9
-	SHLQ         $0x02, R9
-	MOVL         $0x80808080, R10
-	VPBROADCASTD R10, Z0
-
-row:
-	MOVQ   BX, R10
-	SHRQ   $0x06, R10
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	CMPQ   R10, $0x01
-	JL     end1
-
-blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VPXORD     (CX), Z0, Z8
-	VPDPBUSD   (DX), Z8, Z1
-	VPDPBUSD   (DX)(BX*1), Z8, Z2
-	VPDPBUSD   (DX)(BX*2), Z8, Z3
-	VPDPBUSD   (DX)(DI*1), Z8, Z4
-	VPDPBUSD   (DX)(BX*4), Z8, Z5
-	VPDPBUSD   (DX)(R8*1), Z8, Z6
-	VPDPBUSD   (DX)(DI*2), Z8, Z7
-	ADDQ       $+64, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, R10
-	CMPQ       R10, $0x01
-	JGE        blocks1
-
-end1:
-	MOVQ          AX, R10
-	VPUNPCKLDQ    Z2, Z1, Z8
-	VPUNPCKHDQ    Z2, Z1, Z9
-	VPADDD        Z8, Z9, Z9
-	VPUNPCKLDQ    Z4, Z3, Z8
-	VPUNPCKHDQ    Z4, Z3, Z10
-	VPADDD        Z8, Z10, Z10
-	VPUNPCKLQDQ   Z10, Z9, Z8
-	VPUNPCKHQDQ   Z10, Z9, Z9
-	VPADDD        Z8, Z9, Z9
-	VEXTRACTI64X4 $0x01, Z9, Y8
-	VPADDD        Y9, Y8, Y8
-	VEXTRACTI32X4 $0x01, Y8, X9
-	VPADDD        X8, X9, X9
-	VMOVD         X9, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x01, X9, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x02, X9, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x03, X9, (R10)
-	ADDQ          R9, R10
-	VPUNPCKLDQ    Z6, Z5, Z8
-	VPUNPCKHDQ    Z6, Z5, Z9
-	VPADDD        Z8, Z9, Z9
-	VPUNPCKLDQ    Z7, Z7, Z8
-	VPUNPCKHDQ    Z7, Z7, Z10
-	VPADDD        Z8, Z10, Z10
-	VPUNPCKLQDQ   Z10, Z9, Z8
-	VPUNPCKHQDQ   Z10, Z9, Z9
-	VPADDD        Z8, Z9, Z9
-	VEXTRACTI64X4 $0x01, Z9, Y8
-	VPADDD        Y9, Y8, Y8
-	VEXTRACTI32X4 $0x01, Y8, X9
-	VPADDD        X8, X9, X9
-	VMOVD         X9, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x01, X9, (R10)
-	ADDQ          R9, R10
-	VPEXTRD       $0x02, X9, (R10)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
-	JNZ           row
-	VZEROUPPER
-	RET
-
-// func dotsW8x8VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·dotsW8x8VNNI(SB), NOSPLIT, $0-96
-	MOVQ         sum_base+0(FP), AX
-	MOVQ         w_base+24(FP), CX
-	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	LEAQ         (BX)(BX*4), R8
-	LEAQ         (DI)(BX*4), R9
-	MOVQ         stride+88(FP), R10
-	SHLQ         $0x02, R10
-	MOVL         $0x80808080, R11
-	VPBROADCASTD R11, Z0
-
-row:
-	MOVQ   BX, R11
-	SHRQ   $0x06, R11
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	CMPQ   R11, $0x01
-	JL     end1
-
-blocks1:
-	PREFETCHT0 4096(CX)
-	PREFETCHT0 4032(CX)
-	VPXORD     (CX), Z0, Z9
-	VPDPBUSD   (DX), Z9, Z1
-	VPDPBUSD   (DX)(BX*1), Z9, Z2
-	VPDPBUSD   (DX)(BX*2), Z9, Z3
-	VPDPBUSD   (DX)(DI*1), Z9, Z4
-	VPDPBUSD   (DX)(BX*4), Z9, Z5
-	VPDPBUSD   (DX)(R8*1), Z9, Z6
-	VPDPBUSD   (DX)(DI*2), Z9, Z7
-	VPDPBUSD   (DX)(R9*1), Z9, Z8
-	ADDQ       $+64, CX
-	ADDQ       $+64, DX
-	SUBQ       $0x01, R11
-	CMPQ       R11, $0x01
-	JGE        blocks1
-
-end1:
-	MOVQ          AX, R11
-	VPUNPCKLDQ    Z2, Z1, Z9
-	VPUNPCKHDQ    Z2, Z1, Z10
-	VPADDD        Z9, Z10, Z10
-	VPUNPCKLDQ    Z4, Z3, Z9
-	VPUNPCKHDQ    Z4, Z3, Z11
-	VPADDD        Z9, Z11, Z11
-	VPUNPCKLQDQ   Z11, Z10, Z9
-	VPUNPCKHQDQ   Z11, Z10, Z10
-	VPADDD        Z9, Z10, Z10
-	VEXTRACTI64X4 $0x01, Z10, Y9
-	VPADDD        Y10, Y9, Y9
-	VEXTRACTI32X4 $0x01, Y9, X10
-	VPADDD        X9, X10, X10
-	VMOVD         X10, (R11)
-	ADDQ          R10, R11
-	VPEXTRD       $0x01, X10, (R11)
-	ADDQ          R10, R11
-	VPEXTRD       $0x02, X10, (R11)
-	ADDQ          R10, R11
-	VPEXTRD       $0x03, X10, (R11)
-	ADDQ          R10, R11
-	VPUNPCKLDQ    Z6, Z5, Z9
-	VPUNPCKHDQ    Z6, Z5, Z10
-	VPADDD        Z9, Z10, Z10
-	VPUNPCKLDQ    Z8, Z7, Z9
-	VPUNPCKHDQ    Z8, Z7, Z11
-	VPADDD        Z9, Z11, Z11
-	VPUNPCKLQDQ   Z11, Z10, Z9
-	VPUNPCKHQDQ   Z11, Z10, Z10
-	VPADDD        Z9, Z10, Z10
-	VEXTRACTI64X4 $0x01, Z10, Y9
-	VPADDD        Y10, Y9, Y9
-	VEXTRACTI32X4 $0x01, Y9, X10
-	VPADDD        X9, X10, X10
-	VMOVD         X10, (R11)
-	ADDQ          R10, R11
-	VPEXTRD       $0x01, X10, (R11)
-	ADDQ          R10, R11
-	VPEXTRD       $0x02, X10, (R11)
-	ADDQ          R10, R11
-	VPEXTRD       $0x03, X10, (R11)
-	ADDQ          $0x04, AX
-	SUBQ          BX, DX
-	SUBQ          $0x01, SI
-	JNZ           row
-	VZEROUPPER
-	RET
-
-// func dotsW8x4VNNIRows4(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI
-TEXT ·dotsW8x4VNNIRows4(SB), NOSPLIT, $0-96
-	MOVQ         sum_base+0(FP), AX
-	MOVQ         w_base+24(FP), CX
-	MOVQ         x_base+48(FP), DX
-	MOVQ         k+72(FP), BX
-	MOVQ         rows+80(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	LEAQ         (BX)(BX*2), R8
-	MOVQ         stride+88(FP), R9
-	SHLQ         $0x02, R9
-	MOVL         $0x80808080, R10
-	VPBROADCASTD R10, Z0
-
-row:
-	MOVQ   BX, R10
-	SHRQ   $0x06, R10
+	MOVQ   SI, R13
+	SHRQ   $0x06, R13
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
@@ -1376,42 +992,54 @@ row:
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
-	CMPQ   R10, $0x01
+	CMPQ   R13, $0x01
 	JL     end1
 
 blocks1:
-	VPXORD    (CX), Z0, Z17
-	VPXORD    (CX)(BX*1), Z0, Z18
-	VPXORD    (CX)(BX*2), Z0, Z19
-	VPXORD    (CX)(R8*1), Z0, Z20
-	VMOVDQU32 (DX), Z21
-	VPDPBUSD  Z21, Z17, Z1
-	VPDPBUSD  Z21, Z18, Z5
-	VPDPBUSD  Z21, Z19, Z9
-	VPDPBUSD  Z21, Z20, Z13
-	VMOVDQU32 (DX)(BX*1), Z21
-	VPDPBUSD  Z21, Z17, Z2
-	VPDPBUSD  Z21, Z18, Z6
-	VPDPBUSD  Z21, Z19, Z10
-	VPDPBUSD  Z21, Z20, Z14
-	VMOVDQU32 (DX)(BX*2), Z21
-	VPDPBUSD  Z21, Z17, Z3
-	VPDPBUSD  Z21, Z18, Z7
-	VPDPBUSD  Z21, Z19, Z11
-	VPDPBUSD  Z21, Z20, Z15
-	VMOVDQU32 (DX)(DI*1), Z21
-	VPDPBUSD  Z21, Z17, Z4
-	VPDPBUSD  Z21, Z18, Z8
-	VPDPBUSD  Z21, Z19, Z12
-	VPDPBUSD  Z21, Z20, Z16
-	ADDQ      $+64, CX
-	ADDQ      $+64, DX
-	SUBQ      $0x01, R10
-	CMPQ      R10, $0x01
-	JGE       blocks1
+	PREFETCHT1 (R10)
+	PREFETCHT1 -64(R10)
+	ADDQ       R11, R10
+	PREFETCHT1 (R10)
+	PREFETCHT1 -64(R10)
+	ADDQ       R11, R10
+	PREFETCHT1 (R10)
+	PREFETCHT1 -64(R10)
+	ADDQ       R11, R10
+	PREFETCHT1 (R10)
+	PREFETCHT1 -64(R10)
+	ADDQ       R11, R10
+	VPXORD     (CX), Z0, Z17
+	VPXORD     (CX)(R8*1), Z0, Z18
+	VPXORD     (CX)(R8*2), Z0, Z19
+	VPXORD     (CX)(R9*1), Z0, Z20
+	VMOVDQU32  (DX), Z21
+	VPDPBUSD   Z21, Z17, Z1
+	VPDPBUSD   Z21, Z18, Z5
+	VPDPBUSD   Z21, Z19, Z9
+	VPDPBUSD   Z21, Z20, Z13
+	VMOVDQU32  (DX)(SI*1), Z21
+	VPDPBUSD   Z21, Z17, Z2
+	VPDPBUSD   Z21, Z18, Z6
+	VPDPBUSD   Z21, Z19, Z10
+	VPDPBUSD   Z21, Z20, Z14
+	VMOVDQU32  (DX)(SI*2), Z21
+	VPDPBUSD   Z21, Z17, Z3
+	VPDPBUSD   Z21, Z18, Z7
+	VPDPBUSD   Z21, Z19, Z11
+	VPDPBUSD   Z21, Z20, Z15
+	VMOVDQU32  (DX)(DI*1), Z21
+	VPDPBUSD   Z21, Z17, Z4
+	VPDPBUSD   Z21, Z18, Z8
+	VPDPBUSD   Z21, Z19, Z12
+	VPDPBUSD   Z21, Z20, Z16
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	SUBQ       $0x01, R13
+	CMPQ       R13, $0x01
+	JGE        blocks1
 
 end1:
-	MOVQ          AX, R10
+	MOVQ          AX, R13
 	VPUNPCKLDQ    Z5, Z1, Z17
 	VPUNPCKHDQ    Z5, Z1, Z18
 	VPADDD        Z17, Z18, Z18
@@ -1425,8 +1053,8 @@ end1:
 	VPADDD        Y18, Y17, Y17
 	VEXTRACTI32X4 $0x01, Y17, X18
 	VPADDD        X17, X18, X18
-	VMOVUPS       X18, (R10)
-	ADDQ          R9, R10
+	VMOVUPS       X18, (R13)
+	ADDQ          R12, R13
 	VPUNPCKLDQ    Z6, Z2, Z17
 	VPUNPCKHDQ    Z6, Z2, Z18
 	VPADDD        Z17, Z18, Z18
@@ -1440,8 +1068,8 @@ end1:
 	VPADDD        Y18, Y17, Y17
 	VEXTRACTI32X4 $0x01, Y17, X18
 	VPADDD        X17, X18, X18
-	VMOVUPS       X18, (R10)
-	ADDQ          R9, R10
+	VMOVUPS       X18, (R13)
+	ADDQ          R12, R13
 	VPUNPCKLDQ    Z7, Z3, Z17
 	VPUNPCKHDQ    Z7, Z3, Z18
 	VPADDD        Z17, Z18, Z18
@@ -1455,8 +1083,8 @@ end1:
 	VPADDD        Y18, Y17, Y17
 	VEXTRACTI32X4 $0x01, Y17, X18
 	VPADDD        X17, X18, X18
-	VMOVUPS       X18, (R10)
-	ADDQ          R9, R10
+	VMOVUPS       X18, (R13)
+	ADDQ          R12, R13
 	VPUNPCKLDQ    Z8, Z4, Z17
 	VPUNPCKHDQ    Z8, Z4, Z18
 	VPADDD        Z17, Z18, Z18
@@ -1470,11 +1098,392 @@ end1:
 	VPADDD        Y18, Y17, Y17
 	VEXTRACTI32X4 $0x01, Y17, X18
 	VPADDD        X17, X18, X18
-	VMOVUPS       X18, (R10)
+	VMOVUPS       X18, (R13)
 	ADDQ          $0x10, AX
-	SUBQ          BX, DX
-	ADDQ          R8, CX
-	SUBQ          $0x04, SI
+	SUBQ          SI, DX
+	ADDQ          R9, CX
+	SUBQ          $0x04, BX
+	JNZ           row
+	VZEROUPPER
+	RET
+
+// func dotsW8x5VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·dotsW8x5VNNI(SB), NOSPLIT, $0-120
+	MOVQ         sum_base+0(FP), AX
+	MOVQ         w_base+24(FP), CX
+	MOVQ         x_base+48(FP), DX
+	MOVQ         rows+80(FP), BX
+	MOVQ         depth+112(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         SI, R8
+	SHRQ         $0x00, R8
+	LEAQ         (R8)(R8*2), R9
+	MOVQ         ahead+96(FP), R10
+	MOVQ         step+104(FP), R11
+	ADDQ         CX, R10
+	MOVQ         stride+88(FP), R12
+	SHLQ         $0x02, R12
+	MOVL         $0x80808080, R13
+	VPBROADCASTD R13, Z0
+
+row:
+	MOVQ   SI, R13
+	SHRQ   $0x06, R13
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	CMPQ   R13, $0x01
+	JL     end1
+
+blocks1:
+	PREFETCHT1 (R10)
+	PREFETCHT1 -64(R10)
+	ADDQ       R11, R10
+	PREFETCHT1 (R10)
+	PREFETCHT1 -64(R10)
+	ADDQ       R11, R10
+	PREFETCHT1 (R10)
+	PREFETCHT1 -64(R10)
+	ADDQ       R11, R10
+	PREFETCHT1 (R10)
+	PREFETCHT1 -64(R10)
+	ADDQ       R11, R10
+	VPXORD     (CX), Z0, Z21
+	VPXORD     (CX)(R8*1), Z0, Z22
+	VPXORD     (CX)(R8*2), Z0, Z23
+	VPXORD     (CX)(R9*1), Z0, Z24
+	VMOVDQU32  (DX), Z25
+	VPDPBUSD   Z25, Z21, Z1
+	VPDPBUSD   Z25, Z22, Z6
+	VPDPBUSD   Z25, Z23, Z11
+	VPDPBUSD   Z25, Z24, Z16
+	VMOVDQU32  (DX)(SI*1), Z25
+	VPDPBUSD   Z25, Z21, Z2
+	VPDPBUSD   Z25, Z22, Z7
+	VPDPBUSD   Z25, Z23, Z12
+	VPDPBUSD   Z25, Z24, Z17
+	VMOVDQU32  (DX)(SI*2), Z25
+	VPDPBUSD   Z25, Z21, Z3
+	VPDPBUSD   Z25, Z22, Z8
+	VPDPBUSD   Z25, Z23, Z13
+	VPDPBUSD   Z25, Z24, Z18
+	VMOVDQU32  (DX)(DI*1), Z25
+	VPDPBUSD   Z25, Z21, Z4
+	VPDPBUSD   Z25, Z22, Z9
+	VPDPBUSD   Z25, Z23, Z14
+	VPDPBUSD   Z25, Z24, Z19
+	VMOVDQU32  (DX)(SI*4), Z25
+	VPDPBUSD   Z25, Z21, Z5
+	VPDPBUSD   Z25, Z22, Z10
+	VPDPBUSD   Z25, Z23, Z15
+	VPDPBUSD   Z25, Z24, Z20
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	SUBQ       $0x01, R13
+	CMPQ       R13, $0x01
+	JGE        blocks1
+
+end1:
+	MOVQ          AX, R13
+	VPUNPCKLDQ    Z6, Z1, Z21
+	VPUNPCKHDQ    Z6, Z1, Z22
+	VPADDD        Z21, Z22, Z22
+	VPUNPCKLDQ    Z16, Z11, Z21
+	VPUNPCKHDQ    Z16, Z11, Z23
+	VPADDD        Z21, Z23, Z23
+	VPUNPCKLQDQ   Z23, Z22, Z21
+	VPUNPCKHQDQ   Z23, Z22, Z22
+	VPADDD        Z21, Z22, Z22
+	VEXTRACTI64X4 $0x01, Z22, Y21
+	VPADDD        Y22, Y21, Y21
+	VEXTRACTI32X4 $0x01, Y21, X22
+	VPADDD        X21, X22, X22
+	VMOVUPS       X22, (R13)
+	ADDQ          R12, R13
+	VPUNPCKLDQ    Z7, Z2, Z21
+	VPUNPCKHDQ    Z7, Z2, Z22
+	VPADDD        Z21, Z22, Z22
+	VPUNPCKLDQ    Z17, Z12, Z21
+	VPUNPCKHDQ    Z17, Z12, Z23
+	VPADDD        Z21, Z23, Z23
+	VPUNPCKLQDQ   Z23, Z22, Z21
+	VPUNPCKHQDQ   Z23, Z22, Z22
+	VPADDD        Z21, Z22, Z22
+	VEXTRACTI64X4 $0x01, Z22, Y21
+	VPADDD        Y22, Y21, Y21
+	VEXTRACTI32X4 $0x01, Y21, X22
+	VPADDD        X21, X22, X22
+	VMOVUPS       X22, (R13)
+	ADDQ          R12, R13
+	VPUNPCKLDQ    Z8, Z3, Z21
+	VPUNPCKHDQ    Z8, Z3, Z22
+	VPADDD        Z21, Z22, Z22
+	VPUNPCKLDQ    Z18, Z13, Z21
+	VPUNPCKHDQ    Z18, Z13, Z23
+	VPADDD        Z21, Z23, Z23
+	VPUNPCKLQDQ   Z23, Z22, Z21
+	VPUNPCKHQDQ   Z23, Z22, Z22
+	VPADDD        Z21, Z22, Z22
+	VEXTRACTI64X4 $0x01, Z22, Y21
+	VPADDD        Y22, Y21, Y21
+	VEXTRACTI32X4 $0x01, Y21, X22
+	VPADDD        X21, X22, X22
+	VMOVUPS       X22, (R13)
+	ADDQ          R12, R13
+	VPUNPCKLDQ    Z9, Z4, Z21
+	VPUNPCKHDQ    Z9, Z4, Z22
+	VPADDD        Z21, Z22, Z22
+	VPUNPCKLDQ    Z19, Z14, Z21
+	VPUNPCKHDQ    Z19, Z14, Z23
+	VPADDD        Z21, Z23, Z23
+	VPUNPCKLQDQ   Z23, Z22, Z21
+	VPUNPCKHQDQ   Z23, Z22, Z22
+	VPADDD        Z21, Z22, Z22
+	VEXTRACTI64X4 $0x01, Z22, Y21
+	VPADDD        Y22, Y21, Y21
+	VEXTRACTI32X4 $0x01, Y21, X22
+	VPADDD        X21, X22, X22
+	VMOVUPS       X22, (R13)
+	ADDQ          R12, R13
+	VPUNPCKLDQ    Z10, Z5, Z21
+	VPUNPCKHDQ    Z10, Z5, Z22
+	VPADDD        Z21, Z22, Z22
+	VPUNPCKLDQ    Z20, Z15, Z21
+	VPUNPCKHDQ    Z20, Z15, Z23
+	VPADDD        Z21, Z23, Z23
+	VPUNPCKLQDQ   Z23, Z22, Z21
+	VPUNPCKHQDQ   Z23, Z22, Z22
+	VPADDD        Z21, Z22, Z22
+	VEXTRACTI64X4 $0x01, Z22, Y21
+	VPADDD        Y22, Y21, Y21
+	VEXTRACTI32X4 $0x01, Y21, X22
+	VPADDD        X21, X22, X22
+	VMOVUPS       X22, (R13)
+	ADDQ          $0x10, AX
+	SUBQ          SI, DX
+	ADDQ          R9, CX
+	SUBQ          $0x04, BX
+	JNZ           row
+	VZEROUPPER
+	RET
+
+// func dotsW8x6VNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·dotsW8x6VNNI(SB), NOSPLIT, $0-120
+	MOVQ         sum_base+0(FP), AX
+	MOVQ         w_base+24(FP), CX
+	MOVQ         x_base+48(FP), DX
+	MOVQ         rows+80(FP), BX
+	MOVQ         depth+112(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	LEAQ         (SI)(SI*4), R8
+	MOVQ         SI, R9
+	SHRQ         $0x00, R9
+	LEAQ         (R9)(R9*2), R10
+	MOVQ         ahead+96(FP), R11
+	MOVQ         step+104(FP), R12
+	ADDQ         CX, R11
+	MOVQ         stride+88(FP), R13
+	SHLQ         $0x02, R13
+	MOVL         $0x80808080, R14
+	VPBROADCASTD R14, Z0
+
+row:
+	MOVQ   SI, R14
+	SHRQ   $0x06, R14
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	CMPQ   R14, $0x01
+	JL     end1
+
+blocks1:
+	PREFETCHT1 (R11)
+	PREFETCHT1 -64(R11)
+	ADDQ       R12, R11
+	PREFETCHT1 (R11)
+	PREFETCHT1 -64(R11)
+	ADDQ       R12, R11
+	PREFETCHT1 (R11)
+	PREFETCHT1 -64(R11)
+	ADDQ       R12, R11
+	PREFETCHT1 (R11)
+	PREFETCHT1 -64(R11)
+	ADDQ       R12, R11
+	VPXORD     (CX), Z0, Z25
+	VPXORD     (CX)(R9*1), Z0, Z26
+	VPXORD     (CX)(R9*2), Z0, Z27
+	VPXORD     (CX)(R10*1), Z0, Z28
+	VMOVDQU32  (DX), Z29
+	VPDPBUSD   Z29, Z25, Z1
+	VPDPBUSD   Z29, Z26, Z7
+	VPDPBUSD   Z29, Z27, Z13
+	VPDPBUSD   Z29, Z28, Z19
+	VMOVDQU32  (DX)(SI*1), Z29
+	VPDPBUSD   Z29, Z25, Z2
+	VPDPBUSD   Z29, Z26, Z8
+	VPDPBUSD   Z29, Z27, Z14
+	VPDPBUSD   Z29, Z28, Z20
+	VMOVDQU32  (DX)(SI*2), Z29
+	VPDPBUSD   Z29, Z25, Z3
+	VPDPBUSD   Z29, Z26, Z9
+	VPDPBUSD   Z29, Z27, Z15
+	VPDPBUSD   Z29, Z28, Z21
+	VMOVDQU32  (DX)(DI*1), Z29
+	VPDPBUSD   Z29, Z25, Z4
+	VPDPBUSD   Z29, Z26, Z10
+	VPDPBUSD   Z29, Z27, Z16
+	VPDPBUSD   Z29, Z28, Z22
+	VMOVDQU32  (DX)(SI*4), Z29
+	VPDPBUSD   Z29, Z25, Z5
+	VPDPBUSD   Z29, Z26, Z11
+	VPDPBUSD   Z29, Z27, Z17
+	VPDPBUSD   Z29, Z28, Z23
+	VMOVDQU32  (DX)(R8*1), Z29
+	VPDPBUSD   Z29, Z25, Z6
+	VPDPBUSD   Z29, Z26, Z12
+	VPDPBUSD   Z29, Z27, Z18
+	VPDPBUSD   Z29, Z28, Z24
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	SUBQ       $0x01, R14
+	CMPQ       R14, $0x01
+	JGE        blocks1
+
+end1:
+	MOVQ          AX, R14
+	VPUNPCKLDQ    Z7, Z1, Z25
+	VPUNPCKHDQ    Z7, Z1, Z26
+	VPADDD        Z25, Z26, Z26
+	VPUNPCKLDQ    Z19, Z13, Z25
+	VPUNPCKHDQ    Z19, Z13, Z27
+	VPADDD        Z25, Z27, Z27
+	VPUNPCKLQDQ   Z27, Z26, Z25
+	VPUNPCKHQDQ   Z27, Z26, Z26
+	VPADDD        Z25, Z26, Z26
+	VEXTRACTI64X4 $0x01, Z26, Y25
+	VPADDD        Y26, Y25, Y25
+	VEXTRACTI32X4 $0x01, Y25, X26
+	VPADDD        X25, X26, X26
+	VMOVUPS       X26, (R14)
+	ADDQ          R13, R14
+	VPUNPCKLDQ    Z8, Z2, Z25
+	VPUNPCKHDQ    Z8, Z2, Z26
+	VPADDD        Z25, Z26, Z26
+	VPUNPCKLDQ    Z20, Z14, Z25
+	VPUNPCKHDQ    Z20, Z14, Z27
+	VPADDD        Z25, Z27, Z27
+	VPUNPCKLQDQ   Z27, Z26, Z25
+	VPUNPCKHQDQ   Z27, Z26, Z26
+	VPADDD        Z25, Z26, Z26
+	VEXTRACTI64X4 $0x01, Z26, Y25
+	VPADDD        Y26, Y25, Y25
+	VEXTRACTI32X4 $0x01, Y25, X26
+	VPADDD        X25, X26, X26
+	VMOVUPS       X26, (R14)
+	ADDQ          R13, R14
+	VPUNPCKLDQ    Z9, Z3, Z25
+	VPUNPCKHDQ    Z9, Z3, Z26
+	VPADDD        Z25, Z26, Z26
+	VPUNPCKLDQ    Z21, Z15, Z25
+	VPUNPCKHDQ    Z21, Z15, Z27
+	VPADDD        Z25, Z27, Z27
+	VPUNPCKLQDQ   Z27, Z26, Z25
+	VPUNPCKHQDQ   Z27, Z26, Z26
+	VPADDD        Z25, Z26, Z26
+	VEXTRACTI64X4 $0x01, Z26, Y25
+	VPADDD        Y26, Y25, Y25
+	VEXTRACTI32X4 $0x01, Y25, X26
+	VPADDD        X25, X26, X26
+	VMOVUPS       X26, (R14)
+	ADDQ          R13, R14
+	VPUNPCKLDQ    Z10, Z4, Z25
+	VPUNPCKHDQ    Z10, Z4, Z26
+	VPADDD        Z25, Z26, Z26
+	VPUNPCKLDQ    Z22, Z16, Z25
+	VPUNPCKHDQ    Z22, Z16, Z27
+	VPADDD        Z25, Z27, Z27
+	VPUNPCKLQDQ   Z27, Z26, Z25
+	VPUNPCKHQDQ   Z27, Z26, Z26
+	VPADDD        Z25, Z26, Z26
+	VEXTRACTI64X4 $0x01, Z26, Y25
+	VPADDD        Y26, Y25, Y25
+	VEXTRACTI32X4 $0x01, Y25, X26
+	VPADDD        X25, X26, X26
+	VMOVUPS       X26, (R14)
+	ADDQ          R13, R14
+	VPUNPCKLDQ    Z11, Z5, Z25
+	VPUNPCKHDQ    Z11, Z5, Z26
+	VPADDD        Z25, Z26, Z26
+	VPUNPCKLDQ    Z23, Z17, Z25
+	VPUNPCKHDQ    Z23, Z17, Z27
+	VPADDD        Z25, Z27, Z27
+	VPUNPCKLQDQ   Z27, Z26, Z25
+	VPUNPCKHQDQ   Z27, Z26, Z26
+	VPADDD        Z25, Z26, Z26
+	VEXTRACTI64X4 $0x01, Z26, Y25
+	VPADDD        Y26, Y25, Y25
+	VEXTRACTI32X4 $0x01, Y25, X26
+	VPADDD        X25, X26, X26
+	VMOVUPS       X26, (R14)
+	ADDQ          R13, R14
+	VPUNPCKLDQ    Z12, Z6, Z25
+	VPUNPCKHDQ    Z12, Z6, Z26
+	VPADDD        Z25, Z26, Z26
+	VPUNPCKLDQ    Z24, Z18, Z25
+	VPUNPCKHDQ    Z24, Z18, Z27
+	VPADDD        Z25, Z27, Z27
+	VPUNPCKLQDQ   Z27, Z26, Z25
+	VPUNPCKHQDQ   Z27, Z26, Z26
+	VPADDD        Z25, Z26, Z26
+	VEXTRACTI64X4 $0x01, Z26, Y25
+	VPADDD        Y26, Y25, Y25
+	VEXTRACTI32X4 $0x01, Y25, X26
+	VPADDD        X25, X26, X26
+	VMOVUPS       X26, (R14)
+	ADDQ          $0x10, AX
+	SUBQ          SI, DX
+	ADDQ          R10, CX
+	SUBQ          $0x04, BX
 	JNZ           row
 	VZEROUPPER
 	RET

@@ -22,18 +22,18 @@
 	SADALP(20, s); SADALP(21, s) \
 	SADALP(22, s); SADALP(23, s)
 
-// func dotsW8x1NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x1NEON(SB), NOSPLIT, $0-96
+// func dotsW8x1NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW8x1NEON(SB), NOSPLIT, $0-120
 	TILE1
 
-// func dotsW8x2NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x2NEON(SB), NOSPLIT, $0-96
+// func dotsW8x2NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW8x2NEON(SB), NOSPLIT, $0-120
 	TILE2
 
-// func dotsW8x3NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x3NEON(SB), NOSPLIT, $0-96
+// func dotsW8x3NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW8x3NEON(SB), NOSPLIT, $0-120
 	TILE3
 
-// func dotsW8x4NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x4NEON(SB), NOSPLIT, $0-96
+// func dotsW8x4NEON(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW8x4NEON(SB), NOSPLIT, $0-120
 	TILE4

@@ -7,44 +7,19 @@ package cpu
 // dotsW8x1AVXVNNI is a tileFunc: 1 weight rows by 1 tokens.
 //
 //go:noescape
-func dotsW8x1AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x1AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW8x2AVXVNNI is a tileFunc: 1 weight rows by 2 tokens.
+// dotsW8x2AVXVNNI is a tileFunc: 2 weight rows by 2 tokens.
 //
 //go:noescape
-func dotsW8x2AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x2AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW8x3AVXVNNI is a tileFunc: 1 weight rows by 3 tokens.
+// dotsW8x3AVXVNNI is a tileFunc: 2 weight rows by 3 tokens.
 //
 //go:noescape
-func dotsW8x3AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x3AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
 
-// dotsW8x4AVXVNNI is a tileFunc: 1 weight rows by 4 tokens.
+// dotsW8x4AVXVNNI is a tileFunc: 2 weight rows by 4 tokens.
 //
 //go:noescape
-func dotsW8x4AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-// dotsW8x5AVXVNNI is a tileFunc: 1 weight rows by 5 tokens.
-//
-//go:noescape
-func dotsW8x5AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-// dotsW8x6AVXVNNI is a tileFunc: 1 weight rows by 6 tokens.
-//
-//go:noescape
-func dotsW8x6AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-// dotsW8x7AVXVNNI is a tileFunc: 1 weight rows by 7 tokens.
-//
-//go:noescape
-func dotsW8x7AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-// dotsW8x8AVXVNNI is a tileFunc: 1 weight rows by 8 tokens.
-//
-//go:noescape
-func dotsW8x8AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-
-// dotsW8x4AVXVNNIRows2 is a tileFunc: 2 weight rows by 4 tokens.
-//
-//go:noescape
-func dotsW8x4AVXVNNIRows2(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
+func dotsW8x4AVXVNNI(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)

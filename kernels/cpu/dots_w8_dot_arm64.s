@@ -27,38 +27,18 @@
 	WEIGHTS4QUARTER(32) \
 	WEIGHTS4QUARTER(48)
 
-// func dotsW8x1DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x1DOT(SB), NOSPLIT, $0-96
+// func dotsW8x1DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW8x1DOT(SB), NOSPLIT, $0-120
 	TILE1
 
-// func dotsW8x2DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x2DOT(SB), NOSPLIT, $0-96
+// func dotsW8x2DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW8x2DOT(SB), NOSPLIT, $0-120
 	TILE(UPTO2)
 
-// func dotsW8x3DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x3DOT(SB), NOSPLIT, $0-96
+// func dotsW8x3DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW8x3DOT(SB), NOSPLIT, $0-120
 	TILE(UPTO3)
 
-// func dotsW8x4DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x4DOT(SB), NOSPLIT, $0-96
-	TILE(UPTO4)
-
-// func dotsW8x5DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x5DOT(SB), NOSPLIT, $0-96
-	TILE(UPTO5)
-
-// func dotsW8x6DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x6DOT(SB), NOSPLIT, $0-96
-	TILE(UPTO6)
-
-// func dotsW8x7DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x7DOT(SB), NOSPLIT, $0-96
-	TILE(UPTO7)
-
-// func dotsW8x8DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x8DOT(SB), NOSPLIT, $0-96
-	TILE(UPTO8)
-
-// func dotsW8x4DOTRows4(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x4DOTRows4(SB), NOSPLIT, $0-96
+// func dotsW8x4DOT(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW8x4DOT(SB), NOSPLIT, $0-120
 	BLOCK

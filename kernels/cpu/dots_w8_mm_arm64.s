@@ -20,6 +20,6 @@
 	WEIGHTS4QUARTER(128) \
 	WEIGHTS4QUARTER(192)
 
-// func dotsW8x4MMRows4(sum []int32, w []uint8, x []int8, k int, rows int, stride int)
-TEXT ·dotsW8x4MMRows4(SB), 0, $8192-96
+// func dotsW8x4MM(sum []int32, w []uint8, x []int8, k int, rows int, stride int, ahead int, step int, depth int)
+TEXT ·dotsW8x4MM(SB), 0, $8192-120
 	BLOCK

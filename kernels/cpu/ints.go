@@ -1,88 +1,122 @@
 package cpu
 
-import "github.com/llmqat/llmqat/kernels/quant"
+import (
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/quant"
+)
 
 // intKernels are the inner loops of linear layers with integer rows: exact
 // products of int8 tokens with int4 or int8 weights, and their scaling.
 type intKernels struct {
 	w4, w8 dotKernel
 
-	// scaleSums sets out[i] to float32(sum[i]-bias)·(wScale[i]·xScale), two
-	// roundings; addSums adds that to it, one more.
+	// scaleSums sets out[t, r] to float32(sum[t, r] - offset·xSum[t])·(wScale[r]·xScale[t]),
+	// two roundings, for every wScale and xScale; addSums adds that to it, one more.
 	scaleSums, addSums scaleFunc
 }
 
-type scaleFunc func(out []float32, sum []int32, wScale []float32, xScale float32, bias int32)
+type scaleFunc func(out []float32, outStride int, sum []int32, sumStride int, wScale, xScale []float32, xSum []int32, offset int32)
 
 // tileFunc sets sum[t·stride + r] to Σ (w[r]+offset)·x[t] over k inputs, for the
-// first rows rows of w and as many tokens x [tokens, k] as the tile is wide. k is a
-// positive multiple of quant.RowAlign, rows is positive.
+// first rows rows of w and as many tokens of x as the tile is wide. Rows and tokens are
+// depth inputs apart. k and depth are positive multiples of quant.RowAlign, and equal
+// unless the kernel has a span; rows is positive.
+//
+// A tile of several rows asks for one line of weights per line that it reads: the first
+// ahead bytes from w's start, each step bytes behind the one before. Others know where to.
 //
 // x is at least -127. |Σ| <= 255·128·k < 2³¹ for k <= 65,000, so 32 bits hold it; beyond that they wrap
-// and bias wraps them back, as long as |Σ w·x| fits.
-type tileFunc func(sum []int32, w []uint8, x []int8, k, rows, stride int)
+// and offset·Σx wraps them back, as long as |Σ w·x| fits.
+type tileFunc func(sum []int32, w []uint8, x []int8, k, rows, stride, ahead, step, depth int)
 
 // dotKernel multiplies weights of one type with tokens.
 type dotKernel struct {
 	// offset is what a tile adds to each weight, since it wants them unsigned.
 	offset int32
 
-	// tiles[n-1] multiplies n tokens with one weight row after another: memory
-	// serves one stream best.
-	tiles []tileFunc
+	// tiles[n-1] multiplies n tokens.
+	tiles []dotTile
 
-	// block, where there is one, multiplies 4 tokens with 4 weight rows at a time,
-	// which saves loads but is slow on rows that come from memory. rows is a
-	// multiple of 4.
-	block tileFunc
+	// span, unless it is 0, is the most inputs of all tokens of a tile together: what
+	// the first-level cache keeps for one weight row after another.
+	span int
+}
+
+// dotTile multiplies a multiple of rows weight rows, so many at a time. One row is
+// what memory streams best; several save loads and keep their tokens' inputs longer.
+type dotTile struct {
+	rows int
+	dots tileFunc
 }
 
 const (
-	blockTokens = 4
-	blockRows   = 4
 	// maxTile is the largest number of tokens of a tile.
-	maxTile = 8
+	maxTile = 6
+	// prefetchBytes is how far ahead of its last row's reads a tile of several rows asks
+	// for weights, when it passes over them once.
+	prefetchBytes = 8192
+	cacheLine     = 64
 )
 
-// step returns how many tokens to take next at token t of tokens, and whether with
-// k.block. Tiles share the tokens evenly; where there is a block, a tile that
-// brings the rows to the second-level cache comes first, and blocks take the rest.
-func (k *dotKernel) step(t, tokens int) (n int, block bool) {
-	left := tokens - t
-	switch {
-	case k.block != nil && t > 0 && left%blockTokens == 0:
-		return blockTokens, true
-	case k.block != nil && left > len(k.tiles):
-		return blockTokens + left%blockTokens, false
+// of returns the kernel of weights of a type.
+func (k *intKernels) of(typ kernels.WeightType) *dotKernel {
+	if typ == kernels.Int8 {
+		return &k.w8
 	}
-	passes := (left + len(k.tiles) - 1) / len(k.tiles)
-	return (left + passes - 1) / passes, false
+	return &k.w4
 }
 
-// dots runs the tile of n tokens, or the block, over rows rows.
-func (k *dotKernel) dots(sum []int32, w []uint8, x []int8, depth, rows, stride, n int, block bool) {
-	if !block {
-		k.tiles[n-1](sum, w, x, depth, rows, stride)
+// dots multiplies rows rows with n tokens, and asks for weights ahead as tileFunc does.
+// part is for as many sums again.
+func (k *dotKernel) dots(sum, part []int32, w []uint8, x []int8, depth, rows, n, ahead, step int) {
+	tile := &k.tiles[n-1]
+	if k.span > 0 && n*depth > k.span {
+		k.spans(sum, part, w, x, depth, rows, n)
 		return
 	}
-	whole := rows / blockRows * blockRows
+	whole := rows / tile.rows * tile.rows
 	if whole > 0 {
-		k.block(sum, w, x, depth, whole, stride)
+		tile.dots(sum, w, x, depth, whole, rows, ahead, step, depth)
 	}
 	if whole < rows {
-		k.tiles[n-1](sum[whole:], w[len(w)/rows*whole:], x, depth, rows-whole, stride)
+		w = w[len(w)/rows*whole:]
+		for t := range n {
+			k.tiles[0].dots(sum[t*rows+whole:], w, x[t*depth:], depth, rows-whole, rows, 0, 0, depth)
+		}
 	}
 }
+
+// spans is dots for tiles of one row, a span of inputs after another.
+func (k *dotKernel) spans(sum, part []int32, w []uint8, x []int8, depth, rows, n int) {
+	most := k.span / n &^ (quant.RowAlign - 1)
+	turns := (depth + most - 1) / most
+	length := quant.Align((depth + turns - 1) / turns)
+	for at := 0; at < depth; at += length {
+		to := part
+		if at == 0 {
+			to = sum
+		}
+		k.tiles[n-1].dots(to, w[at*len(w)/(rows*depth):], x[at:], min(length, depth-at), rows, rows, 0, 0, depth)
+		if at > 0 {
+			for i, s := range part[:n*rows] {
+				sum[i] += s
+			}
+		}
+	}
+}
+
+// passes returns how many turns of tiles tokens take.
+func (k *dotKernel) passes(tokens int) int { return (tokens + len(k.tiles) - 1) / len(k.tiles) }
 
 // intGeneric defines the others.
 var intGeneric = intKernels{
-	w4:        dotKernel{tiles: []tileFunc{dotsW4Generic}},
-	w8:        dotKernel{tiles: []tileFunc{dotsW8Generic}},
+	w4:        dotKernel{tiles: []dotTile{{1, dotsW4Generic}}},
+	w8:        dotKernel{tiles: []dotTile{{1, dotsW8Generic}}},
 	scaleSums: scaleSumsGeneric,
 	addSums:   addSumsGeneric,
 }
 
-func dotsW4Generic(sum []int32, w []uint8, x []int8, k, rows, _ int) {
+func dotsW4Generic(sum []int32, w []uint8, x []int8, k, rows, _, _, _, _ int) {
 	const h = quant.Int4Pack / 2
 	for r := range rows {
 		var s int32
@@ -95,7 +129,7 @@ func dotsW4Generic(sum []int32, w []uint8, x []int8, k, rows, _ int) {
 	}
 }
 
-func dotsW8Generic(sum []int32, w []uint8, x []int8, k, rows, _ int) {
+func dotsW8Generic(sum []int32, w []uint8, x []int8, k, rows, _, _, _, _ int) {
 	for r := range rows {
 		var s int32
 		for i, b := range w[r*k:][:k] {
@@ -105,14 +139,32 @@ func dotsW8Generic(sum []int32, w []uint8, x []int8, k, rows, _ int) {
 	}
 }
 
-func scaleSumsGeneric(out []float32, sum []int32, wScale []float32, xScale float32, bias int32) {
-	for i := range out {
-		out[i] = float32(float32(sum[i]-bias) * float32(wScale[i]*xScale))
+func scaleSumsGeneric(out []float32, outStride int, sum []int32, sumStride int, wScale, xScale []float32, xSum []int32, offset int32) {
+	for t, xs := range xScale {
+		out, sum, bias := out[t*outStride:], sum[t*sumStride:], offset*xSum[t]
+		for r, ws := range wScale {
+			out[r] = float32(float32(sum[r]-bias) * float32(ws*xs))
+		}
 	}
 }
 
-func addSumsGeneric(out []float32, sum []int32, wScale []float32, xScale float32, bias int32) {
-	for i := range out {
-		out[i] += float32(float32(sum[i]-bias) * float32(wScale[i]*xScale))
+func addSumsGeneric(out []float32, outStride int, sum []int32, sumStride int, wScale, xScale []float32, xSum []int32, offset int32) {
+	for t, xs := range xScale {
+		out, sum, bias := out[t*outStride:], sum[t*sumStride:], offset*xSum[t]
+		for r, ws := range wScale {
+			out[r] += float32(float32(sum[r]-bias) * float32(ws*xs))
+		}
+	}
+}
+
+// scaleVectors is vectors for as many rows as it takes, a multiple of n, and rest
+// for the others.
+func scaleVectors(n int, vectors, rest scaleFunc) scaleFunc {
+	return func(out []float32, outStride int, sum []int32, sumStride int, wScale, xScale []float32, xSum []int32, offset int32) {
+		whole := len(wScale) / n * n
+		vectors(out, outStride, sum, sumStride, wScale[:whole], xScale, xSum, offset)
+		if whole < len(wScale) {
+			rest(out[whole:], outStride, sum[whole:], sumStride, wScale[whole:], xScale, xSum, offset)
+		}
 	}
 }

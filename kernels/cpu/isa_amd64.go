@@ -13,28 +13,29 @@ import (
 var intAVX2 = intKernels{
 	w4: dotKernel{
 		offset: 8,
-		tiles:  []tileFunc{dotsW4x1AVX2, dotsW4x2AVX2, dotsW4x3AVX2, dotsW4x4AVX2, dotsW4x5AVX2, dotsW4x6AVX2},
+		tiles: []dotTile{{1, dotsW4x1AVX2}, {1, dotsW4x2AVX2}, {1, dotsW4x3AVX2},
+			{1, dotsW4x4AVX2}, {1, dotsW4x5AVX2}, {1, dotsW4x6AVX2}},
+		span: 24 << 10,
 	},
 	w8: dotKernel{
-		tiles: []tileFunc{dotsW8x1AVX2, dotsW8x2AVX2, dotsW8x3AVX2, dotsW8x4AVX2, dotsW8x5AVX2, dotsW8x6AVX2},
+		tiles: []dotTile{{1, dotsW8x1AVX2}, {1, dotsW8x2AVX2}, {1, dotsW8x3AVX2},
+			{1, dotsW8x4AVX2}, {1, dotsW8x5AVX2}, {1, dotsW8x6AVX2}},
+		span: 24 << 10,
 	},
-	scaleSums: scaleEights(scaleSumsAVX2, scaleSumsGeneric),
-	addSums:   scaleEights(addSumsAVX2, addSumsGeneric),
+	scaleSums: scaleVectors(8, scaleSumsAVX2, scaleSumsGeneric),
+	addSums:   scaleVectors(8, addSumsAVX2, addSumsGeneric),
 }
 
-// intAVXVNNI's blocks take their 4 rows two at a time: 16 registers hold no more.
 var intAVXVNNI = intKernels{
 	w4: dotKernel{
 		offset: 8,
-		tiles: []tileFunc{dotsW4x1AVXVNNI, dotsW4x2AVXVNNI, dotsW4x3AVXVNNI, dotsW4x4AVXVNNI,
-			dotsW4x5AVXVNNI, dotsW4x6AVXVNNI, dotsW4x7AVXVNNI, dotsW4x8AVXVNNI},
-		block: dotsW4x4AVXVNNIRows2,
+		tiles: []dotTile{{1, dotsW4x1AVXVNNI}, {2, dotsW4x2AVXVNNI},
+			{2, dotsW4x3AVXVNNI}, {2, dotsW4x4AVXVNNI}},
 	},
 	w8: dotKernel{
 		offset: 128,
-		tiles: []tileFunc{dotsW8x1AVXVNNI, dotsW8x2AVXVNNI, dotsW8x3AVXVNNI, dotsW8x4AVXVNNI,
-			dotsW8x5AVXVNNI, dotsW8x6AVXVNNI, dotsW8x7AVXVNNI, dotsW8x8AVXVNNI},
-		block: dotsW8x4AVXVNNIRows2,
+		tiles: []dotTile{{1, dotsW8x1AVXVNNI}, {2, dotsW8x2AVXVNNI},
+			{2, dotsW8x3AVXVNNI}, {2, dotsW8x4AVXVNNI}},
 	},
 	scaleSums: intAVX2.scaleSums,
 	addSums:   intAVX2.addSums,
@@ -43,46 +44,38 @@ var intAVXVNNI = intKernels{
 var intVNNI = intKernels{
 	w4: dotKernel{
 		offset: 8,
-		tiles: []tileFunc{dotsW4x1VNNI, dotsW4x2VNNI, dotsW4x3VNNI, dotsW4x4VNNI,
-			dotsW4x5VNNI, dotsW4x6VNNI, dotsW4x7VNNI, dotsW4x8VNNI},
-		block: dotsW4x4VNNIRows4,
+		tiles: []dotTile{{1, dotsW4x1VNNI}, {4, dotsW4x2VNNI}, {4, dotsW4x3VNNI},
+			{4, dotsW4x4VNNI}, {4, dotsW4x5VNNI}, {4, dotsW4x6VNNI}},
 	},
 	w8: dotKernel{
 		offset: 128,
-		tiles: []tileFunc{dotsW8x1VNNI, dotsW8x2VNNI, dotsW8x3VNNI, dotsW8x4VNNI,
-			dotsW8x5VNNI, dotsW8x6VNNI, dotsW8x7VNNI, dotsW8x8VNNI},
-		block: dotsW8x4VNNIRows4,
+		tiles: []dotTile{{1, dotsW8x1VNNI}, {4, dotsW8x2VNNI}, {4, dotsW8x3VNNI},
+			{4, dotsW8x4VNNI}, {4, dotsW8x5VNNI}, {4, dotsW8x6VNNI}},
 	},
 	scaleSums: intAVX2.scaleSums,
 	addSums:   intAVX2.addSums,
-}
-
-// scaleEights is eights for as many outputs as it takes, and rest for the others.
-func scaleEights(eights, rest scaleFunc) scaleFunc {
-	return func(out []float32, sum []int32, wScale []float32, xScale float32, bias int32) {
-		n := len(out) &^ 7
-		eights(out[:n], sum[:n], wScale[:n], xScale, bias)
-		rest(out[n:], sum[n:], wScale[n:], xScale, bias)
-	}
 }
 
 var sampleAVX2 = sampleKernels{blockMaxAVX2, weighLogitsAVX2}
 
 var peakAVX2 = peakKernels{
 	read: readAVX2,
-	int8: peakLoop{1536, peakInt8AVX2},
+	w4:   peakLoop{1536, peakW4AVX2},
+	w8:   peakLoop{256, peakW8AVX2},
 	fma:  peakLoop{96, peakFMAAVX2},
 }
 
 var peakAVXVNNI = peakKernels{
 	read: readAVX2,
-	int8: peakLoop{384, peakInt8AVXVNNI},
+	w4:   peakLoop{384, peakInt8AVXVNNI},
+	w8:   peakLoop{384, peakInt8AVXVNNI},
 	fma:  peakAVX2.fma,
 }
 
 var peakVNNI = peakKernels{
 	read: readAVX512,
-	int8: peakLoop{1024, peakInt8VNNI},
+	w4:   peakLoop{1024, peakInt8VNNI},
+	w8:   peakLoop{1024, peakInt8VNNI},
 	fma:  peakLoop{256, peakFMAAVX512},
 }
 

@@ -11,13 +11,13 @@ import (
 var intNEON = intKernels{
 	w4: dotKernel{
 		offset: 8,
-		tiles:  []tileFunc{dotsW4x1NEON, dotsW4x2NEON, dotsW4x3NEON, dotsW4x4NEON},
+		tiles:  []dotTile{{1, dotsW4x1NEON}, {1, dotsW4x2NEON}, {1, dotsW4x3NEON}, {1, dotsW4x4NEON}},
 	},
 	w8: dotKernel{
-		tiles: []tileFunc{dotsW8x1NEON, dotsW8x2NEON, dotsW8x3NEON, dotsW8x4NEON},
+		tiles: []dotTile{{1, dotsW8x1NEON}, {1, dotsW8x2NEON}, {1, dotsW8x3NEON}, {1, dotsW8x4NEON}},
 	},
-	scaleSums: scaleSumsGeneric,
-	addSums:   addSumsGeneric,
+	scaleSums: scaleVectors(4, scaleSumsNEON, scaleSumsGeneric),
+	addSums:   scaleVectors(4, addSumsNEON, addSumsGeneric),
 }
 
 // intDOT multiplies with FEAT_DotProd's SDOT. Nothing here has been timed on a CPU of
@@ -25,45 +25,49 @@ var intNEON = intKernels{
 var intDOT = intKernels{
 	w4: dotKernel{
 		offset: 8,
-		tiles: []tileFunc{dotsW4x1DOT, dotsW4x2DOT, dotsW4x3DOT, dotsW4x4DOT,
-			dotsW4x5DOT, dotsW4x6DOT, dotsW4x7DOT, dotsW4x8DOT},
-		block: dotsW4x4DOTRows4,
+		tiles:  []dotTile{{1, dotsW4x1DOT}, {1, dotsW4x2DOT}, {1, dotsW4x3DOT}, {4, dotsW4x4DOT}},
 	},
 	w8: dotKernel{
-		tiles: []tileFunc{dotsW8x1DOT, dotsW8x2DOT, dotsW8x3DOT, dotsW8x4DOT,
-			dotsW8x5DOT, dotsW8x6DOT, dotsW8x7DOT, dotsW8x8DOT},
-		block: dotsW8x4DOTRows4,
+		tiles: []dotTile{{1, dotsW8x1DOT}, {1, dotsW8x2DOT}, {1, dotsW8x3DOT}, {4, dotsW8x4DOT}},
 	},
-	scaleSums: scaleSumsGeneric,
-	addSums:   addSumsGeneric,
+	scaleSums: intNEON.scaleSums,
+	addSums:   intNEON.addSums,
 }
 
-// intMM is intDOT with blocks by FEAT_I8MM's SMMLA, which does two tokens by two
+// intMM is intDOT with four tokens by FEAT_I8MM's SMMLA, which does two tokens by two
 // weight rows at once and so has nothing for a stream of single rows. Not timed, as intDOT.
 var intMM = intKernels{
-	w4:        dotKernel{offset: intDOT.w4.offset, tiles: intDOT.w4.tiles, block: dotsW4x4MMRows4},
-	w8:        dotKernel{offset: intDOT.w8.offset, tiles: intDOT.w8.tiles, block: dotsW8x4MMRows4},
-	scaleSums: intDOT.scaleSums,
-	addSums:   intDOT.addSums,
+	w4: dotKernel{
+		offset: 8,
+		tiles:  []dotTile{{1, dotsW4x1DOT}, {1, dotsW4x2DOT}, {1, dotsW4x3DOT}, {4, dotsW4x4MM}},
+	},
+	w8: dotKernel{
+		tiles: []dotTile{{1, dotsW8x1DOT}, {1, dotsW8x2DOT}, {1, dotsW8x3DOT}, {4, dotsW8x4MM}},
+	},
+	scaleSums: intNEON.scaleSums,
+	addSums:   intNEON.addSums,
 }
 
 var sampleNEON = sampleKernels{blockMaxNEON, weighLogitsNEON}
 
 var peakNEON = peakKernels{
 	read: readNEON,
-	int8: peakLoop{256, peakInt8NEON},
+	w4:   peakLoop{256, peakInt8NEON},
+	w8:   peakLoop{256, peakInt8NEON},
 	fma:  peakLoop{64, peakFMANEON},
 }
 
 var peakDOT = peakKernels{
 	read: readNEON,
-	int8: peakLoop{256, peakInt8DOT},
+	w4:   peakLoop{256, peakInt8DOT},
+	w8:   peakLoop{256, peakInt8DOT},
 	fma:  peakNEON.fma,
 }
 
 var peakMM = peakKernels{
 	read: readNEON,
-	int8: peakLoop{512, peakInt8MM},
+	w4:   peakLoop{512, peakInt8MM},
+	w8:   peakLoop{512, peakInt8MM},
 	fma:  peakNEON.fma,
 }
 

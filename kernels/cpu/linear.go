@@ -64,6 +64,9 @@ const (
 	chunkBytes = 256 << 10
 	// chunkRows bounds a chunk's weight rows, and with them a worker's sums.
 	chunkRows = 256
+	// groupBytes is the size of those weights of a chunk that all its tokens meet before
+	// the next: where tokens take several passes, memory works ahead during all of them.
+	groupBytes = 64 << 10
 	// chunkTokens bounds a chunk's tokens, so that prefill has chunks to share.
 	chunkTokens = 128
 	// chunkAlign is what a chunk's rows are a multiple of: a cache line of outputs.
@@ -86,7 +89,7 @@ func (d *Device) runLinear(op string, out kernels.Floats, x kernels.Rows, add bo
 	} else {
 		t.q, t.xScale, t.xSum = view(x.Q), view(x.Scale), view(x.Sum)
 		for len(t.sums) < d.pool.workers {
-			t.sums = append(t.sums, make([]int32, maxTile*chunkRows))
+			t.sums = append(t.sums, make([]int32, 2*maxTile*chunkRows))
 		}
 	}
 	d.run(t.cut(d.pool.workers), t)
@@ -122,7 +125,6 @@ func (t *linearTask) check(op string, out kernels.Floats, x kernels.Rows) {
 func (t *linearTask) cut(workers int) int {
 	t.spans = (t.x.N + chunkTokens - 1) / chunkTokens
 	t.span = (t.x.N + t.spans - 1) / t.spans
-	t.span = (t.span + blockTokens - 1) / blockTokens * blockTokens
 	last := &t.parts[len(t.parts)-1]
 	share := (last.column + last.Out) * t.spans / (workers * chunksPerWorker)
 	chunks := 0
@@ -152,28 +154,46 @@ func (t *linearTask) run(worker, chunk int) {
 			p.Weight, p.data, p.scale, row0, row1, t.add)
 		return
 	}
-	t.ints(t.sums[worker], p, row0, row1, token0, token1)
+	kernel := t.d.isa.of(p.Type)
+	rows := row1 - row0
+	if kernel.passes(token1-token0) > 1 {
+		rows = max(chunkAlign, groupBytes/p.Type.RowBytes(p.In)/chunkAlign*chunkAlign)
+	}
+	for r := row0; r < row1; r += rows {
+		t.ints(t.sums[worker], kernel, p, r, min(r+rows, row1), token0, token1)
+	}
 }
 
-// ints does rows row0..row1-1 and tokens token0..token1-1 of an integer layer.
-func (t *linearTask) ints(sums []int32, p *linearPart, row0, row1, token0, token1 int) {
-	isa := &t.d.isa.intKernels
-	kernel, scale := &isa.w4, isa.scaleSums
-	if p.Type == kernels.Int8 {
-		kernel = &isa.w8
+// ints does rows row0..row1-1 and tokens token0..token1-1 of an integer layer, in
+// passes over the rows. Each asks for its part of as many rows behind these.
+func (t *linearTask) ints(sums []int32, kernel *dotKernel, p *linearPart, row0, row1, token0, token1 int) {
+	rowBytes, depth, rows := p.Type.RowBytes(p.In), t.x.Stride, row1-row0
+	w := p.data[row0*rowBytes : row1*rowBytes]
+	passes := kernel.passes(token1 - token0)
+	for pass, token := 0, token0; pass < passes; pass++ {
+		left := passes - pass
+		n := (token1 - token + left - 1) / left
+		ahead, step := len(w)+pass*len(w)/passes, (cacheLine+passes-1)/passes
+		if passes == 1 {
+			ahead = kernel.tiles[n-1].rows*rowBytes + prefetchBytes
+		} else {
+			for i := range n {
+				t.d.isa.prefetch(asBytes(t.out[(token+i)*t.stride+p.column+row0:][:rows]))
+			}
+		}
+		kernel.dots(sums, sums[len(sums)/2:], w, t.q[token*depth:(token+n)*depth], depth, rows, n, ahead, step)
+		t.scale(sums, rows, p, row0, row1, token, n)
+		token += n
 	}
+}
+
+// scale sets or adds to the outputs of rows row0..row1-1 and n tokens.
+func (t *linearTask) scale(sums []int32, sumStride int, p *linearPart, row0, row1, token, n int) {
+	isa := &t.d.isa.intKernels
+	scale := isa.scaleSums
 	if t.add {
 		scale = isa.addSums
 	}
-	rowBytes, depth, rows := p.Type.RowBytes(p.In), t.x.Stride, row1-row0
-	w := p.data[row0*rowBytes : row1*rowBytes]
-	for token := token0; token < token1; {
-		n, block := kernel.step(token-token0, token1-token0)
-		kernel.dots(sums, w, t.q[token*depth:(token+n)*depth], depth, rows, rows, n, block)
-		for i := range n {
-			out := t.out[(token+i)*t.stride+p.column+row0:][:rows]
-			scale(out, sums[i*rows:], p.scale[row0:row1], t.xScale[token+i], kernel.offset*t.xSum[token+i])
-		}
-		token += n
-	}
+	scale(t.out[token*t.stride+p.column+row0:], t.stride, sums, sumStride, p.scale[row0:row1],
+		t.xScale[token:token+n], t.xSum[token:token+n], isa.of(p.Type).offset)
 }

@@ -180,9 +180,11 @@ func TestLinear(t *testing.T) {
 		{2, 100, 7, []kernels.WeightType{i4, i8}, []int{17, 3}},              // both types, Bits 4
 		{3, 704, 31, []kernels.WeightType{i8}, []int{33}},
 		{130, 128, 127, []kernels.WeightType{i4}, []int{70}},      // two spans of tokens
-		{259, 64, 127, []kernels.WeightType{i8, i4}, []int{5, 2}}, // three, and rows for no block
+		{259, 64, 127, []kernels.WeightType{i8, i4}, []int{5, 2}}, // three, and fewer rows than a tile's
+		{7, 5632, 127, []kernels.WeightType{i8}, []int{37}},       // rows in several groups
+		{7, 11008, 127, []kernels.WeightType{i4}, []int{37}},
 	}
-	for tokens := 1; tokens <= 20; tokens++ {
+	for _, tokens := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 31, 32, 33, 63, 64, 65, 66} {
 		shapes = append(shapes, shape{tokens, 64 * (1 + tokens%5), 127, []kernels.WeightType{i4, i8}, []int{tokens, 21}})
 	}
 	if testing.Short() {

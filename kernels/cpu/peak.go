@@ -12,9 +12,10 @@ import (
 type peakKernels struct {
 	// read loads every byte of b, whose length is a multiple of 256, in order.
 	read func(b []byte)
-	// int8 multiplies registers of int8, or unsigned with int8, with the widening to
-	// int32 that an exact product needs; fma is float32 multiply-add.
-	int8, fma peakLoop
+	// w4 and w8 multiply registers of int8 with unsigned or signed bytes, with the
+	// widening to int32 that an exact product with int4 or int8 weights needs; fma is
+	// float32 multiply-add.
+	w4, w8, fma peakLoop
 }
 
 // peakLoop is a loop without loads or stores: run(n) does n·macs multiply-adds.
@@ -41,10 +42,15 @@ func (d *Device) ReadBandwidth(size int) float64 {
 	return float64(len(t.buf)) / pass
 }
 
-// Int8Peak returns the int8 multiply-adds per second of all workers together, in
-// registers, with the instructions of the instruction set's integer products. It
-// is the best of a few repetitions of 20 ms or more.
-func (d *Device) Int8Peak() float64 { return d.peakOf(d.isa.peak.int8) }
+// Int8Peak returns the multiply-adds per second of all workers together, in registers,
+// with the instructions of the instruction set's products of int8 and weights of 4 or
+// 8 bits. It is the best of a few repetitions of 20 ms or more.
+func (d *Device) Int8Peak(weightBits int) float64 {
+	if weightBits == 8 {
+		return d.peakOf(d.isa.peak.w8)
+	}
+	return d.peakOf(d.isa.peak.w4)
+}
 
 // Float32Peak returns the float32 fused multiply-adds per second of all workers
 // together, in registers, measured as Int8Peak is.
@@ -94,7 +100,8 @@ func secondsOf(run func(n int)) float64 {
 
 var peakGeneric = peakKernels{
 	read: readGeneric,
-	int8: peakLoop{8, peakInt8Generic},
+	w4:   peakLoop{8, peakInt8Generic},
+	w8:   peakLoop{8, peakInt8Generic},
 	fma:  peakLoop{4, peakFMAGeneric},
 }
 

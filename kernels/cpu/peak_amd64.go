@@ -14,8 +14,11 @@ func readAVX2(b []byte)
 //go:noescape
 func readAVX512(b []byte)
 
-// peakInt8AVX2 does n times 1536 multiply-adds, n >= 1.
-func peakInt8AVX2(n int)
+// peakW4AVX2 does n times 1536 multiply-adds, n >= 1.
+func peakW4AVX2(n int)
+
+// peakW8AVX2 does n times 256 multiply-adds, n >= 1.
+func peakW8AVX2(n int)
 
 // peakInt8VNNI does n times 1024 multiply-adds, n >= 1.
 func peakInt8VNNI(n int)

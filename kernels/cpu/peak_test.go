@@ -8,7 +8,7 @@ func TestPeakLoops(t *testing.T) {
 		for n := range 5 {
 			k.peak.read(guardedOf[uint8](t, 256*n))
 		}
-		for _, l := range []peakLoop{k.peak.int8, k.peak.fma} {
+		for _, l := range []peakLoop{k.peak.w4, k.peak.w8, k.peak.fma} {
 			l.run(1)
 			l.run(3)
 			if l.macs <= 0 {
@@ -28,10 +28,10 @@ func TestPeaks(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer d.Close()
-		read, i8, f32 := d.ReadBandwidth(256<<20), d.Int8Peak(), d.Float32Peak()
-		t.Logf("%d workers: read %.1f GB/s, int8 %.1f GMAC/s, float32 %.1f GMAC/s", d.Workers(), read/1e9, i8/1e9, f32/1e9)
+		read, w4, w8, f32 := d.ReadBandwidth(256<<20), d.Int8Peak(4), d.Int8Peak(8), d.Float32Peak()
+		t.Logf("%d workers: read %.1f GB/s, W4A8 %.1f, W8A8 %.1f, float32 %.1f GMAC/s", d.Workers(), read/1e9, w4/1e9, w8/1e9, f32/1e9)
 		// One worker of any machine of this century does a million of each.
-		for name, v := range map[string]float64{"read": read, "int8": i8, "float32": f32} {
+		for name, v := range map[string]float64{"read": read, "W4A8": w4, "W8A8": w8, "float32": f32} {
 			if !(v > 1e6) {
 				t.Errorf("%s: %v a second", name, v)
 			}

@@ -38,10 +38,8 @@ func (l *loopRun) both(f func(k *isa, i int)) {
 
 // loopCases runs each entry of isa, by its name there.
 var loopCases = map[string]func(l *loopRun){
-	"w4.tiles": func(l *loopRun) { l.dots(&generic.w4, &l.k.w4, l.k.w4.tiles[l.index], kernels.Int4, l.index+1, 1) },
-	"w4.block": func(l *loopRun) { l.dots(&generic.w4, &l.k.w4, l.k.w4.block, kernels.Int4, blockTokens, blockRows) },
-	"w8.tiles": func(l *loopRun) { l.dots(&generic.w8, &l.k.w8, l.k.w8.tiles[l.index], kernels.Int8, l.index+1, 1) },
-	"w8.block": func(l *loopRun) { l.dots(&generic.w8, &l.k.w8, l.k.w8.block, kernels.Int8, blockTokens, blockRows) },
+	"w4.tiles.dots": func(l *loopRun) { l.dots(&generic.w4, &l.k.w4, kernels.Int4) },
+	"w8.tiles.dots": func(l *loopRun) { l.dots(&generic.w8, &l.k.w8, kernels.Int8) },
 
 	"scaleSums": func(l *loopRun) { l.scaleSums(func(k *isa) scaleFunc { return k.scaleSums }) },
 	"addSums":   func(l *loopRun) { l.scaleSums(func(k *isa) scaleFunc { return k.addSums }) },
@@ -103,39 +101,48 @@ var loopCases = map[string]func(l *loopRun){
 		b := packed[uint8](l.loopBuffers, 256*l.count(32), anyBytes)
 		l.both(func(k *isa, i int) { k.peak.read(b[i]) })
 	},
-	"peak.int8.run": func(l *loopRun) { l.k.peak.int8.run(l.count(30)) },
-	"peak.fma.run":  func(l *loopRun) { l.k.peak.fma.run(l.count(30)) },
+	"peak.w4.run":  func(l *loopRun) { l.k.peak.w4.run(l.count(30)) },
+	"peak.w8.run":  func(l *loopRun) { l.k.peak.w8.run(l.count(30)) },
+	"peak.fma.run": func(l *loopRun) { l.k.peak.fma.run(l.count(30)) },
 }
 
-// dots holds a tile, of so many tokens and steps of rows, to the generic one, which
-// does a token at a time and adds nothing to weights.
-func (l *loopRun) dots(definition, kernel *dotKernel, tile tileFunc, typ kernels.WeightType, tokens, step int) {
-	rows := step * l.count(4)
+// dots holds a tile to the generic one, which does a token at a time and adds nothing
+// to weights. A tile of a kernel with a span takes k inputs of depth.
+func (l *loopRun) dots(definition, kernel *dotKernel, typ kernels.WeightType) {
+	tile, tokens := kernel.tiles[l.index], l.index+1
+	rows := tile.rows * l.count(4)
 	stride := rows + l.r.IntN(4)
 	depth := quant.RowAlign * l.count(l.budget/(quant.RowAlign*rows*tokens))
-	w := packed[uint8](l.loopBuffers, rows*typ.RowBytes(depth), anyBytes)
-	x := packed[int8](l.loopBuffers, tokens*depth, activations)
+	k := depth
+	if kernel.span > 0 {
+		k = quant.RowAlign * l.count(depth/quant.RowAlign)
+	}
+	w := packed[uint8](l.loopBuffers, rows*typ.RowBytes(depth)-typ.RowBytes(depth-k), anyBytes)
+	x := packed[int8](l.loopBuffers, tokens*depth-(depth-k), activations)
 	sum := out[int32](l.loopBuffers, (tokens-1)*stride+rows)
 	for t := range tokens {
-		x := x[0][t*depth:][:depth]
+		x := x[0][t*depth:][:k]
 		var xs int32
 		for _, v := range x {
 			xs += int32(v)
 		}
 		sum := sum[0][t*stride:][:rows]
-		definition.tiles[0](sum, w[0], x, depth, rows, rows)
 		for r := range sum {
+			definition.tiles[0].dots(sum[r:], w[0][r*typ.RowBytes(depth):], x, k, 1, 1, 0, 0, k)
 			sum[r] += kernel.offset * xs
 		}
 	}
-	tile(sum[1], w[1], x[1], depth, rows, stride)
+	tile.dots(sum[1], w[1], x[1], k, rows, stride, l.r.IntN(1<<20), l.r.IntN(65), depth)
 }
 
 func (l *loopRun) scaleSums(loop func(k *isa) scaleFunc) {
-	n := l.count(l.budget/8) - 1
-	y, sum, w := l.floats(n, anyFloat), l.ints(n, 20+l.r.IntN(12)), l.floats(n, anyFloat)
-	x, bias := l.float(anyFloat), int32(l.bits.Uint64())>>l.r.IntN(32)
-	l.both(func(k *isa, i int) { loop(k)(y[i], sum[i], w[i], x, bias) })
+	tokens := l.count(4)
+	n := l.count(l.budget/(8*tokens)) - 1
+	outStride, sumStride := n+l.r.IntN(4), n+l.r.IntN(4)
+	y, sum := l.floats((tokens-1)*outStride+n, anyFloat), l.ints((tokens-1)*sumStride+n, 20+l.r.IntN(12))
+	w, x := l.floats(n, anyFloat), l.floats(tokens, anyFloat)
+	xSum, offset := l.ints(tokens, 20+l.r.IntN(12)), pick(l.r, int32(0), 8, 128)
+	l.both(func(k *isa, i int) { loop(k)(y[i], outStride, sum[i], sumStride, w[i], x[i], xSum[i], offset) })
 }
 
 // depth returns a length of float rows.

@@ -4,12 +4,12 @@
 
 package cpu
 
-// scaleSumsAVX2 is a scaleFunc for multiples of 8.
+// scaleSumsAVX2 is a scaleFunc for multiples of 8 rows.
 //
 //go:noescape
-func scaleSumsAVX2(out []float32, sum []int32, wScale []float32, xScale float32, bias int32)
+func scaleSumsAVX2(out []float32, outStride int, sum []int32, sumStride int, wScale []float32, xScale []float32, xSum []int32, offset int32)
 
-// addSumsAVX2 is a scaleFunc for multiples of 8.
+// addSumsAVX2 is a scaleFunc for multiples of 8 rows.
 //
 //go:noescape
-func addSumsAVX2(out []float32, sum []int32, wScale []float32, xScale float32, bias int32)
+func addSumsAVX2(out []float32, outStride int, sum []int32, sumStride int, wScale []float32, xScale []float32, xSum []int32, offset int32)

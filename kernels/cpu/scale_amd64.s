@@ -4,64 +4,92 @@
 
 #include "textflag.h"
 
-// func scaleSumsAVX2(out []float32, sum []int32, wScale []float32, xScale float32, bias int32)
+// func scaleSumsAVX2(out []float32, outStride int, sum []int32, sumStride int, wScale []float32, xScale []float32, xSum []int32, offset int32)
 // Requires: AVX, AVX2
-TEXT ·scaleSumsAVX2(SB), NOSPLIT, $0-80
-	MOVQ         out_base+0(FP), AX
-	MOVQ         sum_base+24(FP), CX
-	MOVQ         wScale_base+48(FP), DX
-	MOVQ         out_len+8(FP), BX
-	SHRQ         $0x03, BX
-	JZ           done
-	VBROADCASTSS xScale+72(FP), Y0
-	MOVL         bias+76(FP), SI
-	VMOVD        SI, X1
-	VPBROADCASTD X1, Y1
+TEXT ·scaleSumsAVX2(SB), NOSPLIT, $0-140
+	MOVQ  out_base+0(FP), AX
+	MOVQ  outStride+24(FP), CX
+	MOVQ  sum_base+32(FP), DX
+	MOVQ  sumStride+56(FP), BX
+	MOVQ  wScale_base+64(FP), SI
+	MOVQ  wScale_len+72(FP), DI
+	MOVQ  xScale_base+88(FP), R8
+	MOVQ  xScale_len+96(FP), R9
+	MOVQ  xSum_base+112(FP), R10
+	MOVL  offset+136(FP), R11
+	TESTQ DI, DI
+	JZ    done
 
-loop:
-	VMOVDQU   (CX), Y2
+token:
+	VBROADCASTSS (R8), Y0
+	MOVL         R11, R12
+	IMULL        (R10), R12
+	VMOVD        R12, X1
+	VPBROADCASTD X1, Y1
+	XORQ         R12, R12
+
+row:
+	VMOVDQU   (DX)(R12*4), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
-	VMULPS    (DX), Y0, Y3
+	VMULPS    (SI)(R12*4), Y0, Y3
 	VMULPS    Y3, Y2, Y2
-	VMOVUPS   Y2, (AX)
-	ADDQ      $0x20, AX
-	ADDQ      $0x20, CX
-	ADDQ      $0x20, DX
-	DECQ      BX
-	JNZ       loop
+	VMOVUPS   Y2, (AX)(R12*4)
+	ADDQ      $0x08, R12
+	CMPQ      R12, DI
+	JLT       row
+	LEAQ      (AX)(CX*4), AX
+	LEAQ      (DX)(BX*4), DX
+	ADDQ      $0x04, R8
+	ADDQ      $0x04, R10
+	DECQ      R9
+	JNZ       token
 
 done:
 	VZEROUPPER
 	RET
 
-// func addSumsAVX2(out []float32, sum []int32, wScale []float32, xScale float32, bias int32)
+// func addSumsAVX2(out []float32, outStride int, sum []int32, sumStride int, wScale []float32, xScale []float32, xSum []int32, offset int32)
 // Requires: AVX, AVX2
-TEXT ·addSumsAVX2(SB), NOSPLIT, $0-80
-	MOVQ         out_base+0(FP), AX
-	MOVQ         sum_base+24(FP), CX
-	MOVQ         wScale_base+48(FP), DX
-	MOVQ         out_len+8(FP), BX
-	SHRQ         $0x03, BX
-	JZ           done
-	VBROADCASTSS xScale+72(FP), Y0
-	MOVL         bias+76(FP), SI
-	VMOVD        SI, X1
-	VPBROADCASTD X1, Y1
+TEXT ·addSumsAVX2(SB), NOSPLIT, $0-140
+	MOVQ  out_base+0(FP), AX
+	MOVQ  outStride+24(FP), CX
+	MOVQ  sum_base+32(FP), DX
+	MOVQ  sumStride+56(FP), BX
+	MOVQ  wScale_base+64(FP), SI
+	MOVQ  wScale_len+72(FP), DI
+	MOVQ  xScale_base+88(FP), R8
+	MOVQ  xScale_len+96(FP), R9
+	MOVQ  xSum_base+112(FP), R10
+	MOVL  offset+136(FP), R11
+	TESTQ DI, DI
+	JZ    done
 
-loop:
-	VMOVDQU   (CX), Y2
+token:
+	VBROADCASTSS (R8), Y0
+	MOVL         R11, R12
+	IMULL        (R10), R12
+	VMOVD        R12, X1
+	VPBROADCASTD X1, Y1
+	XORQ         R12, R12
+
+row:
+	VMOVDQU   (DX)(R12*4), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
-	VMULPS    (DX), Y0, Y3
+	VMULPS    (SI)(R12*4), Y0, Y3
 	VMULPS    Y3, Y2, Y2
-	VADDPS    (AX), Y2, Y2
-	VMOVUPS   Y2, (AX)
-	ADDQ      $0x20, AX
-	ADDQ      $0x20, CX
-	ADDQ      $0x20, DX
-	DECQ      BX
-	JNZ       loop
+	VADDPS    (AX)(R12*4), Y2, Y2
+	VMOVUPS   Y2, (AX)(R12*4)
+	ADDQ      $0x08, R12
+	CMPQ      R12, DI
+	JLT       row
+	LEAQ      (AX)(CX*4), AX
+	LEAQ      (DX)(BX*4), DX
+	ADDQ      $0x04, R8
+	ADDQ      $0x04, R10
+	DECQ      R9
+	JNZ       token
 
 done:
 	VZEROUPPER

@@ -23,9 +23,15 @@ type tile struct {
 	sum, stride operand.Mem // stride.Base holds the bytes between two tokens' sums
 	w, x        reg.GPVirtual
 	k           map[int]reg.GPVirtual // odd multiples of the token stride, bytes
-	rb          map[int]reg.GPVirtual // odd multiples of the weight row's bytes
 	left        reg.GPVirtual         // weight rows left
+	n           reg.Register          // inputs to take of each token and row
 	blocks      reg.GPVirtual
+
+	// A tile of one row skips the rest of it. One of several takes them whole, and
+	// prefetches where it is told to.
+	skip        reg.Register
+	rb          map[int]reg.GPVirtual // odd multiples of the weight row's bytes
+	ahead, step reg.Register
 }
 
 const blockInputs = 64
@@ -39,23 +45,27 @@ func newTile(c *build.Context, bits, rows, tokens int, suffix string) *tile {
 	name := fmt.Sprintf("dotsW%dx%d%s", bits, tokens, suffix)
 	c.Function(name)
 	c.Attributes(attr.NOSPLIT)
-	c.SignatureExpr("func(sum []int32, w []uint8, x []int8, k, rows, stride int)")
+	c.SignatureExpr("func(sum []int32, w []uint8, x []int8, k, rows, stride, ahead, step, depth int)")
 	c.Doc(fmt.Sprintf("%s is a tileFunc: %d weight rows by %d tokens.", name, rows, tokens))
 	c.Pragma("noescape")
 	t.sum.Base = c.Load(c.Param("sum").Base(), c.GP64())
 	t.w = c.Load(c.Param("w").Base(), c.GP64()).(reg.GPVirtual)
 	t.x = c.Load(c.Param("x").Base(), c.GP64()).(reg.GPVirtual)
-	k := c.Load(c.Param("k"), c.GP64()).(reg.GPVirtual)
 	t.left = c.Load(c.Param("rows"), c.GP64()).(reg.GPVirtual)
-	t.k = t.multiples(k, tokens)
-	if rows > 1 {
-		rb := k
-		if bits == 4 {
-			rb = c.GP64()
-			c.MOVQ(k, rb)
-			c.SHRQ(operand.U8(1), rb)
-		}
-		t.rb = t.multiples(rb, rows)
+	depth := c.Load(c.Param("depth"), c.GP64()).(reg.GPVirtual)
+	t.k = multiples(c, depth, tokens)
+	if rows == 1 {
+		t.n, t.skip = c.Load(c.Param("k"), c.GP64()), c.GP64()
+		c.MOVQ(depth, t.skip)
+		c.SUBQ(t.n, t.skip)
+		c.SHRQ(operand.U8(8/bits-1), t.skip)
+	} else {
+		rb := c.GP64().(reg.GPVirtual)
+		c.MOVQ(depth, rb)
+		c.SHRQ(operand.U8(8/bits-1), rb)
+		t.n, t.rb = depth, multiples(c, rb, rows)
+		t.ahead, t.step = c.Load(c.Param("ahead"), c.GP64()), c.Load(c.Param("step"), c.GP64())
+		c.ADDQ(t.w, t.ahead)
 	}
 	if tokens > 1 {
 		t.stride.Base = c.Load(c.Param("stride"), c.GP64())
@@ -65,14 +75,14 @@ func newTile(c *build.Context, bits, rows, tokens int, suffix string) *tile {
 }
 
 // multiples returns registers with n's odd multiples below count.
-func (t *tile) multiples(n reg.GPVirtual, count int) map[int]reg.GPVirtual {
+func multiples(c *build.Context, n reg.GPVirtual, count int) map[int]reg.GPVirtual {
 	m := map[int]reg.GPVirtual{1: n}
 	for i := 3; i < count; i += 2 {
-		m[i] = t.GP64()
+		m[i] = c.GP64().(reg.GPVirtual)
 		if i == 7 {
-			t.LEAQ(operand.Mem{Base: m[3], Index: n, Scale: 4}, m[i])
+			c.LEAQ(operand.Mem{Base: m[3], Index: n, Scale: 4}, m[i])
 		} else {
-			t.LEAQ(operand.Mem{Base: n, Index: n, Scale: uint8(i - 1)}, m[i])
+			c.LEAQ(operand.Mem{Base: n, Index: n, Scale: uint8(i - 1)}, m[i])
 		}
 	}
 	return m
@@ -99,7 +109,7 @@ func (t *tile) weight(i, off int) operand.Mem { return strided(t.w, t.rb, i, off
 func (t *tile) row() {
 	t.Label("row")
 	t.blocks = t.GP64()
-	t.MOVQ(t.k[1], t.blocks)
+	t.MOVQ(t.n, t.blocks)
 	t.SHRQ(operand.U8(6), t.blocks)
 }
 
@@ -120,52 +130,51 @@ func (t *tile) forBlocks(n int, body func()) {
 
 // end stores the sums of a tile, acc[row][token], and goes on to the next rows.
 func (t *tile) end(acc [][]reg.VecVirtual) {
-	to := t.sum
+	var sums []reg.VecVirtual // token by token
+	for i := range t.tokens {
+		for r := range t.rows {
+			sums = append(sums, acc[r][i])
+		}
+	}
+	last := len(sums) - 1
 	out := t.GP64()
-	t.MOVQ(to.Base, out)
-	for i := 0; i < t.tokens; {
-		if t.rows == 4 { // four rows of a token stand together
-			s := t.reduce(acc[0][i], acc[1][i], acc[2][i], acc[3][i])
-			t.VMOVUPS(s, operand.Mem{Base: out})
-			if i++; i < t.tokens {
-				t.ADDQ(t.stride.Base, out)
-			}
-			continue
-		}
-		if t.rows == 2 { // and two rows of two tokens
-			s := t.reduce(acc[0][i], acc[1][i], acc[0][i+1], acc[1][i+1])
-			t.VMOVQ(s, operand.Mem{Base: out})
-			t.VPEXTRQ(operand.U8(1), s, operand.Mem{Base: out, Index: t.stride.Base, Scale: 1})
-			if i += 2; i < t.tokens {
-				t.LEAQ(operand.Mem{Base: out, Index: t.stride.Base, Scale: 2}, out)
-			}
-			continue
-		}
-		four := make([]reg.VecVirtual, 4)
-		for j := range four {
-			four[j] = acc[0][min(i+j, t.tokens-1)]
-		}
-		s := t.reduce(four[0], four[1], four[2], four[3])
-		for j := 0; j < 4 && i < t.tokens; j++ {
-			if j == 0 {
-				t.VMOVD(s, operand.Mem{Base: out})
-			} else {
-				t.VPEXTRD(operand.U8(j), s, operand.Mem{Base: out})
-			}
-			if i++; i < t.tokens {
+	t.MOVQ(t.sum.Base, out)
+	for i := 0; i <= last; {
+		four := t.reduce(sums[i], sums[min(i+1, last)], sums[min(i+2, last)], sums[min(i+3, last)])
+		for j := 0; j < 4 && i <= last; j += t.rows {
+			t.storeRows(four, j, operand.Mem{Base: out})
+			if i += t.rows; i <= last {
 				t.ADDQ(t.stride.Base, out)
 			}
 		}
 	}
 	t.ADDQ(operand.U8(4*t.rows), t.sum.Base)
-	t.SUBQ(t.k[1], t.x)
+	t.SUBQ(t.n, t.x)
 	if t.rows > 1 {
 		t.ADDQ(t.rb[t.rows-1], t.w)
+	} else {
+		t.ADDQ(t.skip, t.w)
 	}
 	t.SUBQ(operand.U8(t.rows), t.left)
 	t.JNZ(operand.LabelRef("row"))
 	t.VZEROUPPER()
 	t.RET()
+}
+
+// storeRows stores a token's sums, one of each row, which are s[j:].
+func (t *tile) storeRows(s reg.VecVirtual, j int, to operand.Mem) {
+	switch {
+	case t.rows == 4:
+		t.VMOVUPS(s, to)
+	case t.rows == 2 && j == 0:
+		t.VMOVQ(s, to)
+	case t.rows == 2:
+		t.VPEXTRQ(operand.U8(1), s, to)
+	case j == 0:
+		t.VMOVD(s, to)
+	default:
+		t.VPEXTRD(operand.U8(j), s, to)
+	}
 }
 
 // reduce returns the sums of the int32 lanes of a, b, c and d.

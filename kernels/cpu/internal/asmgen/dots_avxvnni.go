@@ -12,10 +12,10 @@ func dotsW4AVXVNNI(c *build.Context) { dotsAVXVNNI(c, 4) }
 func dotsW8AVXVNNI(c *build.Context) { dotsAVXVNNI(c, 8) }
 
 func dotsAVXVNNI(c *build.Context, bits int) {
-	for tokens := 1; tokens <= 8; tokens++ {
-		dotsVNNI256(c, bits, 1, tokens, "AVXVNNI")
+	dotsVNNI256(c, bits, 1, 1, "AVXVNNI")
+	for tokens := 2; tokens <= 4; tokens++ {
+		dotsVNNI256(c, bits, 2, tokens, "AVXVNNI")
 	}
-	dotsVNNI256(c, bits, 2, 4, "AVXVNNIRows2")
 }
 
 // dotsVNNI256 multiplies rows weight rows with tokens tokens, as dotsVNNI does but in
@@ -36,9 +36,9 @@ func dotsVNNI256(c *build.Context, bits, rows, tokens int, suffix string) {
 	}
 
 	// As in dotsVNNI, a small tile takes several registers a sum: one for each half of
-	// a block, or of two blocks. Four more hold the mask, the weights and the inputs.
+	// a block, or of two blocks. The weights, two a row, the mask and an input take the others.
 	chains := 4
-	for chains > 1 && chains*rows*tokens > 12 {
+	for chains > 1 && chains*rows*tokens+2*rows > 14 {
 		chains /= 2
 	}
 	acc := make([][][]reg.VecVirtual, chains)

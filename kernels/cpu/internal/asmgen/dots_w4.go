@@ -11,10 +11,7 @@ func dotsW4(c *build.Context) {
 	for tokens := 1; tokens <= 6; tokens++ {
 		dotsW4AVX2(c, tokens)
 	}
-	for tokens := 1; tokens <= 8; tokens++ {
-		dotsVNNI(c, 4, 1, tokens, "VNNI")
-	}
-	dotsVNNI(c, 4, 4, 4, "VNNIRows4")
+	dotsVNNITiles(c, 4)
 }
 
 // dotsW4AVX2 multiplies one weight row with tokens tokens.
@@ -86,13 +83,28 @@ func (t *tile) prefetch(line operand.Mem) {
 	}
 }
 
-// prefetchBlock asks for block b's weights, twice: see prefetchBytes. Tiles of several
-// rows run over weights that the second-level cache holds.
+// prefetchBlock asks for block b's weights, twice: see prefetchBytes. A tile of several
+// rows asks for lines where it is told to, in the order of their addresses.
 func (t *tile) prefetchBlock(b int) {
 	if t.rows == 1 {
 		ahead := t.weight(0, prefetchBytes+t.blockBytes()*b)
 		t.prefetch(ahead)
 		t.prefetch(ahead.Offset(-64))
+		return
+	}
+	for line := 0; line < t.rows*t.blockBytes(); line += 64 {
+		t.PREFETCHT1(operand.Mem{Base: t.ahead})
+		t.PREFETCHT1(operand.Mem{Base: t.ahead, Disp: -64})
+		t.ADDQ(t.step, t.ahead)
+	}
+}
+
+// dotsVNNITiles emits one token's tile, which is memory's: one row after another. More
+// tokens are for several rows at a time.
+func dotsVNNITiles(c *build.Context, bits int) {
+	dotsVNNI(c, bits, 1, 1, "VNNI")
+	for tokens := 2; tokens <= 6; tokens++ {
+		dotsVNNI(c, bits, 4, tokens, "VNNI")
 	}
 }
 

@@ -10,10 +10,7 @@ func dotsW8(c *build.Context) {
 	for tokens := 1; tokens <= 6; tokens++ {
 		dotsW8AVX2(c, tokens)
 	}
-	for tokens := 1; tokens <= 8; tokens++ {
-		dotsVNNI(c, 8, 1, tokens, "VNNI")
-	}
-	dotsVNNI(c, 8, 4, 4, "VNNIRows4")
+	dotsVNNITiles(c, 8)
 }
 
 // dotsW8AVX2 multiplies one weight row with tokens tokens.

@@ -15,8 +15,8 @@ func peak(c *build.Context) {
 	readBytes(c, "readAVX2", c.YMM)
 	readBytes(c, "readAVX512", c.ZMM)
 
-	// 6 chains x 8 vpmaddubsw x 32: the int4 tile's mix without its loads.
-	peakLoop(c, "peakInt8AVX2", 1536, c.YMM, 6, func(sum []reg.VecVirtual) {
+	// 6 chains x 8 vpmaddubsw x 32: the mix of int4 weights' tiles without its loads.
+	peakLoop(c, "peakW4AVX2", 1536, c.YMM, 6, func(sum []reg.VecVirtual) {
 		a, part, p := c.YMM(), c.YMM(), c.YMM()
 		c.VPXOR(a, a, a)
 		for _, s := range sum {
@@ -27,6 +27,18 @@ func peak(c *build.Context) {
 			}
 			c.VPMADDWD(a, part, part)
 			c.VPADDD(part, s, s)
+		}
+	})
+	// 8 chains x 32: that of int8 weights.
+	peakLoop(c, "peakW8AVX2", 256, c.YMM, 8, func(sum []reg.VecVirtual) {
+		a := c.YMM()
+		c.VPXOR(a, a, a)
+		for _, s := range sum {
+			p := c.YMM()
+			c.VPSIGNB(a, a, p)
+			c.VPMADDUBSW(p, a, p)
+			c.VPMADDWD(a, p, p)
+			c.VPADDD(p, s, s)
 		}
 	})
 	// 16 chains x 64.
