@@ -8,9 +8,11 @@ var attentionNEON = attentionKernels{
 	scoreKernels:  scoreKernels{scoresBy(4, nibblesNEON, scores4NEON), scoresBy(8, nil, scores8NEON), scoresFloatNEON},
 	valueKernels: valueKernels{addValuesNEON, weighNEON, quads4NEON, quads8NEON,
 		addInts4NEON, addInts8NEON, scaleIntsNEON},
-	softmax: softmaxNEON,
-	merge:   mergeNEON,
-	divide:  divideNEON,
+	softmax:  softmaxNEON,
+	prefetch: attentionGeneric.prefetch,
+	rescale:  rescaleGeneric,
+	merge:    mergeNEON,
+	divide:   divideNEON,
 }
 
 // attentionDOT multiplies integers with FEAT_DotProd's SDOT.

@@ -19,7 +19,7 @@ type attentionKernels struct {
 
 	// rescale adds a split's maxima m2 and sums l2 to m and l: M = max(m, m2), a =
 	// fp.Exp(m-M), b = fp.Exp(m2-M), l = FMA(l, a, l2·b), m = M. The length is a
-	// multiple of 8.
+	// multiple of 8. Here and in softmax a maximum of zero may have either sign.
 	rescale func(m, l, m2, l2, a, b []float32)
 
 	// merge sets o [dim] to FMA(o, a, (part+c)·b).
