@@ -122,6 +122,6 @@ func init() {
 		available = append(available, isa{"avxvnni", intAVXVNNI, floatAVX2, rowAVX2, attentionAVXVNNI, sampleAVX2, peakAVXVNNI})
 	}
 	if cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI) {
-		available = append(available, isa{"avx512vnni", intVNNI, floatAVX512, rowAVX2, attentionVNNI, sampleAVX2, peakVNNI})
+		available = append(available, isa{"avx512vnni", intVNNI, floatAVX512, rowAVX512, attentionVNNI, sampleAVX2, peakVNNI})
 	}
 }

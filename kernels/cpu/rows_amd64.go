@@ -10,3 +10,12 @@ var rowAVX2 = rowKernels{
 	swiglu:    swigluAVX2,
 	rotate:    rotateAVX2,
 }
+
+var rowAVX512 = rowKernels{
+	absMax:    absMaxAVX2,
+	minMax:    minMaxAVX2,
+	quantize:  quantizeAVX2,
+	normalize: normalizeAVX2,
+	swiglu:    swigluAVX512,
+	rotate:    rotateAVX2,
+}

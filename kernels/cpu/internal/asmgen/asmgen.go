@@ -42,6 +42,7 @@ var units = map[string]func(*build.Context){
 	"turn_keys512":  turnKeys,
 	"scores_int512": scoresInt512,
 	"softmax512":    softmax512,
+	"swiglu512":     swiglu512,
 	"weigh512":      weigh512,
 	"add_ints512":   addInts512,
 }
