@@ -348,7 +348,7 @@ func TestLinearAllocatesNothing(t *testing.T) {
 	})
 }
 
-// BenchmarkLinear runs the layers of a 1.1B model. Decode walks through copies of
+// BenchmarkLinear runs the layers of a 1.1B model, and a 7B model's deepest. Decode walks through copies of
 // the weight that together exceed the caches, as a whole model does.
 func BenchmarkLinear(b *testing.B) {
 	type layer struct {
@@ -361,6 +361,8 @@ func BenchmarkLinear(b *testing.B) {
 		{"down", kernels.Int4, 5632, 2048},
 		{"gate_up", kernels.Int8, 2048, 2 * 5632},
 		{"down", kernels.Int8, 5632, 2048},
+		{"down_7b", kernels.Int4, 11008, 4096},
+		{"down_7b", kernels.Int8, 11008, 4096},
 		{"lm_head", kernels.Int8, 2048, 32000},
 	}
 	r := rand.New(rand.NewPCG(1, 1))

@@ -19,6 +19,7 @@ func TestVEX(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files = append(files, "testdata/evex/vpdpbusd_amd64.s")
 	spelled := regexp.MustCompile(`(?m)^\tLONG \$0x([0-9a-f]{8}); BYTE \$0x([0-9a-f]{2}) // (.+)$`)
 	type line struct{ path, gnu, bytes string }
 	var lines []line
