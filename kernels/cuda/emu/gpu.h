@@ -1,0 +1,115 @@
+// emu/gpu.h - the words of ../gpu.h on the emulator. Collectives follow the PTX ISA.
+#pragma once
+#include "emu.h"
+
+#define __global__
+#define __device__
+#define __launch_bounds__(...)
+#define DEV static inline
+#define threadIdx (emu::fibers[emu::current].thread)
+#define blockIdx (emu::block_index)
+#define blockDim (emu::block_dim)
+#define gridDim (emu::grid_dim)
+#define SMEM(T, name, n)                                       \
+  static T name##_array[n] __attribute__((aligned(128)));      \
+  T* name = emu::shared(name##_array, sizeof(name##_array))
+#define DYNAMIC_SMEM(T, name) T* name = (T*)emu::dynamic_shared
+
+namespace emu {
+
+inline int8_t byte_of(uint32_t x, int i) { return (int8_t)(x >> (8 * i)); }
+
+inline void op_sync(Warp&) {}
+
+struct Shuffle { int value, mask; };
+inline void op_shfl_xor(Warp& w) {
+  for (int l = 0; l < w.lanes; l++) {
+    auto* s = (const Shuffle*)w.in[l];
+    *(int*)w.out[l] = ((const Shuffle*)w.in[(l ^ s->mask) % w.lanes])->value;
+  }
+}
+
+// ldmatrix.x4: lanes 8m..8m+7 give the rows of matrix m; lane l gets row l/4, bytes 4·(l%4).
+inline void op_ldmatrix(Warp& w) {
+  for (int l = 0; l < 32; l++)
+    for (int m = 0; m < 4; m++) memcpy((uint32_t*)w.out[l] + m, (const char*)w.in[m * 8 + l / 4] + l % 4 * 4, 4);
+}
+
+// mma.m16n8k32.s8: the fragment layout of the PTX ISA, 9.7.15.5.10.
+struct MmaS8 { int* c; const uint32_t *a, *b; };
+inline void op_mma_s8(Warp& w) {
+  int8_t a[16][32], b[32][8];
+  for (int l = 0; l < 32; l++) {
+    auto* m = (const MmaS8*)w.in[l];
+    int g = l / 4, t = l % 4;
+    for (int r = 0; r < 4; r++)
+      for (int i = 0; i < 4; i++) a[g + r % 2 * 8][t * 4 + i + r / 2 * 16] = byte_of(m->a[r], i);
+    for (int r = 0; r < 2; r++)
+      for (int i = 0; i < 4; i++) b[t * 4 + i + r * 16][g] = byte_of(m->b[r], i);
+  }
+  for (int l = 0; l < 32; l++) {
+    auto* m = (const MmaS8*)w.in[l];
+    for (int i = 0; i < 4; i++) {
+      int row = l / 4 + i / 2 * 8, col = l % 4 * 2 + i % 2;
+      for (int k = 0; k < 32; k++) m->c[i] += a[row][k] * b[k][col];
+    }
+  }
+}
+
+}  // namespace emu
+
+DEV void sync_block() { emu::barrier(); }
+DEV void sync_warp() { emu::collective(emu::op_sync, nullptr, nullptr); }
+
+DEV int shfl_xor(int v, int mask) {
+  emu::Shuffle in{v, mask};
+  int out;
+  emu::collective(emu::op_shfl_xor, &in, &out);
+  return out;
+}
+
+DEV int dp4a(uint32_t a, uint32_t b, int c) {
+  for (int i = 0; i < 4; i++) c += emu::byte_of(a, i) * emu::byte_of(b, i);
+  return c;
+}
+
+// A cp.async copies only when it is waited for, so a missing wait reads the poison.
+DEV void cp_async16(void* shared, const void* global) {
+  if (((uintptr_t)shared | (uintptr_t)global) % 16) emu::fail("cp.async between addresses that are no multiples of 16");
+  emu::fibers[emu::current].open.push_back({shared, global});
+}
+DEV void cp_async_commit() {
+  auto& f = emu::fibers[emu::current];
+  f.groups.push_back(std::move(f.open));
+  f.open.clear();
+}
+template <int N>
+DEV void cp_async_wait() {
+  auto& f = emu::fibers[emu::current];
+  while ((int)f.groups.size() > N) {
+    for (auto& c : f.groups.front()) memcpy(c.dst, c.src, 16);
+    f.groups.erase(f.groups.begin());
+  }
+}
+
+DEV void ldmatrix_x4(uint32_t* r, const void* row) { emu::collective(emu::op_ldmatrix, row, r); }
+DEV void mma_s8(int* c, const uint32_t* a, const uint32_t* b) {
+  emu::MmaS8 in{c, a, b};
+  emu::collective(emu::op_mma_s8, &in, nullptr);
+}
+
+DEV void atomic_min(uint64_t* p, uint64_t v) {
+  if (v < *p) *p = v;
+}
+
+DEV float half_to_float(uint16_t h) {
+  uint32_t bits = (uint32_t)(h & 0x7fff) << 13;
+  float f;
+  memcpy(&f, &bits, 4);
+  f *= 0x1p112f;  // exact: rebases the exponent, denormals too
+  memcpy(&bits, &f, 4);
+  if ((h & 0x7c00) == 0x7c00) bits |= 0x7f800000;
+  bits |= (uint32_t)(h & 0x8000) << 16;
+  memcpy(&f, &bits, 4);
+  return f;
+}

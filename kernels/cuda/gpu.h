@@ -1,0 +1,93 @@
+// gpu.h - the few words that kernels are written in, for three compilers:
+//   clang -x cuda -nocudainc -nocudalib   to PTX, with no NVIDIA file
+//   nvcc                                  to cubins
+//   g++ -DGPU_EMU                         to run in the emulator (emu/gpu.h)
+//
+// Kernels are `extern "C" __global__ void name(...)` on one line, so that the list of
+// them can be read off; a parameter is a pointer or a number of at most 8 bytes.
+// Nothing is contracted or approximate: float operations round one by one.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(GPU_EMU)
+#include "emu/gpu.h"
+#else
+
+#if defined(__clang__)
+#define __global__ __attribute__((global))
+#define __device__ __attribute__((device))
+#define __shared__ __attribute__((shared))
+#define __launch_bounds__(...) __attribute__((launch_bounds(__VA_ARGS__)))
+#define __forceinline__ __inline__ __attribute__((always_inline))
+struct Dim { unsigned x, y, z; };
+#define threadIdx (Dim{(unsigned)__nvvm_read_ptx_sreg_tid_x(), (unsigned)__nvvm_read_ptx_sreg_tid_y(), (unsigned)__nvvm_read_ptx_sreg_tid_z()})
+#define blockIdx (Dim{(unsigned)__nvvm_read_ptx_sreg_ctaid_x(), (unsigned)__nvvm_read_ptx_sreg_ctaid_y(), (unsigned)__nvvm_read_ptx_sreg_ctaid_z()})
+#define blockDim (Dim{(unsigned)__nvvm_read_ptx_sreg_ntid_x(), (unsigned)__nvvm_read_ptx_sreg_ntid_y(), (unsigned)__nvvm_read_ptx_sreg_ntid_z()})
+#define gridDim (Dim{(unsigned)__nvvm_read_ptx_sreg_nctaid_x(), (unsigned)__nvvm_read_ptx_sreg_nctaid_y(), (unsigned)__nvvm_read_ptx_sreg_nctaid_z()})
+#define sync_block() __nvvm_bar_sync(0)
+#else
+#define sync_block() __syncthreads()
+#endif
+
+#define DEV static __device__ __forceinline__
+#define SMEM(T, name, n) __shared__ __attribute__((aligned(128))) T name[n]
+#define DYNAMIC_SMEM(T, name)                                              \
+  extern __shared__ __attribute__((aligned(128))) char dynamic_shared[];   \
+  T* name = (T*)dynamic_shared
+
+DEV void sync_warp() { asm volatile("bar.warp.sync 0xffffffff;" ::: "memory"); }
+
+DEV uint32_t smem_addr(const void* p) {
+  uint64_t r;
+  asm("cvta.to.shared.u64 %0, %1;" : "=l"(r) : "l"(p));
+  return (uint32_t)r;
+}
+
+DEV int dp4a(uint32_t a, uint32_t b, int c) {
+  int d;
+  asm("dp4a.s32.s32 %0,%1,%2,%3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+}
+
+DEV int shfl_xor(int v, int mask) {
+  int r;
+  asm volatile("shfl.sync.bfly.b32 %0,%1,%2,31,0xffffffff;" : "=r"(r) : "r"(v), "r"(mask));
+  return r;
+}
+
+DEV void cp_async16(void* shared, const void* global) {
+  asm volatile("cp.async.cg.shared.global [%0],[%1],16;" ::"r"(smem_addr(shared)), "l"(global) : "memory");
+}
+DEV void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int N>
+DEV void cp_async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+
+DEV void ldmatrix_x4(uint32_t* r, const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3},[%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(smem_addr(row))
+               : "memory");
+}
+
+DEV void mma_s8(int* c, const uint32_t* a, const uint32_t* b) {
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+               : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+DEV void atomic_min(uint64_t* p, uint64_t v) { asm volatile("red.global.min.u64 [%0],%1;" ::"l"(p), "l"(v) : "memory"); }
+
+DEV float half_to_float(uint16_t h) {
+  float f;
+  asm("cvt.f32.f16 %0,%1;" : "=f"(f) : "h"(h));
+  return f;
+}
+
+#endif
+
+// fail_row tells the host that operator number op, counted since its last Sync, met
+// a row it cannot compute. The first operator's first row is kept.
+DEV void fail_row(uint64_t* failed, int64_t op, int64_t row) { atomic_min(failed, (uint64_t)op << 32 | (uint64_t)row); }
