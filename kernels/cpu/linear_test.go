@@ -348,8 +348,8 @@ func TestLinearAllocatesNothing(t *testing.T) {
 	})
 }
 
-// BenchmarkLinear runs the layers of a 1.1B model, and a 7B model's deepest. Decode walks through copies of
-// the weight that together exceed the caches, as a whole model does.
+// BenchmarkLinear runs the layers of a 1.1B model, and a 7B model's deepest. Decode walks
+// through copies of the weight that together exceed the caches, as a whole model does.
 func BenchmarkLinear(b *testing.B) {
 	type layer struct {
 		name    string

@@ -11,10 +11,10 @@ import (
 
 // tile is the frame of an integer dot product of rows weight rows with tokens
 // tokens: it walks down the weight rows, tile by tile, and across each in blocks
-// of 64 inputs. Weights are read once, in order; the tokens stay in L1.
+// of 64 inputs.
 //
-// The frame's parts, in order: start loads the arguments, rowLoop opens the loop,
-// blockLoop runs the body over a row, and rowEnd stores and steps.
+// The frame's parts, in order: newTile loads the arguments, row opens the loop,
+// forBlocks runs the body over a row, and end stores and steps.
 type tile struct {
 	*build.Context
 	rows, tokens int
