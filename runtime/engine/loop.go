@@ -26,10 +26,12 @@ type loop struct {
 	fw    forwarder
 	sched *sched.Scheduler
 	pages *kvcache.Pages
-	work  *sample.Work
 	live  []*request // all that have arrived and not ended, in order of arrival
 	ids   int64      // sequences so far
 	stats Stats
+
+	work    *sample.Work
+	drawers *drawers
 
 	// Of the step in flight.
 	runs  []model.Run
@@ -47,7 +49,8 @@ type want struct {
 }
 
 func newLoop(e *Engine, fw forwarder) *loop {
-	l := &loop{e: e, fw: fw, work: sample.NewWork(e.info.VocabSize)}
+	vocab := e.info.VocabSize
+	l := &loop{e: e, fw: fw, work: sample.NewWork(vocab), drawers: newDrawers(e.o.Device, vocab)}
 	l.reset()
 	return l
 }
@@ -151,7 +154,10 @@ func (l *loop) guarded(f func()) {
 		if v == nil {
 			return
 		}
-		err := &PanicError{v, debug.Stack()}
+		err, ok := v.(*PanicError) // a drawer's
+		if !ok {
+			err = &PanicError{v, debug.Stack()}
+		}
 		l.stats.Panics++
 		l.reset()
 		for _, q := range slices.Clone(l.live) {
@@ -181,7 +187,7 @@ func (l *loop) step() {
 	}
 	l.pack(step)
 	l.fw.Forward(l.runs, l.rows)
-	err := l.fw.Logits(func(i int, logits []float32) { l.wants[i].settle(l.work, logits) })
+	err := l.settle()
 	l.stats.Steps++
 	if err != nil {
 		for _, r := range step {
@@ -215,20 +221,6 @@ func (l *loop) pack(step sched.Step) {
 			l.wants = append(l.wants, want{q: q, next: -1})
 		}
 		l.stats.PromptTokens += int64(max(min(r.To, r.Prompt)-r.From, 0))
-	}
-}
-
-// settle decides a row's token from its logits.
-func (w *want) settle(work *sample.Work, logits []float32) {
-	id := w.next
-	if id < 0 {
-		if id, w.err = w.q.sampler.Token(work, logits); w.err != nil {
-			return
-		}
-	}
-	w.result.ID = id
-	if w.q.Logprobs >= 0 {
-		w.result.Logprob, w.result.Top = sample.Logprob(work, logits, id, w.q.Logprobs)
 	}
 }
 

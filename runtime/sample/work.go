@@ -24,7 +24,7 @@ type Work struct {
 	weights []float32
 	sums    []uint64
 
-	list    []candidate
+	list    []candidate // grows to what is ever kept
 	buckets [nBuckets]uint64
 	few     [cpu.LogitBlock]float32 // logits of some of list
 }
@@ -42,7 +42,6 @@ func newWork(vocab int, isa string) *Work {
 	return &Work{
 		loops: loops, adjusted: make([]float32, vocab), tops: make([]float32, blocks),
 		weights: make([]float32, max(vocab, cpu.LogitBlock)), sums: make([]uint64, blocks),
-		list: make([]candidate, 0, vocab),
 	}
 }
 

@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/runtime/model"
+	"github.com/llmqat/llmqat/runtime/sample"
+)
+
+// fixed is a device of which only the number of threads matters.
+type fixed struct {
+	kernels.Device
+	threads int
+}
+
+func (f fixed) Workers() int { return f.threads }
+
+// rowsOf is a forwarder that yields the same logits for every row.
+type rowsOf struct {
+	n      int
+	logits []float32
+}
+
+func (r rowsOf) Forward([]model.Run, []int32) {}
+func (r rowsOf) Sync() error                  { return nil }
+func (r rowsOf) Logits(yield func(int, []float32)) error {
+	for i := range r.n {
+		yield(i, r.logits)
+	}
+	return nil
+}
+
+// drawing returns a loop whose step wants n rows drawn.
+func drawing(n, vocab, threads int, p sample.Params) *loop {
+	r := rand.New(rand.NewPCG(3, 3))
+	logits := make([]float32, vocab)
+	for i := range logits {
+		logits[i] = float32(2.5*r.NormFloat64() + 2*r.ExpFloat64())
+	}
+	l := &loop{fw: rowsOf{n, logits}, work: sample.NewWork(vocab), drawers: newDrawers(fixed{threads: threads}, vocab)}
+	for i := range n {
+		p.Seed = uint64(i)
+		q := &request{Request: Request{Logprobs: i%3 - 1, Sampling: p}, sampler: sample.New(p, vocab, nil, 1)}
+		l.wants = append(l.wants, want{q: q, next: -1})
+	}
+	return l
+}
+
+// A drawer's panic ends the step only when all have settled, and with its own stack.
+func TestDrawerPanics(t *testing.T) {
+	l := drawing(40, 1000, 4, sample.Params{Temperature: 1})
+	l.wants[0].q = &request{Request: Request{Logprobs: 0}} // no sampler
+	func() {
+		defer func() {
+			err, _ := recover().(error)
+			if p := (*PanicError)(nil); !errors.As(err, &p) || len(p.Stack) == 0 {
+				t.Errorf("the step ended with %v, want a *PanicError", err)
+			}
+		}()
+		_ = l.settle()
+	}()
+	if n := len(l.drawers.idle); n != 3 {
+		t.Errorf("%d drawers are idle after the panic, want 3", n)
+	}
+	l.wants[0].q = &request{sampler: sample.New(sample.Params{}, 1000, nil, 1)}
+	if err := l.settle(); err != nil {
+		t.Error(err)
+	}
+}
+
+func BenchmarkDraw(b *testing.B) {
+	for _, vocab := range []int{32_000, 128_256} {
+		for _, threads := range []int{1, runtime.GOMAXPROCS(0)} {
+			b.Run(fmt.Sprintf("vocab=%d/rows=16/threads=%d", vocab, threads), func(b *testing.B) {
+				l := drawing(16, vocab, threads, sample.Params{Temperature: 1, TopP: 0.95})
+				for b.Loop() {
+					if err := l.settle(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
