@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Words are 16 bytes, what one load of a thread moves.
+struct Words { uint32_t w[4]; };
+
 #if defined(GPU_EMU)
 #include "emu/gpu.h"
 #else
@@ -85,8 +88,52 @@ DEV float half_to_float(uint16_t h) {
   asm("cvt.f32.f16 %0,%1;" : "=f"(f) : "h"(h));
   return f;
 }
+DEV uint16_t float_to_half(float f) {
+  uint16_t h;
+  asm("cvt.rn.f16.f32 %0,%1;" : "=h"(h) : "f"(f));
+  return h;
+}
+
+// load16 loads from an address that is a multiple of 16; load_once what is not read again.
+DEV Words load16(const void* p) {
+  Words v;
+  asm("ld.global.nc.v4.u32 {%0,%1,%2,%3},[%4];" : "=r"(v.w[0]), "=r"(v.w[1]), "=r"(v.w[2]), "=r"(v.w[3]) : "l"(p));
+  return v;
+}
+DEV Words load_once(const void* p) {
+  Words v;
+  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3},[%4];" : "=r"(v.w[0]), "=r"(v.w[1]), "=r"(v.w[2]), "=r"(v.w[3]) : "l"(p));
+  return v;
+}
+
+DEV float fma_f32(float x, float y, float z) {
+  float r;
+  asm("fma.rn.f32 %0,%1,%2,%3;" : "=f"(r) : "f"(x), "f"(y), "f"(z));
+  return r;
+}
+DEV float div_f32(float x, float y) {
+  float r;
+  asm("div.rn.f32 %0,%1,%2;" : "=f"(r) : "f"(x), "f"(y));
+  return r;
+}
+DEV float sqrt_f32(float x) {
+  float r;
+  asm("sqrt.rn.f32 %0,%1;" : "=f"(r) : "f"(x));
+  return r;
+}
+DEV float rint_f32(float x) {
+  float r;
+  asm("cvt.rni.f32.f32 %0,%1;" : "=f"(r) : "f"(x));
+  return r;
+}
 
 #endif
+
+#define DEV_MEMBER __device__ __forceinline__
+union Word { float f; uint32_t u; };
+DEV uint32_t bits_of(float x) { return Word{x}.u; }
+DEV float float_of(uint32_t bits) { Word w; w.u = bits; return w.f; }
+DEV float shfl_xor_f32(float v, int mask) { return float_of((uint32_t)shfl_xor((int)bits_of(v), mask)); }
 
 // fail_row tells the host that operator number op, counted since its last Sync, met
 // a row it cannot compute. The first operator's first row is kept.

@@ -5,6 +5,7 @@
 #define __global__
 #define __device__
 #define __launch_bounds__(...)
+#define __forceinline__ inline
 #define DEV static inline
 #define threadIdx (emu::fibers[emu::current].thread)
 #define blockIdx (emu::block_index)
@@ -113,3 +114,34 @@ DEV float half_to_float(uint16_t h) {
   memcpy(&f, &bits, 4);
   return f;
 }
+
+DEV Words load16(const void* p) {
+  if ((uintptr_t)p % 16) emu::fail("load of 16 bytes from an address that is no multiple of 16");
+  Words v;
+  memcpy(&v, p, 16);
+  return v;
+}
+DEV Words load_once(const void* p) { return load16(p); }
+
+// quant.Float16: to nearest, ties to even.
+DEV uint16_t float_to_half(float f) {
+  uint32_t b;
+  memcpy(&b, &f, 4);
+  uint16_t sign = (uint16_t)(b >> 16 & 0x8000);
+  b &= 0x7fffffff;
+  if (b > 0x7f800000) return 0x7fff;                // NaN
+  if (b >= 0x47800000) return sign | 0x7c00;        // 2^16 and above
+  if (b < 0x38800000) {                             // a denormal: adding 0.5 rounds at 2^-24
+    memcpy(&f, &b, 4);
+    f += 0.5f;
+    memcpy(&b, &f, 4);
+    return (uint16_t)(sign | (b - 0x3f000000));
+  }
+  b += 0xfff + (b >> 13 & 1);
+  return (uint16_t)(sign | (b - 0x38000000) >> 13);
+}
+
+DEV float fma_f32(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
+DEV float div_f32(float x, float y) { return x / y; }
+DEV float sqrt_f32(float x) { return __builtin_sqrtf(x); }
+DEV float rint_f32(float x) { return __builtin_rintf(x); }

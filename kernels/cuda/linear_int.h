@@ -1,0 +1,17 @@
+// What the linear layers with integer weights share.
+#pragma once
+#include "gpu.h"
+
+// low4 and high4 turn four bytes of a pack into 16·q for four inputs j.., and j+32..,
+// as int8: the nibble q+8 moves to the byte's upper half, where a flipped sign bit
+// takes 8 off. Sums of 16·q·x are exact in int32 up to 2³¹/(16·8·127) = 132,000 inputs.
+DEV uint32_t low4(uint32_t w) { return (w << 4 & 0xf0f0f0f0u) ^ 0x80808080u; }
+DEV uint32_t high4(uint32_t w) { return (w & 0xf0f0f0f0u) ^ 0x80808080u; }
+
+const int int4_shift = 4; // Σ 16·q·x to Σ q·x
+
+// store_linear sets out to, or adds, float32(sum)·scale.
+DEV void store_linear(float* out, int sum, float scale, bool add) {
+  float y = (float)sum * scale;
+  *out = add ? *out + y : y;
+}
