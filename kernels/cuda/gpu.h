@@ -59,6 +59,15 @@ DEV int shfl_xor(int v, int mask) {
   return r;
 }
 
+// byte_perm returns the bytes that four nibbles of how name, of b:a: the lowest is byte 0 of a.
+DEV uint32_t byte_perm(uint32_t a, uint32_t b, uint32_t how) {
+  uint32_t r;
+  asm("prmt.b32 %0,%1,%2,%3;" : "=r"(r) : "r"(a), "r"(b), "r"(how));
+  return r;
+}
+
+DEV void atomic_add_shared(int* p, int v) { asm volatile("red.shared.add.s32 [%0],%1;" ::"r"(smem_addr(p)), "r"(v) : "memory"); }
+
 DEV void cp_async16(void* shared, const void* global) {
   asm volatile("cp.async.cg.shared.global [%0],[%1],16;" ::"r"(smem_addr(shared)), "l"(global) : "memory");
 }
@@ -94,10 +103,15 @@ DEV uint16_t float_to_half(float f) {
   return h;
 }
 
-// load16 loads from an address that is a multiple of 16; load_once what is not read again.
+// load16 loads from an address that is a multiple of 16, load4 of 4; load_once what is not read again.
 DEV Words load16(const void* p) {
   Words v;
   asm("ld.global.nc.v4.u32 {%0,%1,%2,%3},[%4];" : "=r"(v.w[0]), "=r"(v.w[1]), "=r"(v.w[2]), "=r"(v.w[3]) : "l"(p));
+  return v;
+}
+DEV uint32_t load4(const void* p) {
+  uint32_t v;
+  asm("ld.global.nc.u32 %0,[%1];" : "=r"(v) : "l"(p));
   return v;
 }
 DEV Words load_once(const void* p) {

@@ -97,9 +97,14 @@ DEV void few(float* out, int64_t outStride, int64_t column, bool add, const int8
   }
 }
 
-extern "C" __global__ void linear_w4_8(float* out, int64_t outStride, int64_t column, int64_t add, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth, const uint8_t* w, const float* wScale, int64_t rows) { few<4, 1, 1>(out, outStride, column, add, x, xScale, tokens, depth, w, wScale, rows); }
-extern "C" __global__ void linear_w4_16(float* out, int64_t outStride, int64_t column, int64_t add, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth, const uint8_t* w, const float* wScale, int64_t rows) { few<4, 1, 2>(out, outStride, column, add, x, xScale, tokens, depth, w, wScale, rows); }
-extern "C" __global__ void linear_w4_32(float* out, int64_t outStride, int64_t column, int64_t add, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth, const uint8_t* w, const float* wScale, int64_t rows) { few<4, 2, 4>(out, outStride, column, add, x, xScale, tokens, depth, w, wScale, rows); }
-extern "C" __global__ void linear_w8_8(float* out, int64_t outStride, int64_t column, int64_t add, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth, const uint8_t* w, const float* wScale, int64_t rows) { few<8, 1, 1>(out, outStride, column, add, x, xScale, tokens, depth, w, wScale, rows); }
-extern "C" __global__ void linear_w8_16(float* out, int64_t outStride, int64_t column, int64_t add, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth, const uint8_t* w, const float* wScale, int64_t rows) { few<8, 1, 2>(out, outStride, column, add, x, xScale, tokens, depth, w, wScale, rows); }
-extern "C" __global__ void linear_w8_32(float* out, int64_t outStride, int64_t column, int64_t add, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth, const uint8_t* w, const float* wScale, int64_t rows) { few<8, 2, 4>(out, outStride, column, add, x, xScale, tokens, depth, w, wScale, rows); }
+#define PARAMETERS                                                                                                              \
+  float *out, int64_t outStride, int64_t column, int64_t add, const int8_t *x, const float *xScale, int64_t tokens, int64_t depth, \
+      const uint8_t *w, const float *wScale, int64_t rows
+#define ARGUMENTS out, outStride, column, add, x, xScale, tokens, depth, w, wScale, rows
+
+extern "C" __global__ void __launch_bounds__(256) linear_w4_8(PARAMETERS) { few<4, 1, 1>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256) linear_w4_16(PARAMETERS) { few<4, 1, 2>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256) linear_w4_32(PARAMETERS) { few<4, 2, 4>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256) linear_w8_8(PARAMETERS) { few<8, 1, 1>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256) linear_w8_16(PARAMETERS) { few<8, 1, 2>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256) linear_w8_32(PARAMETERS) { few<8, 2, 4>(ARGUMENTS); }

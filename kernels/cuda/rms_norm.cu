@@ -9,7 +9,7 @@
 // Shared memory: 4 KiB + 128 bytes; xStride <= 32,768. Speed: unmeasured.
 #include "rows.h"
 
-extern "C" __global__ void rms_norm(int64_t bits, int64_t cols, int64_t stride, int8_t* q, float* scale, int* sum, float* f, const float* x, int64_t xStride, const float* weight, int64_t eps, uint64_t* failed, int64_t op) {
+extern "C" __global__ void __launch_bounds__(1024) rms_norm(int64_t bits, int64_t cols, int64_t stride, int8_t* q, float* scale, int* sum, float* f, const float* x, int64_t xStride, const float* weight, int64_t eps, uint64_t* failed, int64_t op) {
   const int block = 256, lanes = 8;
   SMEM(float, parts, 32768 / block * lanes);
   SMEM(float, total, 1);

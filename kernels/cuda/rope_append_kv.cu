@@ -7,14 +7,9 @@
 // every blockDim-th pair of elements j, j + dim/2. It reads them twice, for the
 // range and for the integers; what is not quantized, once more than needed.
 //
-// scheme is 0 where all heads share a scale and keys are stored before RoPE (token),
-// 1 a scale a head (head), 2 with a zero point (head-zp).
-//
 // Shared memory: 512 bytes. Speed: unmeasured.
+#include "kv.h"
 #include "rows.h"
-
-enum { TOKEN, HEAD, HEAD_ZP };
-const int page_tokens = 64;
 
 struct Pair { float a, b; };
 
@@ -49,7 +44,7 @@ DEV Scale kv_scale(float lo, float hi, int64_t bits, int64_t scheme) {
   return {float_to_half(div_f32(d, 127)), zero};
 }
 
-extern "C" __global__ void rope_append_kv(int64_t qBits, int8_t* q, float* qScale, int* qSum, float* qFloats, int64_t bits, int64_t scheme, uint8_t* k, uint8_t* v, uint16_t* kScale, uint16_t* vScale, uint16_t* kZero, uint16_t* vZero, int64_t heads, int64_t kvHeads, int64_t dim, const float* qkv, int64_t stride, const int* positions, const int* slots, const float* cosines, const float* sines, uint64_t* failed, int64_t op) {
+extern "C" __global__ void __launch_bounds__(1024) rope_append_kv(int64_t qBits, int8_t* q, float* qScale, int* qSum, float* qFloats, int64_t bits, int64_t scheme, uint8_t* k, uint8_t* v, uint16_t* kScale, uint16_t* vScale, uint16_t* kZero, uint16_t* vZero, int64_t heads, int64_t kvHeads, int64_t dim, const float* qkv, int64_t stride, const int* positions, const int* slots, const float* cosines, const float* sines, uint64_t* failed, int64_t op) {
   int64_t token = blockIdx.x, part = blockIdx.y, half = dim / 2;
   int t = threadIdx.x, n = blockDim.x;
   bool shared = bits <= 8 && scheme == TOKEN;

@@ -7,7 +7,7 @@
 // Shared memory: 128 bytes. Speed: unmeasured.
 #include "rows.h"
 
-extern "C" __global__ void swiglu(int64_t bits, int64_t cols, int64_t stride, int8_t* q, float* scale, int* sum, float* f, const float* gateUp, int64_t gateUpStride, uint64_t* failed, int64_t op) {
+extern "C" __global__ void __launch_bounds__(1024) swiglu(int64_t bits, int64_t cols, int64_t stride, int8_t* q, float* scale, int* sum, float* f, const float* gateUp, int64_t gateUpStride, uint64_t* failed, int64_t op) {
   int64_t row = blockIdx.x;
   const float* gate = gateUp + row * gateUpStride;
   const float* up = gate + cols;

@@ -99,6 +99,15 @@ DEV void mma_s8(int* c, const uint32_t* a, const uint32_t* b) {
   emu::collective(emu::op_mma_s8, &in, nullptr);
 }
 
+DEV uint32_t byte_perm(uint32_t a, uint32_t b, uint32_t how) {
+  uint64_t both = (uint64_t)b << 32 | a;
+  uint32_t r = 0;
+  for (int i = 0; i < 4; i++) r |= (uint32_t)(both >> 8 * (how >> 4 * i & 7) & 255) << 8 * i;
+  return r;
+}
+
+DEV void atomic_add_shared(int* p, int v) { *p += v; }
+
 DEV void atomic_min(uint64_t* p, uint64_t v) {
   if (v < *p) *p = v;
 }
@@ -119,6 +128,12 @@ DEV Words load16(const void* p) {
   if ((uintptr_t)p % 16) emu::fail("load of 16 bytes from an address that is no multiple of 16");
   Words v;
   memcpy(&v, p, 16);
+  return v;
+}
+DEV uint32_t load4(const void* p) {
+  if ((uintptr_t)p % 4) emu::fail("load of 4 bytes from an address that is no multiple of 4");
+  uint32_t v;
+  memcpy(&v, p, 4);
   return v;
 }
 DEV Words load_once(const void* p) { return load16(p); }

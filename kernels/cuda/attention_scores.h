@@ -1,0 +1,173 @@
+// Scores of a tile's rows with the keys of a split, s [rows, split_tokens].
+#pragma once
+#include "attention.h"
+
+// QueryRow is what an integer score needs of a query beside its values.
+struct QueryRow { float bias, sum, scale; };
+
+// four_of reads the elements i to i+3 of a stored vector as floats: the integers
+// as they are. i and dim/2 are multiples of 4.
+template <int Bits> DEV void four_of(float* x, const uint8_t* src, int i, int dim, float off) {
+  if (Bits == 4) {
+    int half = dim / 2;
+    uint32_t w = load4(src + (i < half ? i : i - half));
+    if (i >= half) w >>= 4;
+#pragma unroll
+    for (int j = 0; j < 4; j++) x[j] = (float)(int)(w >> 8 * j & 15) - off;
+  } else if (Bits == 8) {
+    uint32_t w = load4(src + i);
+#pragma unroll
+    for (int j = 0; j < 4; j++) x[j] = (float)(int8_t)(w >> 8 * j);
+  } else if (Bits == 16) {
+    const uint16_t* h = (const uint16_t*)src + i;
+#pragma unroll
+    for (int j = 0; j < 4; j++) x[j] = half_to_float(h[j]);
+  } else {
+    const float* f = (const float*)src + i;
+#pragma unroll
+    for (int j = 0; j < 4; j++) x[j] = f[j];
+  }
+}
+
+// KeyReader reads one key as floats: quant.KV.KVLoad, rotated where it is stored
+// before RoPE.
+template <int Bits> struct KeyReader {
+  const uint8_t* src;
+  int dim;
+  float scale, zero, off;
+  const float *cosines, *sines; // of its position; null where it is not to be rotated
+
+  DEV_MEMBER void four(float* x, int i) const {
+    four_of<Bits>(x, src, i, dim, off);
+    if (Bits > 8) return;
+#pragma unroll
+    for (int j = 0; j < 4; j++) x[j] = x[j] * scale + zero;
+  }
+  DEV_MEMBER void read(float* x, int i) const {
+    if (Bits > 8 || !cosines) {
+      four(x, i);
+      return;
+    }
+    int half = dim / 2, at = i % half;
+    float a[4], b[4];
+    four(a, at);
+    four(b, at + half);
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+      float c = cosines[at + j], s = sines[at + j];
+      x[j] = i < half ? a[j] * c - b[j] * s : b[j] * c + a[j] * s;
+    }
+  }
+};
+
+// scores_float: fp.Dot(k, q)·scale. A thread does one key, four rows at a time, each
+// in fp.Dot's eight lanes. q [rows, dim] is in shared memory. Keys from n on give -∞.
+template <int Bits> DEV void scores_float(float* s, const float* q, const Attention& a, const Tile& tile, int start, int n) {
+  int key = threadIdx.x, group = a.group(), dim = (int)a.dim;
+  const int at_once = 4, lanes = 8;
+  float scale = div_f32(1.0f, sqrt_f32((float)dim));
+  if (key >= n) {
+    for (int r = 0; r < tile.rows; r++) s[r * split_tokens + key] = minus_infinity();
+    return;
+  }
+  int64_t page = tile.pages[(start + key) / page_tokens], offset = (start + key) % page_tokens;
+  KeyReader<Bits> k = {a.k.data + ((page * a.kvHeads + tile.head) * page_tokens + offset) * (dim * Bits / 8), dim, 1, 0, 0, nullptr, nullptr};
+  if (Bits <= 8) {
+    int64_t groups = a.scheme == TOKEN ? 1 : a.kvHeads;
+    int64_t at = (page * groups + (a.scheme == TOKEN ? 0 : tile.head)) * page_tokens + offset;
+    k.scale = half_to_float(a.k.scale[at]);
+    if (a.scheme == HEAD_ZP) {
+      k.zero = half_to_float(a.k.zero[at]);
+    } else {
+      k.off = 8;
+    }
+    if (a.scheme == TOKEN) k.cosines = a.cosines + (int64_t)(start + key) * (dim / 2), k.sines = a.sines + (int64_t)(start + key) * (dim / 2);
+  }
+  for (int r0 = 0; r0 < tile.rows; r0 += at_once) {
+    float acc[at_once][lanes] = {};
+    for (int i = 0; i < dim; i += lanes) {
+      float x[lanes];
+      k.read(x, i);
+      k.read(x + 4, i + 4);
+#pragma unroll
+      for (int r = 0; r < at_once; r++) {
+        if (r0 + r >= tile.rows) break;
+        const float* y = q + (r0 + r) * dim + i;
+#pragma unroll
+        for (int l = 0; l < lanes; l++) acc[r][l] = fma_f32(x[l], y[l], acc[r][l]);
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < at_once; r++) {
+      if (r0 + r >= tile.rows) break;
+      float b0 = acc[r][0] + acc[r][4], b1 = acc[r][1] + acc[r][5], b2 = acc[r][2] + acc[r][6], b3 = acc[r][3] + acc[r][7];
+      bool seen = start + key <= tile.position + (r0 + r) / group;
+      s[(r0 + r) * split_tokens + key] = seen ? ((b0 + b2) + (b1 + b3)) * scale : minus_infinity();
+    }
+  }
+}
+
+// plane is the number of bytes that the low, or high, elements of an integer query
+// take in shared memory: those that meet a vector's low, or high, nibbles; all of
+// them with 8 bits. It is padded to what four lanes read at once.
+template <int Bits> DEV int query_plane(int dim) { return (dim * Bits / 8 + 63) / 64 * 64; }
+
+// row16 loads 16 bytes of a row of size bytes from at on, zeros behind its end.
+DEV Words row16(const uint8_t* row, int at, int size) {
+  if (size % 16 == 0) return at < size ? load16(row + at) : Words{0, 0, 0, 0};
+  Words v;
+#pragma unroll
+  for (int i = 0; i < 4; i++) v.w[i] = at + 4 * i < size ? load4(row + at + 4 * i) : 0;
+  return v;
+}
+
+// scores_int: fma(kzero, Σq, kscale·(Σq·k + bias))·scale, with keys of 4 or 8 bits
+// and queries of 8. A warp does 16 keys at a time, as the rows of mma.m16n8k32, and
+// eight query rows as its columns; a lane loads 16 bytes of two keys. q is
+// [rows padded to 8, planes of query_plane bytes] in shared memory. Keys from n on
+// give -∞, up to n padded to 32.
+template <int Bits> DEV void scores_int(float* s, const int8_t* q, const QueryRow* rows, const Attention& a, const Tile& tile, int start, int n) {
+  int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4, group = a.group();
+  int size = (int)a.dim * Bits / 8, plane = query_plane<Bits>((int)a.dim), qStride = plane * 8 / Bits;
+  for (int first = warp * 16; first < (n + 31) / 32 * 32; first += attention_warps * 16) {
+    bool any = first < n;
+    int64_t page = any ? tile.pages[(start + first) / page_tokens] : 0, offset = (start + first) % page_tokens + g;
+    const uint8_t* src = a.k.data + ((page * a.kvHeads + tile.head) * page_tokens + offset) * size;
+    float scale[2], zero[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+      int64_t at = (page * a.kvHeads + tile.head) * page_tokens + offset + 8 * i;
+      scale[i] = half_to_float(a.k.scale[at]);
+      if (a.scheme == HEAD_ZP) zero[i] = half_to_float(a.k.zero[at]);
+    }
+    for (int n0 = 0; n0 < tile.rows; n0 += 8) {
+      int c[4] = {0, 0, 0, 0};
+      for (int at = t * 16; any && at < plane; at += 64) {
+        Words u = row16(src, at, size), v = row16(src + 8 * size, at, size);
+        const uint32_t* lo = (const uint32_t*)(q + (n0 + g) * qStride + at);
+        const uint32_t* hi = lo + plane / 4;
+#pragma unroll
+        for (int i = 0; i < 4; i += 2) {
+          if (Bits == 8) {
+            uint32_t k[4] = {u.w[i], v.w[i], u.w[i + 1], v.w[i + 1]};
+            mma_s8(c, k, lo + i);
+            continue;
+          }
+          const uint32_t m = 0x0f0f0f0f;
+          uint32_t low[4] = {u.w[i] & m, v.w[i] & m, u.w[i + 1] & m, v.w[i + 1] & m};
+          mma_s8(c, low, lo + i);
+          uint32_t high[4] = {u.w[i] >> 4 & m, v.w[i] >> 4 & m, u.w[i + 1] >> 4 & m, v.w[i + 1] >> 4 & m};
+          mma_s8(c, high, hi + i);
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        int r = n0 + t * 2 + i % 2, key = first + g + i / 2 * 8;
+        if (r >= tile.rows) continue;
+        float x = scale[i / 2] * ((float)c[i] + rows[r].bias);
+        x = fma_f32(zero[i / 2], rows[r].sum, x) * rows[r].scale;
+        bool seen = key < n && start + key <= tile.position + r / group;
+        s[r * split_tokens + key] = seen ? x : minus_infinity();
+      }
+    }
+  }
+}
