@@ -5,16 +5,30 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 
-.PHONY: build test test-race bench serve check lint generate fuzz help
+.PHONY: build cuda test test-race test-cuda bench serve check lint generate ptx fuzz help
 
 build: ## build the commands into bin/
 	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+# gorgonia.org/cu links with -lcuda: ours stands in for NVIDIA's (docs/cuda.md).
+CUDA     := $(CURDIR)/kernels/cuda
+CUDA_OUT := $(CURDIR)/$(BIN)/cuda
+CUDA_GO  := CGO_ENABLED=1 CGO_CFLAGS='-O2 -I$(CUDA)/internal/libcuda' CGO_LDFLAGS='-L$(CUDA_OUT)' go
+
+cuda: ## build the commands with CUDA into bin/: they run with or without a GPU
+	$(MAKE) -C $(CUDA) OUT=$(CUDA_OUT) trampolines
+	$(CUDA_GO) build -tags cuda -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
 
 test: ## run every test; LLMQAT_TESTDATA=dir adds those on real models
 	go test ./...
 
 test-race: ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
+
+test-cuda: ## the CUDA path's tests, on a driver that runs kernels in an emulator
+	$(MAKE) -C $(CUDA) OUT=$(CUDA_OUT) trampolines fake
+	$(CUDA_GO) vet -tags cuda ./kernels/cuda
+	LLMQAT_LIBCUDA=$(CUDA_OUT)/libcuda.so.1 $(CUDA_GO) test -tags cuda ./kernels/cuda
 
 bench: build ## FP16 against 4-8-4 on the 1.1B shape
 	$(BIN)/bench --shape tinyllama-1.1b --compare 16-16-16,4-8-4
@@ -32,6 +46,9 @@ lint:
 
 generate: ## rewrite the generated assembly
 	go generate ./...
+
+ptx: ## rewrite the kernels' PTX (clang-19)
+	$(MAKE) -C $(CUDA) OUT=$(CUDA_OUT) ptx
 
 FUZZTIME ?= 60s
 fuzz: ## run every fuzz target for FUZZTIME each

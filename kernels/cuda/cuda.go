@@ -1,0 +1,171 @@
+// Package cuda is the kernels.Device of NVIDIA GPUs since the A100 (sm_80). The
+// operators queue launches of kernels, one .cu file each, whose PTX is embedded and
+// compiled by the driver. Built without the tag cuda, New says so.
+package cuda
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/llmqat/llmqat/kernels"
+)
+
+// Device runs operators on one GPU.
+type Device struct {
+	driver  driver
+	name    string
+	kernels map[string]*kernel
+
+	queue   []launch // not yet given to the driver
+	params  []uint64 // theirs
+	staging []byte   // page-locked; what uploads and downloads pass through
+	staged  int      // bytes of staging that queued uploads still read
+
+	failed *memory    // a word: the first operator and row that failed, or noFailure
+	checks []rowCheck // the operators since the last Sync that may fail on a row
+	err    error      // first failure since the last Sync
+}
+
+var _ kernels.Memory = (*Device)(nil)
+
+// rowCheck is what it means that a kernel calls fail_row.
+type rowCheck struct {
+	operator string
+	why      error
+}
+
+const (
+	noFailure = ^uint64(0)
+	// queueLen launches cross to C at once: enough that the crossing costs little
+	// beside them, few enough that the GPU starts soon.
+	queueLen = 32
+	// stagingBytes holds a step's metadata and logits; weights pass in pieces.
+	stagingBytes = 4 << 20
+)
+
+// New returns the GPU of the given number. It is released by Close.
+func New(ordinal int) (*Device, error) {
+	driver, err := openDriver(ordinal)
+	if err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	d, err := newDevice(driver)
+	if err != nil {
+		return nil, fmt.Errorf("cuda: %w", errors.Join(err, driver.Close()))
+	}
+	return d, nil
+}
+
+func newDevice(driver driver) (*Device, error) {
+	major, minor := driver.Capability()
+	d := &Device{driver: driver, name: fmt.Sprintf("cuda/sm_%d%d", major, minor)}
+	if major < 8 {
+		return nil, fmt.Errorf("the GPU is sm_%d%d; want sm_80 or later", major, minor)
+	}
+	var err error
+	if d.kernels, err = load(driver); err != nil {
+		return nil, err
+	}
+	if d.staging, err = driver.AllocHost(stagingBytes); err != nil {
+		return nil, err
+	}
+	if d.failed, err = d.alloc(8); err != nil {
+		return nil, err
+	}
+	d.resetFailed()
+	return d, d.Sync()
+}
+
+// Close waits for queued work and releases the GPU, with all memory of it.
+func (d *Device) Close() error {
+	return errors.Join(d.Sync(), d.driver.FreeHost(d.staging), d.driver.Close())
+}
+
+// Name returns "cuda/" and the GPU's architecture.
+func (d *Device) Name() string { return d.name }
+
+// fail keeps the first failure.
+func (d *Device) fail(err error) {
+	if err != nil && d.err == nil {
+		d.err = fmt.Errorf("cuda: %w", err)
+	}
+}
+
+// shape is a launch's CTAs and what each has.
+type shape struct {
+	ctas            [3]uint32
+	threads, shared uint32 // shared: bytes of dynamic shared memory
+}
+
+// launch queues a kernel.
+func (d *Device) launch(name string, s shape, params ...uint64) {
+	k, ok := d.kernels[name]
+	if !ok {
+		panic("cuda: no kernel " + name)
+	}
+	if s.shared > k.shared {
+		d.fail(d.driver.AllowShared(k.function, int(s.shared)))
+		k.shared = s.shared
+	}
+	if d.err != nil {
+		return
+	}
+	d.queue = append(d.queue, launch{
+		function: k.function, grid: s.ctas, block: [3]uint32{s.threads, 1, 1}, shared: s.shared,
+		first: uint32(len(d.params)), n: uint32(len(params)),
+	})
+	d.params = append(d.params, params...)
+	if len(d.queue) == queueLen {
+		d.flush()
+	}
+}
+
+// check returns the word at which a kernel says that a row failed, and its number.
+func (d *Device) check(operator string, why error) (failed, op uint64) {
+	d.checks = append(d.checks, rowCheck{operator, why})
+	return uint64(d.failed.at), uint64(len(d.checks) - 1)
+}
+
+// flush gives queued launches to the driver.
+func (d *Device) flush() {
+	if len(d.queue) > 0 && d.err == nil {
+		d.fail(d.driver.Launch(d.queue, d.params))
+	}
+	d.queue, d.params = d.queue[:0], d.params[:0]
+}
+
+// Sync waits for queued work and returns the first failure since the last Sync.
+func (d *Device) Sync() error {
+	d.flush()
+	if d.err == nil && len(d.checks) > 0 {
+		d.readFailed()
+	} else {
+		d.wait()
+	}
+	d.checks = d.checks[:0]
+	err := d.err
+	d.err = nil
+	return err
+}
+
+// wait waits for what the driver has, even after a failure: nothing may read the
+// staging memory when it is used again.
+func (d *Device) wait() {
+	d.fail(d.driver.Sync())
+	d.staged = 0
+}
+
+// readFailed waits, and makes a failed row the device's error.
+func (d *Device) readFailed() {
+	word := d.word()
+	d.fail(d.driver.Download(word, d.failed.at))
+	d.wait()
+	if d.err != nil {
+		return
+	}
+	if v := order.Uint64(word); v != noFailure {
+		d.resetFailed() // before the failure is kept, after which nothing is uploaded
+		c := d.checks[v>>32]
+		d.fail(fmt.Errorf("%s: row %d: %w", c.operator, uint32(v), c.why))
+	}
+}

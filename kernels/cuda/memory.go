@@ -1,0 +1,138 @@
+package cuda
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/llmqat/llmqat/kernels"
+)
+
+var order = binary.LittleEndian
+
+// memory is a region of the GPU's memory. An empty one has no address.
+type memory struct {
+	at    address
+	bytes int
+}
+
+func (m *memory) Bytes() int { return m.bytes }
+
+// at is the address of a buffer's first element, as a kernel's parameter.
+func at[T kernels.Elem](b kernels.Buf[T]) uint64 {
+	if b.N == 0 {
+		return 0
+	}
+	return uint64(b.Mem.(*memory).at) + uint64(b.Off)
+}
+
+// alloc returns memory with any contents.
+func (d *Device) alloc(n int) (*memory, error) {
+	if n < 0 || n > 1<<46 {
+		return nil, fmt.Errorf("cuda: allocation of %d bytes", n)
+	}
+	m := &memory{bytes: n}
+	if n == 0 {
+		return m, nil
+	}
+	var err error
+	if m.at, err = d.driver.Alloc(n); err != nil {
+		free, total, infoErr := d.driver.MemInfo()
+		if infoErr != nil {
+			return nil, fmt.Errorf("cuda: allocation of %d bytes: %w", n, err)
+		}
+		return nil, fmt.Errorf("cuda: allocation of %d bytes, %d of %d free: %w", n, free, total, err)
+	}
+	return m, nil
+}
+
+// Alloc implements kernels.Memory.
+func (d *Device) Alloc(n int) (kernels.Mem, error) {
+	m, err := d.alloc(n)
+	if err != nil {
+		return nil, err
+	}
+	if n > 0 {
+		if err := d.driver.Clear(m.at, n); err != nil {
+			d.Free(m)
+			return nil, fmt.Errorf("cuda: clearing of %d bytes: %w", n, err)
+		}
+	}
+	return m, nil
+}
+
+// Import copies b to the GPU.
+func (d *Device) Import(b []byte) (kernels.Mem, error) {
+	m, err := d.alloc(len(b))
+	if err != nil {
+		return nil, err
+	}
+	d.Upload(m, 0, b)
+	if d.err != nil {
+		return nil, d.err
+	}
+	return m, nil
+}
+
+// Free releases memory when the operators queued before are done.
+func (d *Device) Free(mem kernels.Mem) {
+	m := mem.(*memory)
+	if m.at == 0 {
+		return
+	}
+	d.flush()
+	d.fail(d.driver.Free(m.at))
+	m.at = 0
+}
+
+// Upload copies src to dst at byte off, after the operators queued before.
+func (d *Device) Upload(dst kernels.Mem, off int, src []byte) {
+	m := dst.(*memory).part(off, len(src))
+	d.flush()
+	for len(src) > 0 && d.err == nil {
+		if d.staged == len(d.staging) {
+			d.wait()
+			continue
+		}
+		n := copy(d.staging[d.staged:], src)
+		d.fail(d.driver.Upload(m, d.staging[d.staged:d.staged+n]))
+		d.staged += n
+		src, m = src[n:], m+address(n)
+	}
+}
+
+// Download copies from src at byte off to dst, after the operators queued before.
+func (d *Device) Download(dst []byte, src kernels.Mem, off int) {
+	m := src.(*memory).part(off, len(dst))
+	d.flush()
+	if d.staged > 0 {
+		d.wait()
+	}
+	for len(dst) > 0 && d.err == nil {
+		n := min(len(dst), len(d.staging))
+		d.fail(d.driver.Download(d.staging[:n], m))
+		d.wait()
+		copy(dst, d.staging[:n])
+		dst, m = dst[n:], m+address(n)
+	}
+}
+
+// part is the address of n bytes from off.
+func (m *memory) part(off, n int) address {
+	if off < 0 || off+n > m.bytes {
+		panic(fmt.Sprintf("cuda: bytes %d to %d of a memory of %d", off, off+n, m.bytes))
+	}
+	return m.at + address(off)
+}
+
+// word is the part of the staging memory that the failed word comes to.
+func (d *Device) word() []byte {
+	if d.staged+8 > len(d.staging) {
+		d.wait()
+	}
+	return d.staging[d.staged : d.staged+8]
+}
+
+// resetFailed forgets the row that failed.
+func (d *Device) resetFailed() {
+	d.Upload(d.failed, 0, order.AppendUint64(nil, noFailure))
+}

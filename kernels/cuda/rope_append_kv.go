@@ -1,0 +1,37 @@
+package cuda
+
+import (
+	"fmt"
+
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/quant"
+)
+
+// errKV is why a token cannot be stored.
+var errKV = fmt.Errorf("a query, key or value beyond what the format holds (|k|, |v| <= %d), or %w", quant.MaxFloat16, quant.ErrNotFinite)
+
+// kvSchemes are the numbers that kv.h has for schemes.
+var kvSchemes = map[quant.KVScheme]uint64{quant.KVToken: 0, quant.KVHead: 1, quant.KVHeadZP: 2}
+
+// RoPEAppendKV implements kernels.Device.
+func (d *Device) RoPEAppendKV(q kernels.Rows, kv kernels.KVCache, qkv kernels.Floats, b *kernels.Batch, rope kernels.RoPE) {
+	heads := qkv.Cols/kv.HeadDim - 2*kv.KVHeads
+	if qkv.Rows != b.T || q.N != b.T*heads || q.Cols != kv.HeadDim || qkv.Cols%kv.HeadDim != 0 || rope.HeadDim != kv.HeadDim {
+		panic(fmt.Sprintf("cuda: RoPEAppendKV: q is [%d, %d], qkv [%d, %d], batch %d tokens, cache %d heads of %d, rope for %d",
+			q.N, q.Cols, qkv.Rows, qkv.Cols, b.T, kv.KVHeads, kv.HeadDim, rope.HeadDim))
+	}
+	if b.T == 0 {
+		return
+	}
+	groups := kv.KVHeads
+	if kv.Quantized() {
+		groups = kv.Groups(kv.KVHeads)
+	}
+	failed, op := d.check("RoPEAppendKV", errKV)
+	o := paramsOf(q)
+	s := shape{ctas: [3]uint32{uint32(b.T), uint32(heads + 2*groups), 1}, threads: threadsFor(kv.KVHeads / groups * kv.HeadDim)}
+	d.launch("rope_append_kv", s,
+		o.bits, o.q, o.scale, o.sum, o.f, uint64(kv.Bits), kvSchemes[kv.Scheme], at(kv.K), at(kv.V), at(kv.KScale), at(kv.VScale), at(kv.KZero), at(kv.VZero),
+		uint64(heads), uint64(kv.KVHeads), uint64(kv.HeadDim), at(qkv.Buf), uint64(qkv.Stride), at(b.Positions), at(b.Slots), at(rope.Cos), at(rope.Sin),
+		failed, op)
+}
