@@ -43,5 +43,5 @@ func (t *embedTask) run(worker, chunk int) {
 	rowBytes := t.table.Type.RowBytes(t.table.In)
 	row := t.data[int(t.ids[chunk])*rowBytes:][:rowBytes]
 	dst := t.out[chunk*t.stride:][:t.stride]
-	t.isa.widen[t.table.Type](dst, fp.Lanes, row, t.stride, 0)
+	t.isa.widen[t.table.Type](dst, fp.Lanes, row, t.stride)
 }

@@ -57,8 +57,8 @@ func dotGeneric(at func(w []byte, i int) float32) func(w []byte, x []float32) fl
 }
 
 // widenGeneric returns the widen of a weight type.
-func widenGeneric(at func(w []byte, i int) float32) func(dst []float32, stride int, src []byte, n, ahead int) {
-	return func(dst []float32, stride int, src []byte, n, ahead int) {
+func widenGeneric(at func(w []byte, i int) float32) func(dst []float32, stride int, src []byte, n int) {
+	return func(dst []float32, stride int, src []byte, n int) {
 		for i := range n {
 			dst[i/fp.Lanes*stride+i%fp.Lanes] = at(src, i)
 		}

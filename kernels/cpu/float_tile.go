@@ -40,3 +40,18 @@ func floatTileGeneric(tokens int, total, panel, x *float32, stride, n int) {
 		}
 	}
 }
+
+// floatSumsGeneric returns the sums for panels of the given height.
+func floatSumsGeneric(panelRows int) sumsFunc {
+	return func(out []float32, stride int, total []float32, tokens, rows int, scale []float32, add bool) {
+		for t := range tokens {
+			for r := range rows {
+				y := fp.Sum8((*[fp.Lanes]float32)(total[(t*panelRows+r)*fp.Lanes:]))
+				if scale != nil {
+					y = float32(y * scale[r])
+				}
+				store(&out[t*stride+r], y, add)
+			}
+		}
+	}
+}

@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func floatTile2AVX512(total *float32, panel *float32, x *float32, stride int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·floatTile2AVX512(SB), NOSPLIT, $0-40
 	MOVQ total+0(FP), AX
 	MOVQ panel+8(FP), CX
@@ -13,6 +13,8 @@ TEXT ·floatTile2AVX512(SB), NOSPLIT, $0-40
 	MOVQ stride+24(FP), BX
 	MOVQ n+32(FP), SI
 	SHLQ $0x02, BX
+	LEAQ (BX)(BX*2), R8
+	ADDQ DX, R8
 
 block:
 	MOVQ    $0x00000100, DI
@@ -36,7 +38,9 @@ block:
 	VPXORD  Z14, Z14, Z14
 	VPXORD  Z15, Z15, Z15
 
-lanes:
+line:
+	PREFETCHT0      (R8)
+	PREFETCHT0      (R8)(BX*1)
 	VBROADCASTF32X8 (DX), Z16
 	VBROADCASTF32X8 (DX)(BX*1), Z17
 	VMOVUPS         (CX), Z18
@@ -63,10 +67,37 @@ lanes:
 	VMOVUPS         448(CX), Z18
 	VFMADD231PS     Z16, Z18, Z7
 	VFMADD231PS     Z17, Z18, Z15
-	ADDQ            $0x00000200, CX
-	ADDQ            $0x20, DX
-	SUBQ            $0x08, DI
-	JNZ             lanes
+	VBROADCASTF32X8 32(DX), Z16
+	VBROADCASTF32X8 32(DX)(BX*1), Z17
+	VMOVUPS         512(CX), Z18
+	VFMADD231PS     Z16, Z18, Z0
+	VFMADD231PS     Z17, Z18, Z8
+	VMOVUPS         576(CX), Z18
+	VFMADD231PS     Z16, Z18, Z1
+	VFMADD231PS     Z17, Z18, Z9
+	VMOVUPS         640(CX), Z18
+	VFMADD231PS     Z16, Z18, Z2
+	VFMADD231PS     Z17, Z18, Z10
+	VMOVUPS         704(CX), Z18
+	VFMADD231PS     Z16, Z18, Z3
+	VFMADD231PS     Z17, Z18, Z11
+	VMOVUPS         768(CX), Z18
+	VFMADD231PS     Z16, Z18, Z4
+	VFMADD231PS     Z17, Z18, Z12
+	VMOVUPS         832(CX), Z18
+	VFMADD231PS     Z16, Z18, Z5
+	VFMADD231PS     Z17, Z18, Z13
+	VMOVUPS         896(CX), Z18
+	VFMADD231PS     Z16, Z18, Z6
+	VFMADD231PS     Z17, Z18, Z14
+	VMOVUPS         960(CX), Z18
+	VFMADD231PS     Z16, Z18, Z7
+	VFMADD231PS     Z17, Z18, Z15
+	ADDQ            $0x00000400, CX
+	ADDQ            $0x40, DX
+	ADDQ            $0x40, R8
+	SUBQ            $0x10, DI
+	JNZ             line
 	VADDPS          (AX), Z0, Z0
 	VMOVUPS         Z0, (AX)
 	VADDPS          64(AX), Z1, Z1
@@ -105,7 +136,7 @@ lanes:
 	RET
 
 // func floatTile3AVX512(total *float32, panel *float32, x *float32, stride int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·floatTile3AVX512(SB), NOSPLIT, $0-40
 	MOVQ total+0(FP), AX
 	MOVQ panel+8(FP), CX
@@ -113,6 +144,8 @@ TEXT ·floatTile3AVX512(SB), NOSPLIT, $0-40
 	MOVQ stride+24(FP), BX
 	MOVQ n+32(FP), SI
 	SHLQ $0x02, BX
+	LEAQ (BX)(BX*2), R8
+	ADDQ DX, R8
 
 block:
 	MOVQ    $0x00000100, DI
@@ -144,7 +177,10 @@ block:
 	VPXORD  Z22, Z22, Z22
 	VPXORD  Z23, Z23, Z23
 
-lanes:
+line:
+	PREFETCHT0      (R8)
+	PREFETCHT0      (R8)(BX*1)
+	PREFETCHT0      (R8)(BX*2)
 	VBROADCASTF32X8 (DX), Z24
 	VBROADCASTF32X8 (DX)(BX*1), Z25
 	VBROADCASTF32X8 (DX)(BX*2), Z26
@@ -180,10 +216,46 @@ lanes:
 	VFMADD231PS     Z24, Z27, Z7
 	VFMADD231PS     Z25, Z27, Z15
 	VFMADD231PS     Z26, Z27, Z23
-	ADDQ            $0x00000200, CX
-	ADDQ            $0x20, DX
-	SUBQ            $0x08, DI
-	JNZ             lanes
+	VBROADCASTF32X8 32(DX), Z24
+	VBROADCASTF32X8 32(DX)(BX*1), Z25
+	VBROADCASTF32X8 32(DX)(BX*2), Z26
+	VMOVUPS         512(CX), Z27
+	VFMADD231PS     Z24, Z27, Z0
+	VFMADD231PS     Z25, Z27, Z8
+	VFMADD231PS     Z26, Z27, Z16
+	VMOVUPS         576(CX), Z27
+	VFMADD231PS     Z24, Z27, Z1
+	VFMADD231PS     Z25, Z27, Z9
+	VFMADD231PS     Z26, Z27, Z17
+	VMOVUPS         640(CX), Z27
+	VFMADD231PS     Z24, Z27, Z2
+	VFMADD231PS     Z25, Z27, Z10
+	VFMADD231PS     Z26, Z27, Z18
+	VMOVUPS         704(CX), Z27
+	VFMADD231PS     Z24, Z27, Z3
+	VFMADD231PS     Z25, Z27, Z11
+	VFMADD231PS     Z26, Z27, Z19
+	VMOVUPS         768(CX), Z27
+	VFMADD231PS     Z24, Z27, Z4
+	VFMADD231PS     Z25, Z27, Z12
+	VFMADD231PS     Z26, Z27, Z20
+	VMOVUPS         832(CX), Z27
+	VFMADD231PS     Z24, Z27, Z5
+	VFMADD231PS     Z25, Z27, Z13
+	VFMADD231PS     Z26, Z27, Z21
+	VMOVUPS         896(CX), Z27
+	VFMADD231PS     Z24, Z27, Z6
+	VFMADD231PS     Z25, Z27, Z14
+	VFMADD231PS     Z26, Z27, Z22
+	VMOVUPS         960(CX), Z27
+	VFMADD231PS     Z24, Z27, Z7
+	VFMADD231PS     Z25, Z27, Z15
+	VFMADD231PS     Z26, Z27, Z23
+	ADDQ            $0x00000400, CX
+	ADDQ            $0x40, DX
+	ADDQ            $0x40, R8
+	SUBQ            $0x10, DI
+	JNZ             line
 	VADDPS          (AX), Z0, Z0
 	VMOVUPS         Z0, (AX)
 	VADDPS          64(AX), Z1, Z1

@@ -5,31 +5,31 @@
 package cpu
 
 // widenFloat32AVX2 sets dst to n weights of src as float32, a multiple of 64: eight, and the
-// next eight stride elements on. It prefetches what stands ahead bytes further.
+// next eight stride elements on.
 //
 //go:noescape
-func widenFloat32AVX2(dst []float32, stride int, src []byte, n int, ahead int)
+func widenFloat32AVX2(dst []float32, stride int, src []byte, n int)
 
 // widenFloat16AVX2 sets dst to n weights of src as float32, a multiple of 64: eight, and the
-// next eight stride elements on. It prefetches what stands ahead bytes further.
+// next eight stride elements on.
 //
 //go:noescape
-func widenFloat16AVX2(dst []float32, stride int, src []byte, n int, ahead int)
+func widenFloat16AVX2(dst []float32, stride int, src []byte, n int)
 
 // widenBFloat16AVX2 sets dst to n weights of src as float32, a multiple of 64: eight, and the
-// next eight stride elements on. It prefetches what stands ahead bytes further.
+// next eight stride elements on.
 //
 //go:noescape
-func widenBFloat16AVX2(dst []float32, stride int, src []byte, n int, ahead int)
+func widenBFloat16AVX2(dst []float32, stride int, src []byte, n int)
 
 // widenInt8AVX2 sets dst to n weights of src as float32, a multiple of 64: eight, and the
-// next eight stride elements on. It prefetches what stands ahead bytes further.
+// next eight stride elements on.
 //
 //go:noescape
-func widenInt8AVX2(dst []float32, stride int, src []byte, n int, ahead int)
+func widenInt8AVX2(dst []float32, stride int, src []byte, n int)
 
 // widenInt4AVX2 sets dst to n weights of src as float32, a multiple of 64: eight, and the
-// next eight stride elements on. It prefetches what stands ahead bytes further.
+// next eight stride elements on.
 //
 //go:noescape
-func widenInt4AVX2(dst []float32, stride int, src []byte, n int, ahead int)
+func widenInt4AVX2(dst []float32, stride int, src []byte, n int)

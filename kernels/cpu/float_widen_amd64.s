@@ -116,193 +116,178 @@ DATA int4_lower<>+30(SB)/1, $0xc0
 DATA int4_lower<>+31(SB)/1, $0xe0
 GLOBL int4_lower<>(SB), RODATA|NOPTR, $32
 
-// func widenFloat32AVX2(dst []float32, stride int, src []byte, n int, ahead int)
-// Requires: AVX, MMX+
-TEXT ·widenFloat32AVX2(SB), NOSPLIT, $0-72
+// func widenFloat32AVX2(dst []float32, stride int, src []byte, n int)
+// Requires: AVX
+TEXT ·widenFloat32AVX2(SB), NOSPLIT, $0-64
 	MOVQ dst_base+0(FP), AX
 	MOVQ stride+24(FP), CX
 	MOVQ src_base+32(FP), DX
 	MOVQ n+56(FP), BX
-	MOVQ ahead+64(FP), SI
 	SHLQ $0x02, CX
-	LEAQ (CX)(CX*2), DI
+	LEAQ (CX)(CX*2), SI
 
 group:
-	PREFETCHT0 (DX)(SI*1)
-	PREFETCHT0 64(DX)(SI*1)
-	PREFETCHT0 128(DX)(SI*1)
-	PREFETCHT0 192(DX)(SI*1)
-	VMOVUPS    (DX), Y0
-	VMOVUPS    Y0, (AX)
-	VMOVUPS    32(DX), Y0
-	VMOVUPS    Y0, (AX)(CX*1)
-	VMOVUPS    64(DX), Y0
-	VMOVUPS    Y0, (AX)(CX*2)
-	VMOVUPS    96(DX), Y0
-	VMOVUPS    Y0, (AX)(DI*1)
-	LEAQ       (AX)(CX*4), AX
-	VMOVUPS    128(DX), Y0
-	VMOVUPS    Y0, (AX)
-	VMOVUPS    160(DX), Y0
-	VMOVUPS    Y0, (AX)(CX*1)
-	VMOVUPS    192(DX), Y0
-	VMOVUPS    Y0, (AX)(CX*2)
-	VMOVUPS    224(DX), Y0
-	VMOVUPS    Y0, (AX)(DI*1)
-	LEAQ       (AX)(CX*4), AX
-	ADDQ       $0x00000100, DX
-	SUBQ       $0x40, BX
-	JNZ        group
+	VMOVUPS (DX), Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(DX), Y0
+	VMOVUPS Y0, (AX)(CX*1)
+	VMOVUPS 64(DX), Y0
+	VMOVUPS Y0, (AX)(CX*2)
+	VMOVUPS 96(DX), Y0
+	VMOVUPS Y0, (AX)(SI*1)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS 128(DX), Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 160(DX), Y0
+	VMOVUPS Y0, (AX)(CX*1)
+	VMOVUPS 192(DX), Y0
+	VMOVUPS Y0, (AX)(CX*2)
+	VMOVUPS 224(DX), Y0
+	VMOVUPS Y0, (AX)(SI*1)
+	LEAQ    (AX)(CX*4), AX
+	ADDQ    $0x00000100, DX
+	SUBQ    $0x40, BX
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func widenFloat16AVX2(dst []float32, stride int, src []byte, n int, ahead int)
-// Requires: AVX, F16C, MMX+
-TEXT ·widenFloat16AVX2(SB), NOSPLIT, $0-72
+// func widenFloat16AVX2(dst []float32, stride int, src []byte, n int)
+// Requires: AVX, F16C
+TEXT ·widenFloat16AVX2(SB), NOSPLIT, $0-64
 	MOVQ dst_base+0(FP), AX
 	MOVQ stride+24(FP), CX
 	MOVQ src_base+32(FP), DX
 	MOVQ n+56(FP), BX
-	MOVQ ahead+64(FP), SI
 	SHLQ $0x02, CX
-	LEAQ (CX)(CX*2), DI
+	LEAQ (CX)(CX*2), SI
 
 group:
-	PREFETCHT0 (DX)(SI*1)
-	PREFETCHT0 64(DX)(SI*1)
-	VCVTPH2PS  (DX), Y0
-	VMOVUPS    Y0, (AX)
-	VCVTPH2PS  16(DX), Y0
-	VMOVUPS    Y0, (AX)(CX*1)
-	VCVTPH2PS  32(DX), Y0
-	VMOVUPS    Y0, (AX)(CX*2)
-	VCVTPH2PS  48(DX), Y0
-	VMOVUPS    Y0, (AX)(DI*1)
-	LEAQ       (AX)(CX*4), AX
-	VCVTPH2PS  64(DX), Y0
-	VMOVUPS    Y0, (AX)
-	VCVTPH2PS  80(DX), Y0
-	VMOVUPS    Y0, (AX)(CX*1)
-	VCVTPH2PS  96(DX), Y0
-	VMOVUPS    Y0, (AX)(CX*2)
-	VCVTPH2PS  112(DX), Y0
-	VMOVUPS    Y0, (AX)(DI*1)
-	LEAQ       (AX)(CX*4), AX
-	ADDQ       $0x00000080, DX
-	SUBQ       $0x40, BX
-	JNZ        group
+	VCVTPH2PS (DX), Y0
+	VMOVUPS   Y0, (AX)
+	VCVTPH2PS 16(DX), Y0
+	VMOVUPS   Y0, (AX)(CX*1)
+	VCVTPH2PS 32(DX), Y0
+	VMOVUPS   Y0, (AX)(CX*2)
+	VCVTPH2PS 48(DX), Y0
+	VMOVUPS   Y0, (AX)(SI*1)
+	LEAQ      (AX)(CX*4), AX
+	VCVTPH2PS 64(DX), Y0
+	VMOVUPS   Y0, (AX)
+	VCVTPH2PS 80(DX), Y0
+	VMOVUPS   Y0, (AX)(CX*1)
+	VCVTPH2PS 96(DX), Y0
+	VMOVUPS   Y0, (AX)(CX*2)
+	VCVTPH2PS 112(DX), Y0
+	VMOVUPS   Y0, (AX)(SI*1)
+	LEAQ      (AX)(CX*4), AX
+	ADDQ      $0x00000080, DX
+	SUBQ      $0x40, BX
+	JNZ       group
 	VZEROUPPER
 	RET
 
-// func widenBFloat16AVX2(dst []float32, stride int, src []byte, n int, ahead int)
-// Requires: AVX, AVX2, MMX+
-TEXT ·widenBFloat16AVX2(SB), NOSPLIT, $0-72
+// func widenBFloat16AVX2(dst []float32, stride int, src []byte, n int)
+// Requires: AVX, AVX2
+TEXT ·widenBFloat16AVX2(SB), NOSPLIT, $0-64
 	MOVQ dst_base+0(FP), AX
 	MOVQ stride+24(FP), CX
 	MOVQ src_base+32(FP), DX
 	MOVQ n+56(FP), BX
-	MOVQ ahead+64(FP), SI
 	SHLQ $0x02, CX
-	LEAQ (CX)(CX*2), DI
+	LEAQ (CX)(CX*2), SI
 
 group:
-	PREFETCHT0 (DX)(SI*1)
-	PREFETCHT0 64(DX)(SI*1)
-	VPMOVZXWD  (DX), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, (AX)
-	VPMOVZXWD  16(DX), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, (AX)(CX*1)
-	VPMOVZXWD  32(DX), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, (AX)(CX*2)
-	VPMOVZXWD  48(DX), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, (AX)(DI*1)
-	LEAQ       (AX)(CX*4), AX
-	VPMOVZXWD  64(DX), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, (AX)
-	VPMOVZXWD  80(DX), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, (AX)(CX*1)
-	VPMOVZXWD  96(DX), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, (AX)(CX*2)
-	VPMOVZXWD  112(DX), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, (AX)(DI*1)
-	LEAQ       (AX)(CX*4), AX
-	ADDQ       $0x00000080, DX
-	SUBQ       $0x40, BX
-	JNZ        group
+	VPMOVZXWD (DX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)
+	VPMOVZXWD 16(DX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)(CX*1)
+	VPMOVZXWD 32(DX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)(CX*2)
+	VPMOVZXWD 48(DX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)(SI*1)
+	LEAQ      (AX)(CX*4), AX
+	VPMOVZXWD 64(DX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)
+	VPMOVZXWD 80(DX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)(CX*1)
+	VPMOVZXWD 96(DX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)(CX*2)
+	VPMOVZXWD 112(DX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)(SI*1)
+	LEAQ      (AX)(CX*4), AX
+	ADDQ      $0x00000080, DX
+	SUBQ      $0x40, BX
+	JNZ       group
 	VZEROUPPER
 	RET
 
-// func widenInt8AVX2(dst []float32, stride int, src []byte, n int, ahead int)
-// Requires: AVX, AVX2, MMX+
-TEXT ·widenInt8AVX2(SB), NOSPLIT, $0-72
+// func widenInt8AVX2(dst []float32, stride int, src []byte, n int)
+// Requires: AVX, AVX2
+TEXT ·widenInt8AVX2(SB), NOSPLIT, $0-64
 	MOVQ dst_base+0(FP), AX
 	MOVQ stride+24(FP), CX
 	MOVQ src_base+32(FP), DX
 	MOVQ n+56(FP), BX
-	MOVQ ahead+64(FP), SI
 	SHLQ $0x02, CX
-	LEAQ (CX)(CX*2), DI
+	LEAQ (CX)(CX*2), SI
 
 group:
-	PREFETCHT0 (DX)(SI*1)
-	VPMOVSXBD  (DX), Y0
-	VCVTDQ2PS  Y0, Y0
-	VMOVUPS    Y0, (AX)
-	VPMOVSXBD  8(DX), Y0
-	VCVTDQ2PS  Y0, Y0
-	VMOVUPS    Y0, (AX)(CX*1)
-	VPMOVSXBD  16(DX), Y0
-	VCVTDQ2PS  Y0, Y0
-	VMOVUPS    Y0, (AX)(CX*2)
-	VPMOVSXBD  24(DX), Y0
-	VCVTDQ2PS  Y0, Y0
-	VMOVUPS    Y0, (AX)(DI*1)
-	LEAQ       (AX)(CX*4), AX
-	VPMOVSXBD  32(DX), Y0
-	VCVTDQ2PS  Y0, Y0
-	VMOVUPS    Y0, (AX)
-	VPMOVSXBD  40(DX), Y0
-	VCVTDQ2PS  Y0, Y0
-	VMOVUPS    Y0, (AX)(CX*1)
-	VPMOVSXBD  48(DX), Y0
-	VCVTDQ2PS  Y0, Y0
-	VMOVUPS    Y0, (AX)(CX*2)
-	VPMOVSXBD  56(DX), Y0
-	VCVTDQ2PS  Y0, Y0
-	VMOVUPS    Y0, (AX)(DI*1)
-	LEAQ       (AX)(CX*4), AX
-	ADDQ       $0x00000040, DX
-	SUBQ       $0x40, BX
-	JNZ        group
+	VPMOVSXBD (DX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)
+	VPMOVSXBD 8(DX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)(CX*1)
+	VPMOVSXBD 16(DX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)(CX*2)
+	VPMOVSXBD 24(DX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)(SI*1)
+	LEAQ      (AX)(CX*4), AX
+	VPMOVSXBD 32(DX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)
+	VPMOVSXBD 40(DX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)(CX*1)
+	VPMOVSXBD 48(DX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)(CX*2)
+	VPMOVSXBD 56(DX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)(SI*1)
+	LEAQ      (AX)(CX*4), AX
+	ADDQ      $0x00000040, DX
+	SUBQ      $0x40, BX
+	JNZ       group
 	VZEROUPPER
 	RET
 
-// func widenInt4AVX2(dst []float32, stride int, src []byte, n int, ahead int)
-// Requires: AVX, AVX2, MMX+
-TEXT ·widenInt4AVX2(SB), NOSPLIT, $0-72
+// func widenInt4AVX2(dst []float32, stride int, src []byte, n int)
+// Requires: AVX, AVX2
+TEXT ·widenInt4AVX2(SB), NOSPLIT, $0-64
 	MOVQ    dst_base+0(FP), AX
 	MOVQ    stride+24(FP), CX
 	MOVQ    src_base+32(FP), DX
 	MOVQ    n+56(FP), BX
-	MOVQ    ahead+64(FP), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVDQU int4_order<>+0(SB), Y1
 	VMOVDQU int4_nibble<>+0(SB), Y2
 	VMOVDQU int4_upper<>+0(SB), Y3
 	VMOVDQU int4_lower<>+0(SB), Y4
 	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), DI
+	LEAQ    (CX)(CX*2), SI
 
 group:
-	PREFETCHT0 (DX)(SI*1)
 	VMOVDQU    (DX), Y5
 	VPERMD     Y5, Y1, Y5
 	VPAND      Y2, Y5, Y5
@@ -317,7 +302,7 @@ group:
 	VMOVUPS    Y5, (AX)
 	VMOVUPS    Y7, (AX)(CX*1)
 	VMOVUPS    Y6, (AX)(CX*2)
-	VMOVUPS    Y8, (AX)(DI*1)
+	VMOVUPS    Y8, (AX)(SI*1)
 	LEAQ       (AX)(CX*4), AX
 	VMOVDQU    (DX), Y5
 	VPERMD     Y5, Y1, Y5
@@ -334,7 +319,7 @@ group:
 	VMOVUPS    Y5, (AX)
 	VMOVUPS    Y7, (AX)(CX*1)
 	VMOVUPS    Y6, (AX)(CX*2)
-	VMOVUPS    Y8, (AX)(DI*1)
+	VMOVUPS    Y8, (AX)(SI*1)
 	LEAQ       (AX)(CX*4), AX
 	ADDQ       $0x00000020, DX
 	SUBQ       $0x40, BX

@@ -11,45 +11,37 @@
 #define STORES \
 	STORE(V4, V5); STORE(V6, V7); STORE(V8, V9); STORE(V10, V11)
 
-// WIDEN is the body: R0 is dst, R1 its stride in bytes, R2 src, R3 the inputs left,
-// R4 the distance of the prefetch; AHEAD prefetches a group's lines from R5 on.
-#define WIDEN(LO, HI, AHEAD) \
+// WIDEN is the body: R0 is dst, R1 its stride in bytes, R2 src, R3 the inputs left.
+#define WIDEN(LO, HI) \
 	MOVD dst_base+0(FP), R0; \
 	MOVD stride+24(FP), R1; \
 	LSL $2, R1; \
 	MOVD src_base+32(FP), R2; \
 	MOVD n+56(FP), R3; \
-	MOVD ahead+64(FP), R4; \
 group: \
-	ADD R4, R2, R5; \
-	AHEAD; \
 	LO(R2); STORES; \
 	HI(R2); STORES; \
 	SUBS $64, R3; \
 	BNE group; \
 	RET
 
-#define LINES1 PRFM (R5), PLDL1KEEP
-#define LINES2 LINES1; PRFM 64(R5), PLDL1KEEP
-#define LINES4 LINES2; PRFM 128(R5), PLDL1KEEP; PRFM 192(R5), PLDL1KEEP
+// func widenFloat32NEON(dst []float32, stride int, src []byte, n int)
+TEXT ·widenFloat32NEON(SB), NOSPLIT, $0-64
+	WIDEN(LOAD_FLOAT32_LO, LOAD_FLOAT32_HI)
 
-// func widenFloat32NEON(dst []float32, stride int, src []byte, n, ahead int)
-TEXT ·widenFloat32NEON(SB), NOSPLIT, $0-72
-	WIDEN(LOAD_FLOAT32_LO, LOAD_FLOAT32_HI, LINES4)
+// func widenFloat16NEON(dst []float32, stride int, src []byte, n int)
+TEXT ·widenFloat16NEON(SB), NOSPLIT, $0-64
+	WIDEN(LOAD_FLOAT16_LO, LOAD_FLOAT16_HI)
 
-// func widenFloat16NEON(dst []float32, stride int, src []byte, n, ahead int)
-TEXT ·widenFloat16NEON(SB), NOSPLIT, $0-72
-	WIDEN(LOAD_FLOAT16_LO, LOAD_FLOAT16_HI, LINES2)
+// func widenBFloat16NEON(dst []float32, stride int, src []byte, n int)
+TEXT ·widenBFloat16NEON(SB), NOSPLIT, $0-64
+	WIDEN(LOAD_BFLOAT16_LO, LOAD_BFLOAT16_HI)
 
-// func widenBFloat16NEON(dst []float32, stride int, src []byte, n, ahead int)
-TEXT ·widenBFloat16NEON(SB), NOSPLIT, $0-72
-	WIDEN(LOAD_BFLOAT16_LO, LOAD_BFLOAT16_HI, LINES2)
+// func widenInt8NEON(dst []float32, stride int, src []byte, n int)
+TEXT ·widenInt8NEON(SB), NOSPLIT, $0-64
+	WIDEN(LOAD_INT8_LO, LOAD_INT8_HI)
 
-// func widenInt8NEON(dst []float32, stride int, src []byte, n, ahead int)
-TEXT ·widenInt8NEON(SB), NOSPLIT, $0-72
-	WIDEN(LOAD_INT8_LO, LOAD_INT8_HI, LINES1)
-
-// func widenInt4NEON(dst []float32, stride int, src []byte, n, ahead int)
-TEXT ·widenInt4NEON(SB), NOSPLIT, $0-72
+// func widenInt4NEON(dst []float32, stride int, src []byte, n int)
+TEXT ·widenInt4NEON(SB), NOSPLIT, $0-64
 	INT4_CONSTANTS
-	WIDEN(LOAD_INT4_LO, LOAD_INT4_HI, LINES1)
+	WIDEN(LOAD_INT4_LO, LOAD_INT4_HI)

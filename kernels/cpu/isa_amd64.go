@@ -87,7 +87,7 @@ var floatAVX2 = floatKernels{
 		kernels.BFloat16: dotBFloat16AVX2,
 		kernels.Float32:  dotFloat32AVX2,
 	},
-	widen: [...]func([]float32, int, []byte, int, int){
+	widen: [...]func([]float32, int, []byte, int){
 		kernels.Int4:     widenInt4AVX2,
 		kernels.Int8:     widenInt8AVX2,
 		kernels.Float16:  widenFloat16AVX2,
@@ -97,20 +97,37 @@ var floatAVX2 = floatKernels{
 	panelRows: 4,
 	tile2:     floatTile2AVX2,
 	tile3:     floatTile3AVX2,
+	sums:      sumFours(floatSumsAVX2, floatSumsGeneric(4)),
+}
+
+// sumFours is fours for whole panels of four rows, and rest for the others.
+func sumFours(fours, rest sumsFunc) sumsFunc {
+	return func(out []float32, stride int, total []float32, tokens, rows int, scale []float32, add bool) {
+		if rows < 4 {
+			rest(out, stride, total, tokens, rows, scale, add)
+			return
+		}
+		fours(out, stride, total, tokens, rows, scale, add)
+	}
 }
 
 var floatAVX512 = floatKernels{
-	dot: [...]func([]byte, []float32) float32{
-		kernels.Int4:     dotInt4AVX512,
-		kernels.Int8:     dotInt8AVX2,
-		kernels.Float16:  dotFloat16AVX2,
-		kernels.BFloat16: dotBFloat16AVX2,
-		kernels.Float32:  dotFloat32AVX2,
+	dot: floatAVX2.dot,
+	stream: [...][]streamFunc{
+		kernels.Int4: {streamInt4x1AVX512, streamInt4x2AVX512, streamInt4x4AVX512, streamInt4x6AVX512, streamInt4x8AVX512},
+		kernels.Int8: {streamInt8x1AVX512, streamInt8x2AVX512, streamInt8x4AVX512, streamInt8x6AVX512, streamInt8x8AVX512},
+		kernels.Float16: {nil, streamFloat16x2AVX512, streamFloat16x4AVX512,
+			streamFloat16x6AVX512, streamFloat16x8AVX512},
+		kernels.BFloat16: {nil, streamBFloat16x2AVX512, streamBFloat16x4AVX512,
+			streamBFloat16x6AVX512, streamBFloat16x8AVX512},
+		kernels.Float32: {nil, streamFloat32x2AVX512, streamFloat32x4AVX512,
+			streamFloat32x6AVX512, streamFloat32x8AVX512},
 	},
 	widen:     floatAVX2.widen,
 	panelRows: 16,
 	tile2:     floatTile2AVX512,
 	tile3:     floatTile3AVX512,
+	sums:      floatSumsAVX512,
 }
 
 func init() {

@@ -79,7 +79,7 @@ var floatNEON = floatKernels{
 		kernels.BFloat16: dotBFloat16NEON,
 		kernels.Float32:  dotFloat32NEON,
 	},
-	widen: [...]func([]float32, int, []byte, int, int){
+	widen: [...]func([]float32, int, []byte, int){
 		kernels.Int4:     widenInt4NEON,
 		kernels.Int8:     widenInt8NEON,
 		kernels.Float16:  widenFloat16NEON,
@@ -89,6 +89,7 @@ var floatNEON = floatKernels{
 	panelRows: 4,
 	tile2:     floatTile2NEON,
 	tile3:     floatTile3NEON,
+	sums:      floatSumsGeneric(genericPanelRows),
 }
 
 func init() {

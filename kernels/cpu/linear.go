@@ -127,10 +127,14 @@ func (t *linearTask) cut(workers int) int {
 	t.span = (t.x.N + t.spans - 1) / t.spans
 	last := &t.parts[len(t.parts)-1]
 	share := (last.column + last.Out) * t.spans / (workers * chunksPerWorker)
+	bytes := chunkBytes
+	if t.x.Bits == 16 && t.x.N <= maxStreams {
+		bytes = streamBytes
+	}
 	chunks := 0
 	for i := range t.parts {
 		p := &t.parts[i]
-		band := min(chunkRows, chunkBytes/p.Type.RowBytes(p.In), share)
+		band := min(chunkRows, bytes/p.Type.RowBytes(p.In), share)
 		p.band = max(chunkAlign, band/chunkAlign*chunkAlign)
 		p.bands = (p.Out + p.band - 1) / p.band
 		chunks += p.bands * t.spans

@@ -44,10 +44,12 @@ var loopCases = map[string]func(l *loopRun){
 	"scaleSums": func(l *loopRun) { l.scaleSums(func(k *isa) scaleFunc { return k.scaleSums }) },
 	"addSums":   func(l *loopRun) { l.scaleSums(func(k *isa) scaleFunc { return k.addSums }) },
 
-	"dot":   (*loopRun).dot,
-	"widen": (*loopRun).widen,
-	"tile2": func(l *loopRun) { l.floatTile(l.k.tile2, generic.tile2, 2) },
-	"tile3": func(l *loopRun) { l.floatTile(l.k.tile3, generic.tile3, 3) },
+	"dot":    (*loopRun).dot,
+	"widen":  (*loopRun).widen,
+	"stream": (*loopRun).stream,
+	"sums":   (*loopRun).sums,
+	"tile2":  func(l *loopRun) { l.floatTile(l.k.tile2, generic.tile2, 2) },
+	"tile3":  func(l *loopRun) { l.floatTile(l.k.tile3, generic.tile3, 3) },
 
 	"absMax": func(l *loopRun) {
 		x, m := l.floats(l.eights(), anyFloat), out[int32](l.loopBuffers, 1)
@@ -162,8 +164,35 @@ func (l *loopRun) widen() {
 	stride := fp.Lanes * l.count(min(20, regionSize/4/n))
 	src := l.weights(typ, n)
 	dst := out[float32](l.loopBuffers, (n/fp.Lanes-1)*stride+fp.Lanes)
-	ahead := l.r.IntN(1<<20) - 1<<19
-	l.both(func(k *isa, i int) { k.floatKernels.widen[typ](dst[i], stride, src[i], n, ahead) })
+	l.both(func(k *isa, i int) { k.floatKernels.widen[typ](dst[i], stride, src[i], n) })
+}
+
+// stream holds a stream to the generic one for panels of its table's height. Its index
+// tells the tokens.
+func (l *loopRun) stream() {
+	typ := pick(l.r, allTypes...)
+	for len(l.k.floatKernels.stream[typ]) <= l.index || l.k.floatKernels.stream[typ][l.index] == nil {
+		typ = pick(l.r, allTypes...)
+	}
+	tokens, rows := max(1, 2*l.index), streamRows*l.count(l.k.panelRows/streamRows)
+	n := min(l.depth(fp.Block), fp.Block)
+	w, x := l.weights(typ, rows*n), l.floats((tokens-1)*fp.Block+n, anyFloat)
+	total := l.floats(tokens*l.k.panelRows*fp.Lanes, anyFloat)
+	streamGeneric(weightAt[typ], tokens, l.k.panelRows)(total[0], w[0], typ.RowBytes(n), x[0], n, rows, &w[0][0])
+	l.k.floatKernels.stream[typ][l.index](total[1], w[1], typ.RowBytes(n), x[1], n, rows, &w[1][0])
+}
+
+// sums holds sums to the generic ones for panels of their table's height.
+func (l *loopRun) sums() {
+	tokens, rows := l.count(4), l.count(l.k.panelRows)
+	stride := rows + l.r.IntN(4)
+	total, y := l.floats(tokens*l.k.panelRows*fp.Lanes, anyFloat), l.floats((tokens-1)*stride+rows, anyFloat)
+	scale, add := l.floats(rows, anyFloat), l.r.IntN(2) == 0
+	if l.r.IntN(2) == 0 {
+		scale = pair[float32]{}
+	}
+	floatSumsGeneric(l.k.panelRows)(y[0], stride, total[0], tokens, rows, scale[0], add)
+	l.k.floatKernels.sums(y[1], stride, total[1], tokens, rows, scale[1], add)
 }
 
 // floatTile holds a tile to the generic one, which takes a panel of its own height.

@@ -49,7 +49,7 @@ func loopCase(name string) func(l *loopRun) {
 	return loopCases[name]
 }
 
-// Every entry of isa has a case, and every table every entry.
+// Every entry of isa has a case, and every table every entry but streams.
 func TestRandomLoopsAreAll(t *testing.T) {
 	cases := map[string]bool{}
 	for _, k := range available {
@@ -57,7 +57,7 @@ func TestRandomLoopsAreAll(t *testing.T) {
 			if cases[e.name] = true; loopCase(e.name) == nil {
 				t.Errorf("%s has no case", e.name)
 			}
-			if e.isNil {
+			if e.isNil && e.name != "stream" {
 				t.Errorf("%s has no %s[%d]", k.name, e.name, e.index)
 			}
 		}

@@ -1,8 +1,6 @@
 package asmgen
 
 import (
-	"fmt"
-
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
@@ -10,12 +8,15 @@ import (
 )
 
 const (
-	// dotChains is the number of blocks that a dot product has in flight: one FMA
-	// waits four cycles for the last of its block, and two could start in each.
-	dotChains = 8
-	// dotAhead is the distance in bytes of the prefetch: on Zen 5 with both cores at
-	// work, 8,192 gave 3 % less and 12,288 7 %.
-	dotAhead = 6144
+	// dotChains is the number of blocks that a dot product has side by side, besides
+	// what the processor begins early: one FMA waits four cycles for the last of its
+	// block. The hardware's own prefetch likes few streams: on Zen 4, four read 7 %
+	// slower than two.
+	dotChains = 2
+	// dotAhead is the distance in bytes of the prefetch. It ends in the second-level
+	// cache: the first is full of x where rows are wide, which prefetchnta would push
+	// out (on Zen 4 16 instead of 28 GB/s at 5,632 inputs, one core).
+	dotAhead = 8192
 )
 
 // floatDot writes dot<Type>AVX2, fp.Dot of one stored row with x: one register
@@ -23,19 +24,12 @@ const (
 func floatDot(c *build.Context) {
 	int4Data(c)
 	for _, t := range floatTypes {
-		dot(c, t, "AVX2")
+		dot(c, t)
 	}
 }
 
-// floatDot512 writes dotInt4AVX512: the one type whose widening AVX-512 makes
-// cheaper; the others' loads are as many as before.
-func floatDot512(c *build.Context) {
-	int4DataAVX512(c)
-	dot(c, floatType{"Int4", 32, int4ConstantsAVX512, widenInt4AVX512}, "AVX512")
-}
-
-func dot(c *build.Context, t floatType, isa string) {
-	name := "dot" + t.name + isa
+func dot(c *build.Context, t floatType) {
+	name := "dot" + t.name + "AVX2"
 	c.Function(name)
 	c.Attributes(attr.NOSPLIT)
 	c.Pragma("noescape")
@@ -44,16 +38,14 @@ func dot(c *build.Context, t floatType, isa string) {
 	w := c.Load(c.Param("w").Base(), c.GP64())
 	x := c.Load(c.Param("x").Base(), c.GP64())
 	n := c.Load(c.Param("x").Len(), c.GP64())
-	k := t.constants(c)
-	total := zeroed(c)
-	groups, ahead := c.GP64(), c.GP64()
-
-	// Fewer for what eight chains leave: 5,632 inputs are 22 blocks.
-	for count := dotChains; count >= 2; count /= 2 {
-		chains(c, t, k, w, x, n, groups, ahead, total, count)
-	}
-
+	ahead := c.GP64()
 	c.LEAQ(at(w, dotAhead), ahead)
+	k := t.constants(c)
+	total, groups := zeroed(c), c.GP64()
+
+	c.Label("chains")
+	chains(c, t, k, w, x, n, groups, ahead, total)
+
 	c.Label("block")
 	c.TESTQ(n, n)
 	c.JZ(operand.LabelRef("done"))
@@ -64,7 +56,6 @@ func dot(c *build.Context, t floatType, isa string) {
 	acc := zeroed(c)
 	c.Label("group")
 	fmaGroup(c, t, k, w, x, ahead, []reg.VecVirtual{acc})
-	c.ADDQ(operand.U32(t.bytes), ahead)
 	c.ADDQ(operand.U32(t.bytes), w)
 	c.ADDQ(operand.U32(4*floatGroup), x)
 	c.SUBQ(operand.U8(floatGroup), groups)
@@ -78,47 +69,43 @@ func dot(c *build.Context, t floatType, isa string) {
 	c.RET()
 }
 
-// chains emits the loop over count blocks at a time. The lines that it will need
+// chains emits the loop over dotChains blocks at a time. The lines that it will need
 // are asked for in the order of their addresses, though it reads the blocks side by
-// side: the hardware's own prefetch follows one stream, not eight.
-func chains(c *build.Context, t floatType, k constants, w, x, n, groups, ahead reg.Register, total reg.VecVirtual, count int) {
-	inputs := count * blockGroups * floatGroup
-	loop, group, done := fmt.Sprint("chains", count), fmt.Sprint("groups", count), fmt.Sprint("end", count)
-	c.Label(loop)
+// side: the hardware's own prefetch follows one stream.
+func chains(c *build.Context, t floatType, k constants, w, x, n, groups, ahead reg.Register, total reg.VecVirtual) {
+	const inputs = dotChains * blockGroups * floatGroup
 	c.CMPQ(n, operand.U32(inputs))
-	c.JLT(operand.LabelRef(done))
+	c.JLT(operand.LabelRef("block"))
 	c.SUBQ(operand.U32(inputs), n)
 	var acc []reg.VecVirtual
-	for range count {
+	for range dotChains {
 		acc = append(acc, zeroed(c))
 	}
 	c.MOVQ(operand.U32(blockGroups), groups)
-	c.LEAQ(at(w, dotAhead), ahead)
-	c.Label(group)
+	c.Label("groups")
 	fmaGroup(c, t, k, w, x, ahead, acc)
-	c.ADDQ(operand.U32(count*t.bytes), ahead)
 	c.ADDQ(operand.U32(t.bytes), w)
 	c.ADDQ(operand.U32(4*floatGroup), x)
 	c.DECQ(groups)
-	c.JNZ(operand.LabelRef(group))
+	c.JNZ(operand.LabelRef("groups"))
 	for _, a := range acc {
 		c.VADDPS(a, total, total)
 	}
-	c.ADDQ(operand.U32((count-1)*blockGroups*t.bytes), w)
-	c.ADDQ(operand.U32((count-1)*blockGroups*4*floatGroup), x)
-	c.JMP(operand.LabelRef(loop))
-	c.Label(done)
+	c.ADDQ(operand.U32((dotChains-1)*blockGroups*t.bytes), w)
+	c.ADDQ(operand.U32((dotChains-1)*blockGroups*4*floatGroup), x)
+	c.JMP(operand.LabelRef("chains"))
 }
 
-// fmaGroup adds the next group's products of each chain to its register, in
+// fmaGroup adds the ahead group's products of each chain to its register, in
 // order. Chains are blocks, blockGroups groups apart. It asks for as many bytes
-// from ahead as it reads.
+// from ahead on as it reads.
 func fmaGroup(c *build.Context, t floatType, k constants, w, x, ahead reg.Register, acc []reg.VecVirtual) {
+	for line := 0; line < len(acc)*t.bytes; line += 64 {
+		c.PREFETCHT1(at(ahead, line))
+	}
+	c.ADDQ(operand.U32(len(acc)*t.bytes), ahead)
 	for i, a := range acc {
 		wi, xi := at(w, i*blockGroups*t.bytes), at(x, i*blockGroups*4*floatGroup)
-		for line := 0; line < t.bytes; line += 64 {
-			c.PREFETCHNTA(at(ahead, i*t.bytes+line))
-		}
 		t.widen(c, k, wi, func(j int, v reg.VecVirtual) {
 			c.VFMADD231PS(xi.Offset(32*j), v, a)
 		})

@@ -58,35 +58,6 @@ func int4Data(c *build.Context) {
 	static(c, "int4_lower", 32, func(i int) operand.Constant { return operand.U8(upper(i) & 0xff) })
 }
 
-// widenInt4AVX512 looks sixteen nibbles up in a register of sixteen floats. The
-// index is the lowest four bits, so the lower nibble needs no mask.
-func widenInt4AVX512(c *build.Context, k constants, w operand.Mem, use func(int, reg.VecVirtual)) {
-	var q [4]reg.VecVirtual
-	for i := range 2 {
-		q[i], q[i+2] = c.ZMM(), c.ZMM()
-		c.VPMOVZXBD(w.Offset(16*i), q[i])
-		c.VPSRLD(operand.U8(4), q[i], q[i+2])
-	}
-	for i := range q {
-		c.VPERMPS(k["table"], q[i], q[i])
-		upper := c.YMM()
-		c.VEXTRACTF32X8(operand.U8(1), q[i], upper)
-		use(2*i, q[i].AsY().(reg.VecVirtual))
-		use(2*i+1, upper)
-	}
-}
-
-func int4ConstantsAVX512(c *build.Context) constants {
-	k := constants{"table": c.ZMM()}
-	c.VMOVUPS(staticAddr("int4_table"), k["table"])
-	return k
-}
-
-// int4DataAVX512 emits the table of widenInt4AVX512.
-func int4DataAVX512(c *build.Context) {
-	static(c, "int4_table", 16, func(i int) operand.Constant { return operand.F32(i - 8) })
-}
-
 // static emits a table of n constants.
 func static(c *build.Context, name string, n int, at func(i int) operand.Constant) {
 	c.StaticGlobal(name)

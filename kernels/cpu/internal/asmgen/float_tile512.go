@@ -9,11 +9,15 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// tile512Rows is the number of rows of AVX-512's panels.
+const tile512Rows = 16
+
 // floatTile512 writes floatTile2AVX512 and floatTile3AVX512: a register holds the
 // eight lanes of two neighbouring rows, so that 8 by 3 of them are 16 rows by three
-// tokens, whose eight inputs stand in both halves of a register.
+// tokens, whose eight inputs stand in both halves of a register. The panel fills
+// half of the first-level cache, so the next three tokens' inputs are asked for.
 func floatTile512(c *build.Context) {
-	const rows, pairs = 16, 8
+	const rows, pairs = tile512Rows, tile512Rows / 2
 	for _, tokens := range []int{2, 3} {
 		name := fmt.Sprintf("floatTile%dAVX512", tokens)
 		c.Function(name)
@@ -28,46 +32,56 @@ func floatTile512(c *build.Context) {
 		stride := c.Load(c.Param("stride"), c.GP64())
 		n := c.Load(c.Param("n"), c.GP64())
 		c.SHLQ(operand.U8(2), stride)
-		left := c.GP64()
+		left, next := c.GP64(), c.GP64()
+		c.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, next)
+		c.ADDQ(x, next)
+		token := func(base reg.Register, t, disp int) operand.Mem {
+			m := at(base, disp)
+			if t > 0 {
+				m.Index, m.Scale = stride, uint8(t)
+			}
+			return m
+		}
 
 		c.Label("block")
 		c.MOVQ(operand.U32(blockGroups*floatGroup), left)
 		c.CMPQ(n, left)
 		c.CMOVQLT(n, left)
 		c.SUBQ(left, n)
-		var acc [3][pairs]reg.VecVirtual
-		for t := range tokens {
-			for r := range pairs {
-				acc[t][r] = c.ZMM()
-				c.VPXORD(acc[t][r], acc[t][r], acc[t][r])
+		acc := grid(tokens, pairs, c.ZMM)
+		for _, a := range acc {
+			for _, v := range a {
+				c.VPXORD(v, v, v)
 			}
 		}
-		c.Label("lanes")
-		var xv [3]reg.VecVirtual
+		c.Label("line") // of inputs: two vectors
 		for t := range tokens {
-			xv[t] = c.ZMM()
-			m := at(x, 0)
-			if t > 0 {
-				m.Index, m.Scale = stride, uint8(t)
-			}
-			c.VBROADCASTF32X8(m, xv[t])
+			c.PREFETCHT0(token(next, t, 0))
 		}
-		for r := range pairs {
-			w := c.ZMM()
-			c.VMOVUPS(at(panel, 64*r), w)
+		for u := range 2 {
+			var xv [3]reg.VecVirtual
 			for t := range tokens {
-				c.VFMADD231PS(xv[t], w, acc[t][r])
+				xv[t] = c.ZMM()
+				c.VBROADCASTF32X8(token(x, t, 32*u), xv[t])
+			}
+			for r := range pairs {
+				w := c.ZMM()
+				c.VMOVUPS(at(panel, 64*(pairs*u+r)), w)
+				for t := range tokens {
+					c.VFMADD231PS(xv[t], w, acc[t][r])
+				}
 			}
 		}
-		c.ADDQ(operand.U32(pairs*64), panel)
-		c.ADDQ(operand.U8(32), x)
-		c.SUBQ(operand.U8(8), left)
-		c.JNZ(operand.LabelRef("lanes"))
+		c.ADDQ(operand.U32(2*64*pairs), panel)
+		c.ADDQ(operand.U8(64), x)
+		c.ADDQ(operand.U8(64), next)
+		c.SUBQ(operand.U8(16), left)
+		c.JNZ(operand.LabelRef("line"))
 		for t := range tokens {
-			for r := range pairs {
+			for r, a := range acc[t] {
 				m := at(total, 64*(pairs*t+r))
-				c.VADDPS(m, acc[t][r], acc[t][r])
-				c.VMOVUPS(acc[t][r], m)
+				c.VADDPS(m, a, a)
+				c.VMOVUPS(a, m)
 			}
 		}
 		c.TESTQ(n, n)

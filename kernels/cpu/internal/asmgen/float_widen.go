@@ -16,21 +16,17 @@ func floatWiden(c *build.Context) {
 		c.Attributes(attr.NOSPLIT)
 		c.Pragma("noescape")
 		c.Doc(name+" sets dst to n weights of src as float32, a multiple of 64: eight, and the",
-			"next eight stride elements on. It prefetches what stands ahead bytes further.")
-		c.SignatureExpr("func(dst []float32, stride int, src []byte, n, ahead int)")
+			"next eight stride elements on.")
+		c.SignatureExpr("func(dst []float32, stride int, src []byte, n int)")
 		dst := c.Load(c.Param("dst").Base(), c.GP64())
 		stride := c.Load(c.Param("stride"), c.GP64())
 		src := c.Load(c.Param("src").Base(), c.GP64())
 		n := c.Load(c.Param("n"), c.GP64())
-		ahead := c.Load(c.Param("ahead"), c.GP64())
 		k := t.constants(c)
 		c.SHLQ(operand.U8(2), stride)
 		stride3 := c.GP64()
 		c.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, stride3)
 		c.Label("group")
-		for line := 0; line < t.bytes; line += 64 {
-			c.PREFETCHT0(operand.Mem{Base: src, Index: ahead, Scale: 1, Disp: line})
-		}
 		t.widen(c, k, at(src, 0), func(i int, v reg.VecVirtual) {
 			to := [...]operand.Mem{
 				{Base: dst},
