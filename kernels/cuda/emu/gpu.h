@@ -57,6 +57,32 @@ inline void op_mma_s8(Warp& w) {
   }
 }
 
+// mma.m16n8k8.tf32. The order of a GPU's sums, and their rounding, are its own: these
+// are in order of k. Operands must be tf32: what a GPU would cut off ends the launch.
+struct MmaTF32 { float* c; const uint32_t *a, *b; };
+inline void op_mma_tf32(Warp& w) {
+  float a[16][8], b[8][8];
+  auto value = [](uint32_t bits) {
+    if (bits & 0x1fff) set_failure("mma of a float that is no tf32: %#x", bits);
+    float f;
+    memcpy(&f, &bits, 4);
+    return f;
+  };
+  for (int l = 0; l < 32; l++) {
+    auto* m = (const MmaTF32*)w.in[l];
+    int g = l / 4, t = l % 4;
+    for (int r = 0; r < 4; r++) a[g + r % 2 * 8][t + r / 2 * 4] = value(m->a[r]);
+    for (int r = 0; r < 2; r++) b[t + r * 4][g] = value(m->b[r]);
+  }
+  for (int l = 0; l < 32; l++) {
+    auto* m = (const MmaTF32*)w.in[l];
+    for (int i = 0; i < 4; i++) {
+      int row = l / 4 + i / 2 * 8, col = l % 4 * 2 + i % 2;
+      for (int k = 0; k < 8; k++) m->c[i] += a[row][k] * b[k][col];
+    }
+  }
+}
+
 }  // namespace emu
 
 DEV void sync_block() { emu::barrier(); }
@@ -97,6 +123,10 @@ DEV void ldmatrix_x4(uint32_t* r, const void* row) { emu::collective(emu::op_ldm
 DEV void mma_s8(int* c, const uint32_t* a, const uint32_t* b) {
   emu::MmaS8 in{c, a, b};
   emu::collective(emu::op_mma_s8, &in, nullptr);
+}
+DEV void mma_tf32(float* c, const uint32_t* a, const uint32_t* b) {
+  emu::MmaTF32 in{c, a, b};
+  emu::collective(emu::op_mma_tf32, &in, nullptr);
 }
 
 DEV uint32_t byte_perm(uint32_t a, uint32_t b, uint32_t how) {
