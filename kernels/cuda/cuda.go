@@ -21,12 +21,14 @@ type Device struct {
 	staging []byte   // page-locked; what uploads and downloads pass through
 	staged  int      // bytes of staging that queued uploads still read
 
+	scratchMem memory // what scratch returns
+
 	failed *memory    // a word: the first operator and row that failed, or noFailure
 	checks []rowCheck // the operators since the last Sync that may fail on a row
 	err    error      // first failure since the last Sync
 }
 
-var _ kernels.Memory = (*Device)(nil)
+var _ kernels.Device = (*Device)(nil)
 
 // rowCheck is what it means that a kernel calls fail_row.
 type rowCheck struct {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/kerneltest"
 )
 
@@ -33,15 +32,6 @@ func fakeDriver(t *testing.T) {
 	}
 }
 
-// unfinished lacks the operators whose kernels are not written.
-type unfinished struct{ *Device }
-
-func (unfinished) Linear(kernels.Floats, kernels.Rows, ...kernels.Weight) { panic("unfinished") }
-func (unfinished) LinearAdd(kernels.Floats, kernels.Rows, kernels.Weight) { panic("unfinished") }
-func (unfinished) PagedAttention(kernels.Floats, kernels.Rows, kernels.KVCache, *kernels.Batch, kernels.RoPE) {
-	panic("unfinished")
-}
-
 func TestOperators(t *testing.T) {
-	kerneltest.Run(t, unfinished{newTestDevice(t)}, "Memory", "Embed", "Gather", "Quantize", "RMSNorm", "SwiGLU", "NotFinite", "RoPEAppendKV")
+	kerneltest.Run(t, newTestDevice(t), "Memory", "Embed", "Gather", "Quantize", "RMSNorm", "SwiGLU", "NotFinite", "LinearInt", "RoPEAppendKV", "PagedAttention")
 }

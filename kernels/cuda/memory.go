@@ -28,7 +28,7 @@ func at[T kernels.Elem](b kernels.Buf[T]) uint64 {
 // alloc returns memory with any contents.
 func (d *Device) alloc(n int) (*memory, error) {
 	if n < 0 || n > 1<<46 {
-		return nil, fmt.Errorf("cuda: allocation of %d bytes", n)
+		return nil, fmt.Errorf("allocation of %d bytes", n)
 	}
 	m := &memory{bytes: n}
 	if n == 0 {
@@ -38,9 +38,9 @@ func (d *Device) alloc(n int) (*memory, error) {
 	if m.at, err = d.driver.Alloc(n); err != nil {
 		free, total, infoErr := d.driver.MemInfo()
 		if infoErr != nil {
-			return nil, fmt.Errorf("cuda: allocation of %d bytes: %w", n, err)
+			return nil, fmt.Errorf("allocation of %d bytes: %w", n, err)
 		}
-		return nil, fmt.Errorf("cuda: allocation of %d bytes, %d of %d free: %w", n, free, total, err)
+		return nil, fmt.Errorf("allocation of %d bytes, %d of %d free: %w", n, free, total, err)
 	}
 	return m, nil
 }
@@ -49,7 +49,7 @@ func (d *Device) alloc(n int) (*memory, error) {
 func (d *Device) Alloc(n int) (kernels.Mem, error) {
 	m, err := d.alloc(n)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cuda: %w", err)
 	}
 	if n > 0 {
 		if err := d.driver.Clear(m.at, n); err != nil {
@@ -64,7 +64,7 @@ func (d *Device) Alloc(n int) (kernels.Mem, error) {
 func (d *Device) Import(b []byte) (kernels.Mem, error) {
 	m, err := d.alloc(len(b))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cuda: %w", err)
 	}
 	d.Upload(m, 0, b)
 	if d.err != nil {
@@ -114,6 +114,21 @@ func (d *Device) Download(dst []byte, src kernels.Mem, off int) {
 		copy(dst, d.staging[:n])
 		dst, m = dst[n:], m+address(n)
 	}
+}
+
+// scratch returns n bytes that the launches queued next may use until the scratch
+// after them.
+func (d *Device) scratch(n int) uint64 {
+	if n > d.scratchMem.Bytes() {
+		d.Free(&d.scratchMem)
+		m, err := d.alloc(n)
+		if err != nil {
+			d.fail(err)
+			m = &memory{}
+		}
+		d.scratchMem = *m
+	}
+	return uint64(d.scratchMem.at)
 }
 
 // part is the address of n bytes from off.
