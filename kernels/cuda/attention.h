@@ -64,16 +64,15 @@ DEV float quotient(float o, float l) { return div_f32(o, l) + 0.0f; }
 // find_tile returns tile i of those that cut each sequence's tokens in runs of at
 // most per; rows is 0 where there is none. Sequence s has the tiles from
 // starts[s]/per + s on, as many as its tokens need: the next one's are behind them.
-// With per = 1 there are no gaps, tiles are tokens.
+// With per = 1 there are no gaps, tiles are tokens. All threads of a CTA look.
 DEV Tile find_tile(int64_t i, int64_t per, const int* starts, const int* lens, const int* table, int64_t maxPages, int64_t sequences, int group) {
+  SMEM(int, found, 1);
   auto first = [&](int64_t s) { return per == 1 ? starts[s] : starts[s] / per + s; };
-  int64_t lo = 0, hi = sequences; // first(lo) <= i < first(hi), if hi had one
-  while (hi - lo > 1) {
-    int64_t mid = (lo + hi) / 2;
-    (first(mid) <= i ? lo : hi) = mid;
-  }
-  int64_t end = starts[lo + 1], token = starts[lo] + (i - first(lo)) * per;
-  Tile t = {table + lo * maxPages, token, 0, 0, (int)(lens[lo] - end + token), (int)blockIdx.y};
+  for (int64_t s = threadIdx.x; s < sequences; s += blockDim.x)
+    if (first(s) <= i && (s + 1 == sequences || i < first(s + 1))) found[0] = (int)s;
+  sync_block();
+  int64_t s = found[0], end = starts[s + 1], token = starts[s] + (i - first(s)) * per;
+  Tile t = {table + s * maxPages, token, 0, 0, (int)(lens[s] - end + token), (int)blockIdx.y};
   if (token >= end) return t;
   t.tokens = (int)(end - token < per ? end - token : per);
   t.rows = t.tokens * group;

@@ -19,13 +19,14 @@ template <int Bits> DEV void four_of(float* x, const uint8_t* src, int i, int di
 #pragma unroll
     for (int j = 0; j < 4; j++) x[j] = (float)(int8_t)(w >> 8 * j);
   } else if (Bits == 16) {
-    const uint16_t* h = (const uint16_t*)src + i;
+    uint32_t w[2];
+    load8(w, src + 2 * i);
 #pragma unroll
-    for (int j = 0; j < 4; j++) x[j] = half_to_float(h[j]);
+    for (int j = 0; j < 4; j++) x[j] = half_to_float((uint16_t)(w[j / 2] >> 16 * (j % 2)));
   } else {
-    const float* f = (const float*)src + i;
+    Words v = load16(src + 4 * i);
 #pragma unroll
-    for (int j = 0; j < 4; j++) x[j] = f[j];
+    for (int j = 0; j < 4; j++) x[j] = float_of(v.w[j]);
   }
 }
 
@@ -139,23 +140,30 @@ template <int Bits> DEV void scores_int(float* s, const int8_t* q, const QueryRo
       scale[i] = half_to_float(a.k.scale[at]);
       if (a.scheme == HEAD_ZP) zero[i] = half_to_float(a.k.zero[at]);
     }
+    const int pieces = 256 * Bits / 8 / 64; // at most
+    Words k[pieces][2];                     // this lane's bytes of two keys
+#pragma unroll
+    for (int p = 0; p < pieces; p++)
+#pragma unroll
+      for (int i = 0; i < 2; i++) k[p][i] = any ? row16(src + i * 8 * size, p * 64 + t * 16, size) : Words{0, 0, 0, 0};
     for (int n0 = 0; n0 < tile.rows; n0 += 8) {
       int c[4] = {0, 0, 0, 0};
-      for (int at = t * 16; any && at < plane; at += 64) {
-        Words u = row16(src, at, size), v = row16(src + 8 * size, at, size);
-        const uint32_t* lo = (const uint32_t*)(q + (n0 + g) * qStride + at);
+#pragma unroll
+      for (int p = 0; p < pieces; p++) {
+        if (p * 64 >= plane) break;
+        const uint32_t* lo = (const uint32_t*)(q + (n0 + g) * qStride + p * 64 + t * 16);
         const uint32_t* hi = lo + plane / 4;
+        const uint32_t *u = k[p][0].w, *v = k[p][1].w, m = 0x0f0f0f0f;
 #pragma unroll
         for (int i = 0; i < 4; i += 2) {
           if (Bits == 8) {
-            uint32_t k[4] = {u.w[i], v.w[i], u.w[i + 1], v.w[i + 1]};
-            mma_s8(c, k, lo + i);
+            uint32_t all[4] = {u[i], v[i], u[i + 1], v[i + 1]};
+            mma_s8(c, all, lo + i);
             continue;
           }
-          const uint32_t m = 0x0f0f0f0f;
-          uint32_t low[4] = {u.w[i] & m, v.w[i] & m, u.w[i + 1] & m, v.w[i + 1] & m};
+          uint32_t low[4] = {u[i] & m, v[i] & m, u[i + 1] & m, v[i + 1] & m};
           mma_s8(c, low, lo + i);
-          uint32_t high[4] = {u.w[i] >> 4 & m, v.w[i] >> 4 & m, u.w[i + 1] >> 4 & m, v.w[i + 1] >> 4 & m};
+          uint32_t high[4] = {u[i] >> 4 & m, v[i] >> 4 & m, u[i + 1] >> 4 & m, v[i + 1] >> 4 & m};
           mma_s8(c, high, hi + i);
         }
       }

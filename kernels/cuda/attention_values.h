@@ -23,7 +23,14 @@ template <bool Ints> DEV Part softmax(float* s, uint8_t* p, RowSum* row, int nib
   for (int i = lane; i < n; i += 32) s[i] = exp_f32(s[i] - part.m);
   sync_warp();
   float sum = 0; // of lane % 8; lanes 8..15 sum up corrections
-  for (int i = lane % 8; i < n; i += 8) sum = lane / 8 == 1 ? fma_f32(s[i], zero[i], sum) : sum + s[i];
+  for (int i = lane % 8; i < n; i += 32) {
+    float e[4], z[4];
+#pragma unroll
+    for (int k = 0; k < 4; k++) e[k] = s[i + 8 * k], z[k] = zero[i + 8 * k];
+#pragma unroll
+    for (int k = 0; k < 4; k++) sum = lane / 8 == 1 ? fma_f32(e[k], z[k], sum) : sum + e[k];
+  }
+  sync_warp();
   sum = sum8(sum);
   float other = shfl_xor_f32(sum, 8);
   part.l = lane / 8 == 1 ? other : sum;
@@ -105,11 +112,18 @@ template <int Bits> DEV void add_ints(int* x, const uint8_t* p, const Attention&
 #pragma unroll
     for (int h = 0; h < 2; h++)
 #pragma unroll
-      for (int w = 0; w < (Bits == 8 ? 4 : 2); w++) {
-        int b = at + w % 2 * 4 + w / 2 * high;
+      for (int w = 0; w < (Bits == 8 ? 4 : 2); w += 2) {
+        int b = at + w / 2 * high;
 #pragma unroll
-        for (int i = 0; i < 4; i++) v[h][w][i] = b < size ? load4(src + (16 * h + i) * size + b) : 0;
+        for (int i = 0; i < 4; i++) {
+          uint32_t x[2] = {0, 0};
+          const uint8_t* from = src + (16 * h + i) * size + b;
+          if (b < size && size % 8 == 0) load8(x, from);
+          if (b < size && size % 8 != 0) x[0] = load4(from), x[1] = b + 4 < size ? load4(from + 4) : 0;
+          v[h][w][i] = x[0], v[h][w + 1][i] = x[1];
+        }
         transpose4(v[h][w]);
+        transpose4(v[h][w + 1]);
       }
     for (int n0 = 0; n0 < tile.rows; n0 += 8) {
       const uint8_t* weights = p + (n0 + g) * 2 * split_tokens + from + 4 * t;

@@ -109,12 +109,14 @@ DEV uint16_t float_to_half(float f) {
   return h;
 }
 
-// load16 loads from an address that is a multiple of 16, load4 of 4; load_once what is not read again.
+// load16 loads from an address that is a multiple of 16, load8 of 8, load4 of 4; load_once
+// what is not read again.
 DEV Words load16(const void* p) {
   Words v;
   asm("ld.global.nc.v4.u32 {%0,%1,%2,%3},[%4];" : "=r"(v.w[0]), "=r"(v.w[1]), "=r"(v.w[2]), "=r"(v.w[3]) : "l"(p));
   return v;
 }
+DEV void load8(uint32_t* v, const void* p) { asm("ld.global.nc.v2.u32 {%0,%1},[%2];" : "=r"(v[0]), "=r"(v[1]) : "l"(p)); }
 DEV uint32_t load4(const void* p) {
   uint32_t v;
   asm("ld.global.nc.u32 %0,[%1];" : "=r"(v) : "l"(p));

@@ -160,6 +160,10 @@ DEV Words load16(const void* p) {
   memcpy(&v, p, 16);
   return v;
 }
+DEV void load8(uint32_t* v, const void* p) {
+  if ((uintptr_t)p % 8) emu::fail("load of 8 bytes from an address that is no multiple of 8");
+  memcpy(v, p, 8);
+}
 DEV uint32_t load4(const void* p) {
   if ((uintptr_t)p % 4) emu::fail("load of 4 bytes from an address that is no multiple of 4");
   uint32_t v;
