@@ -98,11 +98,11 @@ func status() error {
 	if text := C.GoString(why); text != "" {
 		return fmt.Errorf("no CUDA driver: %s", text)
 	}
-	return result("cuInit", r)
+	return callError("cuInit", r)
 }
 
-// result is a call's error with the driver's text, nil where it succeeded.
-func result(name string, r C.CUresult) error {
+// callError is a call's error with the driver's text, nil where it succeeded.
+func callError(name string, r C.CUresult) error {
 	if r == C.CUDA_SUCCESS {
 		return nil
 	}
@@ -128,14 +128,14 @@ func cLaunches(l []launch, params []uint64) (*C.struct_launch, C.int, *C.uint64_
 func (b *binding) Launch(l []launch, params []uint64) error {
 	context, stream := b.c()
 	first, n, words := cLaunches(l, params)
-	return result("cuLaunchKernel", C.launch_all(context, stream, first, n, words))
+	return callError("cuLaunchKernel", C.launch_all(context, stream, first, n, words))
 }
 
 func (b *binding) Capture(l []launch, params []uint64) (graph, error) {
 	context, stream := b.c()
 	first, n, words := cLaunches(l, params)
 	var exec C.uintptr_t
-	err := result("capture of a graph", C.capture(&exec, context, stream, first, n, words))
+	err := callError("capture of a graph", C.capture(&exec, context, stream, first, n, words))
 	return graph(exec), err
 }
 
@@ -147,35 +147,35 @@ func (b *binding) Update(g graph, l []launch, params []uint64) (ok bool, err err
 	if r == C.CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE {
 		return false, nil
 	}
-	return r == C.CUDA_SUCCESS, result("update of a graph", r)
+	return r == C.CUDA_SUCCESS, callError("update of a graph", r)
 }
 
 func (b *binding) LaunchGraph(g graph) error {
 	context, stream := b.c()
-	return result("cuGraphLaunch", C.launch_graph(context, C.uintptr_t(g), stream))
+	return callError("cuGraphLaunch", C.launch_graph(context, C.uintptr_t(g), stream))
 }
 
 func (b *binding) FreeGraph(g graph) error {
 	context, _ := b.c()
-	return result("cuGraphExecDestroy", C.free_graph(context, C.uintptr_t(g)))
+	return callError("cuGraphExecDestroy", C.free_graph(context, C.uintptr_t(g)))
 }
 
 func (b *binding) Alloc(n int) (address, error) {
 	context, stream := b.c()
 	var p C.CUdeviceptr
-	err := result("cuMemAllocAsync", C.alloc(context, &p, C.size_t(n), stream))
+	err := callError("cuMemAllocAsync", C.alloc(context, &p, C.size_t(n), stream))
 	return address(p), err
 }
 
 func (b *binding) Free(p address) error {
 	context, stream := b.c()
-	return result("cuMemFreeAsync", C.release(context, C.CUdeviceptr(p), stream))
+	return callError("cuMemFreeAsync", C.release(context, C.CUdeviceptr(p), stream))
 }
 
 func (b *binding) AllocHost(n int) ([]byte, error) {
 	context, _ := b.c()
 	var p unsafe.Pointer
-	if err := result("cuMemHostAlloc", C.alloc_host(context, &p, C.size_t(n))); err != nil {
+	if err := callError("cuMemHostAlloc", C.alloc_host(context, &p, C.size_t(n))); err != nil {
 		return nil, err
 	}
 	return unsafe.Slice((*byte)(p), n), nil
@@ -183,10 +183,10 @@ func (b *binding) AllocHost(n int) ([]byte, error) {
 
 func (b *binding) FreeHost(m []byte) error {
 	context, _ := b.c()
-	return result("cuMemFreeHost", C.free_host(context, unsafe.Pointer(unsafe.SliceData(m))))
+	return callError("cuMemFreeHost", C.free_host(context, unsafe.Pointer(unsafe.SliceData(m))))
 }
 
 func (b *binding) AllowShared(f function, bytes int) error {
 	context, _ := b.c()
-	return result("cuFuncSetAttribute", C.allow_shared(context, C.uintptr_t(f), C.int(bytes)))
+	return callError("cuFuncSetAttribute", C.allow_shared(context, C.uintptr_t(f), C.int(bytes)))
 }

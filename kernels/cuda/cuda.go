@@ -16,10 +16,10 @@ type Device struct {
 	name    string
 	kernels map[string]*kernel
 
-	queue   []launch // not yet given to the driver
-	params  []uint64 // theirs
-	staging []byte   // page-locked; what uploads and downloads pass through
-	staged  int      // bytes of staging that queued uploads still read
+	queue   work // not yet given to the driver
+	replay  replay
+	staging []byte // page-locked; what uploads and downloads pass through
+	staged  int    // bytes of staging that queued uploads still read
 
 	scratchMem memory // what scratch returns
 
@@ -38,9 +38,6 @@ type rowCheck struct {
 
 const (
 	noFailure = ^uint64(0)
-	// queueLen launches cross to C at once: enough that the crossing costs little
-	// beside them, few enough that the GPU starts soon.
-	queueLen = 32
 	// stagingBytes holds a step's metadata and logits; weights pass in pieces.
 	stagingBytes = 4 << 20
 )
@@ -80,7 +77,12 @@ func newDevice(driver driver) (*Device, error) {
 
 // Close waits for queued work and releases the GPU, with all memory of it.
 func (d *Device) Close() error {
-	return errors.Join(d.Sync(), d.driver.FreeHost(d.staging), d.driver.Close())
+	if d.driver == nil {
+		return nil
+	}
+	err := errors.Join(d.Sync(), d.driver.FreeHost(d.staging), d.driver.Close())
+	d.driver = nil
+	return err
 }
 
 // Name returns "cuda/" and the GPU's architecture.
@@ -112,12 +114,13 @@ func (d *Device) launch(name string, s shape, params ...uint64) {
 	if d.err != nil {
 		return
 	}
-	d.queue = append(d.queue, launch{
+	q := &d.queue
+	q.launches = append(q.launches, launch{
 		function: k.function, grid: s.ctas, block: [3]uint32{s.threads, 1, 1}, shared: s.shared,
-		first: uint32(len(d.params)), n: uint32(len(params)),
+		first: uint32(len(q.params)), n: uint32(len(params)),
 	})
-	d.params = append(d.params, params...)
-	if len(d.queue) == queueLen {
+	q.params = append(q.params, params...)
+	if len(q.launches) == queueLen {
 		d.flush()
 	}
 }
@@ -130,10 +133,10 @@ func (d *Device) check(operator string, why error) (failed, op uint64) {
 
 // flush gives queued launches to the driver.
 func (d *Device) flush() {
-	if len(d.queue) > 0 && d.err == nil {
-		d.fail(d.driver.Launch(d.queue, d.params))
+	if len(d.queue.launches) > 0 && d.err == nil {
+		d.fail(d.replay.submit(d.driver, &d.queue))
 	}
-	d.queue, d.params = d.queue[:0], d.params[:0]
+	d.queue.clear()
 }
 
 // Sync waits for queued work and returns the first failure since the last Sync.

@@ -2,22 +2,41 @@ package cuda
 
 import "github.com/llmqat/llmqat/kernels"
 
-// fewFloatTokens and fewFloatRows are what one CTA of linear_float_few.cu does.
 const (
-	fewFloatTokens = 8
+	fewFloatTokens = 8 // linear_float_few.cu: its tokens, and the rows of a CTA
 	fewFloatRows   = 16
+	tileTokens     = 64 // linear_float.cu: a tile
+	tileFloatRows  = 128
+	floatThreads   = 256
+	runInputs      = 64 // as in linear_float.h
 )
 
 // linearFloat queues the product of float rows with weights of any type.
 func (d *Device) linearFloat(l linearParams, x kernels.Rows, w *kernels.Weight) {
+	kernel := "linear_f_" + w.Type.String()
+	s := shape{threads: floatThreads}
+	if x.N <= fewFloatTokens {
+		kernel += "_few"
+		s.ctas = [3]uint32{ceil(w.Out, fewFloatRows), 1, 1}
+	} else {
+		kernel += "_tile"
+		s.ctas = [3]uint32{ceil(x.N, tileTokens), ceil(w.Out, tileFloatRows), 1}
+		s.shared = linearFloatShared(w.Type)
+	}
 	var scale uint64
 	if w.Type.Quantized() {
 		scale = at(w.Scale)
 	}
-	for from := 0; from < x.N; from += fewFloatTokens {
-		n := min(x.N-from, fewFloatTokens)
-		s := shape{ctas: [3]uint32{ceil(w.Out, fewFloatRows), 1, 1}, threads: fewThreads}
-		d.launch("linear_f_"+w.Type.String()+"_few", s, l.out+uint64(from)*l.stride*4, l.stride, l.column, l.add,
-			at(x.F.Slice(from*x.Stride, x.F.N)), uint64(n), uint64(x.Stride), at(w.Data), scale, uint64(w.Out))
+	d.launch(kernel, s, l.out, l.stride, l.column, l.add,
+		at(x.F.Buf), uint64(x.N), uint64(x.Stride), at(w.Data), scale, uint64(w.Out))
+}
+
+// linearFloatShared is the dynamic shared memory of a tile: stages of one run of
+// float32 tokens and of the weight's rows.
+func linearFloatShared(t kernels.WeightType) uint32 {
+	stages := 3
+	if t == kernels.Float32 {
+		stages = 2
 	}
+	return uint32(stages * (tileTokens*runInputs*4 + tileFloatRows*t.RowBytes(runInputs)))
 }

@@ -111,7 +111,9 @@ func (d *Device) Download(dst []byte, src kernels.Mem, off int) {
 		n := min(len(dst), len(d.staging))
 		d.fail(d.driver.Download(d.staging[:n], m))
 		d.wait()
-		copy(dst, d.staging[:n])
+		if d.err == nil {
+			copy(dst, d.staging[:n])
+		}
 		dst, m = dst[n:], m+address(n)
 	}
 }

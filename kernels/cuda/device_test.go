@@ -1,0 +1,217 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/llmqat/llmqat/kernels"
+)
+
+// want fails unless err has all parts.
+func want(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if err == nil || !strings.Contains(err.Error(), p) {
+			t.Errorf("error %q lacks %q", err, p)
+		}
+	}
+}
+
+func upload[T kernels.Elem](t *testing.T, d *Device, v []T) kernels.Buf[T] {
+	t.Helper()
+	b, err := kernels.Alloc[T](d, len(v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernels.Upload(d, b, v)
+	return b
+}
+
+// gathering is a Gather whose result is known.
+type gathering struct {
+	out, x kernels.Floats
+	rows   kernels.Buf[int32]
+}
+
+func newGathering(t *testing.T, d *Device, rows ...int32) *gathering {
+	t.Helper()
+	g := &gathering{rows: upload(t, d, rows)}
+	var err, err2 error
+	g.x, err = kernels.NewFloats(d, 4, 8)
+	g.out, err2 = kernels.NewFloats(d, len(rows), 8)
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	for i := range 4 {
+		kernels.Upload(d, g.x.Part(i, i+1).Buf, []float32{float32(i)})
+	}
+	return g
+}
+
+func (g *gathering) run(d *Device) { d.Gather(g.out, g.x, g.rows) }
+
+func (g *gathering) check(t *testing.T, d *Device, want ...float32) {
+	t.Helper()
+	got := make([]float32, g.out.N)
+	kernels.Download(d, got, g.out.Buf)
+	if err := d.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range want {
+		if got[i*g.out.Stride] != v {
+			t.Errorf("row %d starts with %v, want %v", i, got[i*g.out.Stride], v)
+		}
+	}
+}
+
+// TestNoDriver: the binary starts without a driver, and New says what is missing.
+func TestNoDriver(t *testing.T) {
+	const missing = "/nowhere/libcuda.so.1"
+	if os.Getenv("LLMQAT_LIBCUDA") == missing {
+		_, err := New(0)
+		want(t, err, "cuda: no CUDA driver", missing)
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestNoDriver$")
+	cmd.Env = append(os.Environ(), "LLMQAT_LIBCUDA="+missing)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func TestNoSuchDevice(t *testing.T) {
+	newTestDevice(t).Close()
+	_, err := New(1000)
+	want(t, err, "no GPU 1000")
+}
+
+func TestBadRowIsNamedAndForgotten(t *testing.T) {
+	d := newTestDevice(t)
+	good, bad := newGathering(t, d, 3, 0), newGathering(t, d, 1, 4, -1)
+	good.run(d)
+	bad.run(d)
+	good.run(d)
+	want(t, d.Sync(), "cuda: Gather: row 1: x has no such row")
+	good.run(d)
+	good.check(t, d, 3, 0)
+}
+
+// TestThreads: a device works from whatever thread its user's goroutine is on.
+func TestThreads(t *testing.T) {
+	d := newTestDevice(t)
+	g := newGathering(t, d, 2)
+	for range 3 {
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+			g.run(d)
+			g.check(t, d, 2)
+		}()
+		<-done
+	}
+}
+
+// TestStaging: what is larger than the staging memory passes in pieces, and small
+// uploads do not overwrite each other in it.
+func TestStaging(t *testing.T) {
+	d := newTestDevice(t)
+	b := make([]byte, 2*stagingBytes+12345)
+	for i := range b {
+		b[i] = byte(i ^ i>>8 ^ i>>16)
+	}
+	m, err := d.Import(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		d.Upload(m, i, b[100+i:101+i])
+	}
+	copy(b, slices.Clone(b[100:105]))
+	got := make([]byte, len(b))
+	d.Download(got, m, 0)
+	if !slices.Equal(got, b) {
+		t.Error("bytes came back changed")
+	}
+	if err := d.Sync(); err != nil {
+		t.Error(err)
+	}
+}
+
+// counting counts a driver's calls.
+type counting struct {
+	driver
+	launches, graphs, captures, updates int
+}
+
+func (c *counting) Launch(l []launch, params []uint64) error {
+	c.launches++
+	return c.driver.Launch(l, params)
+}
+
+func (c *counting) LaunchGraph(g graph) error {
+	c.graphs++
+	return c.driver.LaunchGraph(g)
+}
+
+func (c *counting) Capture(l []launch, params []uint64) (graph, error) {
+	c.captures++
+	return c.driver.Capture(l, params)
+}
+
+func (c *counting) Update(g graph, l []launch, params []uint64) (bool, error) {
+	c.updates++
+	return c.driver.Update(g, l, params)
+}
+
+// TestGraphs: repeated work runs as a graph, which is updated where parameters
+// change and made anew where the kernels do.
+func TestGraphs(t *testing.T) {
+	d := newTestDevice(t)
+	c := &counting{driver: d.driver}
+	d.driver = c
+	a, b := newGathering(t, d, 1, 2), newGathering(t, d, 3)
+	step := func(n int, g *gathering, rows ...int32) {
+		t.Helper()
+		kernels.Upload(d, g.rows, rows)
+		for range n {
+			g.run(d)
+		}
+		var want []float32
+		for _, r := range rows {
+			want = append(want, float32(r))
+		}
+		g.check(t, d, want...)
+	}
+	for _, s := range []struct {
+		n    int
+		g    *gathering
+		rows []int32
+		want counting
+	}{
+		{graphLen - 1, a, []int32{1, 2}, counting{launches: 1}},
+		{graphLen - 1, a, []int32{2, 1}, counting{launches: 1}}, // too short
+		{graphLen, a, []int32{0, 3}, counting{launches: 1}},
+		{graphLen, a, []int32{3, 1}, counting{captures: 1, graphs: 1}},
+		{graphLen, a, []int32{2, 2}, counting{graphs: 1}},
+		{graphLen, b, []int32{1}, counting{launches: 1}},
+		{graphLen, a, []int32{1, 0}, counting{graphs: 1}},
+		{graphLen, b, []int32{2}, counting{updates: 1, graphs: 1}},
+		{graphLen, b, []int32{0}, counting{graphs: 1}},
+		{graphLen + 1, b, []int32{3}, counting{launches: 1}},
+		{graphLen + 1, b, []int32{1}, counting{updates: 1, captures: 1, graphs: 1}},
+	} {
+		*c = counting{driver: c.driver}
+		step(s.n, s.g, s.rows...)
+		s.want.driver = c.driver
+		if *c != s.want {
+			t.Errorf("%d launches of rows %v: calls %+v, want %+v", s.n, s.rows, *c, s.want)
+		}
+	}
+}
