@@ -173,7 +173,7 @@ template <int Bits> DEV void scores_int(float* s, const int8_t* q, const QueryRo
         if (r >= tile.rows) continue;
         float x = scale[i / 2] * ((float)c[i] + rows[r].bias);
         x = fma_f32(zero[i / 2], rows[r].sum, x) * rows[r].scale;
-        bool seen = key < n && start + key <= tile.position + r / group;
+        bool seen = start + key <= tile.position + r / group;
         s[r * split_tokens + key] = seen ? x : minus_infinity();
       }
     }

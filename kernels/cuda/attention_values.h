@@ -50,7 +50,7 @@ template <bool Ints> DEV Part softmax(float* s, uint8_t* p, RowSum* row, int nib
     total += w;
   }
   total = warp_reduce(total, Sum());
-  if (lane == 0) *row = {heaviest < weight_tiny ? 0 : heaviest * (1.0f / weight_max), nibbleOffset * total};
+  if (lane == 0) *row = {heaviest * (1.0f / weight_max), nibbleOffset * total};
   return part;
 }
 

@@ -116,16 +116,19 @@ func (s *bitsCase) queries(n, cols, bits int) kernels.Rows {
 	return keep(s, func(r kernels.Rows) []kernels.Mem { return []kernels.Mem{r.Q.Mem, r.Scale.Mem, r.Sum.Mem, r.F.Mem} })(kernels.NewQueries(s.dev, n, cols, bits))
 }
 
-// floats returns random numbers, now and then an outlier, with padding of zeros.
+// floats returns random numbers, now and then an outlier, with padding of zeros. Some
+// rows are so small that their scale is a float16 of few bits, or none.
 func (s *bitsCase) floats(rows, cols int) kernels.Floats {
 	f := kernels.Floats{Rows: rows, Cols: cols, Stride: quant.Align(cols)}
 	x := make([]float32, rows*f.Stride)
-	for i := range x {
-		if i%f.Stride >= cols {
-			continue
-		}
-		if x[i] = float32(s.rand.NormFloat64()); s.rand.IntN(50) == 0 {
-			x[i] *= 20
+	for r := range rows {
+		size := []float32{1, 1, 1, 1e-6, 1e-8}[s.rand.IntN(5)]
+		for i := range x[r*f.Stride:][:cols] {
+			v := float32(s.rand.NormFloat64()) * size
+			if s.rand.IntN(50) == 0 {
+				v *= 100
+			}
+			x[r*f.Stride+i] = v
 		}
 	}
 	f.Buf = put(s, x)
@@ -171,6 +174,41 @@ func linearBitsCase(s *bitsCase) {
 	read(s, "LinearAdd "+name, y.Buf)
 	s.dev.Linear(y, x, w)
 	read(s, "Linear "+name, y.Buf)
+}
+
+// TestFloatRowsInAnyBatch: a float row's product has the same bits alone and among
+// others, though other kernels compute it.
+func TestFloatRowsInAnyBatch(t *testing.T) {
+	s := &bitsCase{T: t, dev: newTestDevice(t), rand: rand.New(rand.NewPCG(1, 1))}
+	const n, in, out = 70, 2304, 20 // nine blocks: two rounds of eight warps
+	for typ := kernels.Int4; typ <= kernels.Float32; typ++ {
+		w := kernels.Weight{Type: typ, Out: out, In: in, Scale: s.floats(1, out).Buf.Slice(0, out)}
+		data := s.bytes(out * typ.RowBytes(in))
+		if !typ.Quantized() { // no NaNs: exponents below the highest
+			for i := range data {
+				data[i] &= 0xbf
+			}
+		}
+		w.Data = put(s, data)
+		x := s.rows(n, in, 16)
+		s.dev.Quantize(x, s.floats(n, in))
+		all, one := s.floats(n, out), s.floats(1, out)
+		s.dev.Linear(all, x, w)
+		read(s, "", all.Buf)
+		for row := range n {
+			single := x
+			single.N, single.F = 1, x.F.Part(row, row+1)
+			s.dev.Linear(one, single, w)
+			read(s, "", one.Buf)
+			got, want := s.results[len(s.results)-1].values, s.results[0].values[row*all.Stride:][:out]
+			for i, v := range want {
+				if got[i] != v {
+					t.Fatalf("%v: row %d, output %d: %v alone, %v among others", typ, row, i, got[i], v)
+				}
+			}
+		}
+		s.results = nil
+	}
 }
 
 // attentionBitsCase fills the pages of some sequences by RoPEAppendKV, and attends from

@@ -139,7 +139,6 @@ template <int Bits, bool Ints> DEV void attend(float* out, int64_t outStride, co
         m.o[i] = m.merge[r](m.o[i], x);
       }
     }
-    sync_block(); // what the next split overwrites
   }
   if (parts) return;
   for (int i = thread; i < tile.rows * dim; i += attention_threads) {
