@@ -62,6 +62,9 @@ const (
 	// chunkBytes is the size of a chunk's weights: what a second-level cache holds
 	// while tokens stream by, and long enough to read at full bandwidth.
 	chunkBytes = 256 << 10
+	// oneBytes is chunkBytes for one token, for which a chunk is a worker's next in
+	// memory anyhow: small ones end together.
+	oneBytes = 64 << 10
 	// chunkRows bounds a chunk's weight rows, and with them a worker's sums.
 	chunkRows = 256
 	// groupBytes is the size of those weights of a chunk that all its tokens meet before
@@ -130,6 +133,9 @@ func (t *linearTask) cut(workers int) int {
 	bytes := chunkBytes
 	if t.x.Bits == 16 && t.x.N <= maxStreams {
 		bytes = streamBytes
+	}
+	if t.x.N == 1 {
+		bytes = oneBytes
 	}
 	chunks := 0
 	for i := range t.parts {

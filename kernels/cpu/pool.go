@@ -3,6 +3,7 @@ package cpu
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -21,21 +22,23 @@ type task interface {
 var ErrFault = errors.New("cpu: memory fault: was a mapped model file truncated or its disk lost?")
 
 // pool is a fixed set of workers that share the chunks of one task after another.
-// The caller of run is worker 0. Chunks are claimed one by one, so a worker that
-// the system keeps from its core delays nothing but the chunk it holds, and none
-// if it has not come yet. Between tasks workers spin for a moment, since a model's
+// The caller of run is worker 0. Each worker has a range of chunks that follow each
+// other, the same for tasks of one size: it streams through memory, which it asks for
+// ahead, and finds what its caches and its node hold. Chunks are claimed one by one,
+// and who has done with its own takes from others' ends: a worker that the system
+// keeps from its core delays nothing but the chunk it holds, and none if it has not
+// come yet. Between tasks workers spin for a moment, since a model's
 // operators follow each other within microseconds, and then park; so does the
 // caller while others finish.
 type pool struct {
 	workers int
 
-	// state is the round in its high and the chunks not yet claimed in its low 32
-	// bits. task and chunks may be read by whoever holds a claimed chunk: the round
-	// cannot end before that.
-	state  atomic.Uint64
+	// task and chunks may be read by whoever holds a claimed chunk: the round cannot
+	// end before that.
 	task   task
-	chunks int
-	left   atomic.Int64 // chunks not yet finished
+	ranges []chunkRange  // of each worker
+	round  atomic.Uint64 // counts those whose ranges are set
+	left   atomic.Int64  // chunks not yet finished
 
 	failure atomic.Pointer[failure]
 	closed  atomic.Bool
@@ -43,6 +46,36 @@ type pool struct {
 	mu      sync.Mutex
 	wake    *sync.Cond // a round began, ended, or the pool was closed
 	done    sync.WaitGroup
+}
+
+// chunkRange is the chunks of one worker that nobody has claimed: from in the high and
+// to in the low 32 bits, alone on its cache lines.
+type chunkRange struct {
+	atomic.Uint64
+	_ [120]byte
+}
+
+func (r *chunkRange) empty() bool {
+	v := r.Load()
+	return v>>32 >= v&math.MaxUint32
+}
+
+// claim takes the first chunk, or for others the last.
+func (r *chunkRange) claim(first bool) (chunk int, ok bool) {
+	for {
+		v := r.Load()
+		from, to := v>>32, v&math.MaxUint32
+		if from >= to {
+			return 0, false
+		}
+		taken, next := from, (from+1)<<32|to
+		if !first {
+			taken, next = to-1, from<<32|(to-1)
+		}
+		if r.CompareAndSwap(v, next) {
+			return int(taken), true
+		}
+	}
 }
 
 // failure is what a task's panic leaves.
@@ -53,7 +86,7 @@ type failure struct{ value any }
 const spin = 60 * time.Microsecond
 
 func newPool(workers int) *pool {
-	p := &pool{workers: workers}
+	p := &pool{workers: workers, ranges: make([]chunkRange, workers)}
 	p.wake = sync.NewCond(&p.mu)
 	for w := 1; w < workers; w++ {
 		p.done.Go(func() { p.work(w) })
@@ -71,9 +104,12 @@ func (p *pool) close() {
 // run does chunks 0..n-1 of t, 0 < n < 2³², and returns when all are done. A memory
 // fault comes back as ErrFault; any other panic goes on in the caller.
 func (p *pool) run(n int, t task) error {
-	p.task, p.chunks = t, n
+	p.task = t
 	p.left.Store(int64(n))
-	p.state.Store((p.state.Load()>>32+1)<<32 | uint64(n))
+	for w := range p.ranges {
+		p.ranges[w].Store(uint64(w*n/p.workers)<<32 | uint64((w+1)*n/p.workers))
+	}
+	p.round.Add(1)
 	if n > 1 {
 		p.signal()
 	}
@@ -92,15 +128,15 @@ func (p *pool) run(n int, t task) error {
 // work is the life of worker w.
 func (p *pool) work(w int) {
 	for !p.closed.Load() {
+		round := p.round.Load()
 		p.drain(w)
-		p.await(p.begun)
+		p.await(func() bool { return p.round.Load() != round || p.closed.Load() })
 	}
 }
 
-func (p *pool) begun() bool    { return uint32(p.state.Load()) > 0 || p.closed.Load() }
 func (p *pool) finished() bool { return p.left.Load() == 0 }
 
-// await returns once ready, one of the two above, holds.
+// await returns once ready, which some thread signals, holds.
 func (p *pool) await(ready func() bool) {
 	var start time.Time
 	for i := 1; !ready(); i++ {
@@ -140,7 +176,11 @@ func (p *pool) signal() {
 
 // drain does chunks until none is left to claim, those after a panic too.
 func (p *pool) drain(w int) {
-	for uint32(p.state.Load()) > 0 {
+	for i := 0; i < p.workers; {
+		if p.ranges[(w+i)%p.workers].empty() {
+			i++
+			continue
+		}
 		p.chunksOf(w)
 	}
 }
@@ -154,23 +194,23 @@ func (p *pool) chunksOf(w int) {
 			p.finish()
 		}
 	}()
-	for c, ok := p.claim(); ok; c, ok = p.claim() {
+	for c, ok := p.claim(w); ok; c, ok = p.claim(w) {
 		p.task.run(w, c)
 		p.finish()
 	}
 }
 
-// claim takes the next chunk.
-func (p *pool) claim() (chunk int, ok bool) {
-	for {
-		s := p.state.Load()
-		if uint32(s) == 0 {
-			return 0, false
-		}
-		if p.state.CompareAndSwap(s, s-1) {
-			return p.chunks - int(uint32(s)), true
+// claim takes worker w's next chunk, or the last of the next worker that has one.
+func (p *pool) claim(w int) (chunk int, ok bool) {
+	if chunk, ok = p.ranges[w].claim(true); ok {
+		return chunk, true
+	}
+	for i := 1; i < p.workers; i++ {
+		if chunk, ok = p.ranges[(w+i)%p.workers].claim(false); ok {
+			return chunk, true
 		}
 	}
+	return 0, false
 }
 
 // finish counts a claimed chunk as done.
