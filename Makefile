@@ -12,7 +12,7 @@ build: ## build the commands into bin/
 
 # gorgonia.org/cu links with -lcuda: ours stands in for NVIDIA's (docs/cuda.md).
 CUDA     := $(CURDIR)/kernels/cuda
-CUDA_OUT := $(CURDIR)/$(BIN)/cuda
+CUDA_OUT := $(CURDIR)/bin/cuda
 CUDA_GO  := CGO_ENABLED=1 CGO_CFLAGS='-O2 -I$(CUDA)/internal/libcuda' CGO_LDFLAGS='-L$(CUDA_OUT)' go
 
 cuda: ## build the commands with CUDA into bin/: they run with or without a GPU
@@ -26,7 +26,7 @@ test-race: ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
 
 test-cuda: ## the CUDA path's tests, on a driver that runs kernels in an emulator
-	$(MAKE) -C $(CUDA) OUT=$(CUDA_OUT) trampolines fake
+	$(MAKE) -C $(CUDA) OUT=$(CUDA_OUT) trampolines fake test-emulator
 	$(CUDA_GO) vet -tags cuda ./kernels/cuda
 	LLMQAT_LIBCUDA=$(CUDA_OUT)/libcuda.so.1 $(CUDA_GO) test -tags cuda ./kernels/cuda
 

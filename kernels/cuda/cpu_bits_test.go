@@ -176,11 +176,11 @@ func linearBitsCase(s *bitsCase) {
 	read(s, "Linear "+name, y.Buf)
 }
 
-// TestFloatRowsInAnyBatch: a float row's product has the same bits alone and among
-// others, though other kernels compute it.
+// TestFloatRowsInAnyBatch: a float row's product has the same bits among few others and
+// among many, though other kernels compute it.
 func TestFloatRowsInAnyBatch(t *testing.T) {
 	s := &bitsCase{T: t, dev: newTestDevice(t), rand: rand.New(rand.NewPCG(1, 1))}
-	const n, in, out = 70, 2304, 20 // nine blocks: two rounds of eight warps
+	const n, few, in, out = 70, 5, 2304, 20 // nine blocks: two rounds of eight warps
 	for typ := kernels.Int4; typ <= kernels.Float32; typ++ {
 		w := kernels.Weight{Type: typ, Out: out, In: in, Scale: s.floats(1, out).Buf.Slice(0, out)}
 		data := s.bytes(out * typ.RowBytes(in))
@@ -192,18 +192,18 @@ func TestFloatRowsInAnyBatch(t *testing.T) {
 		w.Data = put(s, data)
 		x := s.rows(n, in, 16)
 		s.dev.Quantize(x, s.floats(n, in))
-		all, one := s.floats(n, out), s.floats(1, out)
+		all, part := s.floats(n, out), s.floats(few, out)
 		s.dev.Linear(all, x, w)
 		read(s, "", all.Buf)
-		for row := range n {
-			single := x
-			single.N, single.F = 1, x.F.Part(row, row+1)
-			s.dev.Linear(one, single, w)
-			read(s, "", one.Buf)
-			got, want := s.results[len(s.results)-1].values, s.results[0].values[row*all.Stride:][:out]
-			for i, v := range want {
-				if got[i] != v {
-					t.Fatalf("%v: row %d, output %d: %v alone, %v among others", typ, row, i, got[i], v)
+		for row := 0; row < n; row += few {
+			rows := x
+			rows.N, rows.F = few, x.F.Part(row, row+few)
+			s.dev.Linear(part, rows, w)
+			read(s, "", part.Buf)
+			got, want := s.results[len(s.results)-1].values, s.results[0].values[row*all.Stride:]
+			for i := range got {
+				if i%all.Stride < out && got[i] != want[i] {
+					t.Fatalf("%v: row %d, output %d: %v among few, %v among many", typ, row+i/all.Stride, i%all.Stride, got[i], want[i])
 				}
 			}
 		}
