@@ -68,6 +68,7 @@ func (d *Device) Import(b []byte) (kernels.Mem, error) {
 	}
 	d.Upload(m, 0, b)
 	if d.err != nil {
+		d.Free(m)
 		return nil, d.err
 	}
 	return m, nil
