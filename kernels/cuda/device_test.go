@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/quant"
 )
 
 // want fails unless err has all parts.
@@ -213,5 +214,62 @@ func TestGraphs(t *testing.T) {
 		if *c != s.want {
 			t.Errorf("%d launches of rows %v: calls %+v, want %+v", s.n, s.rows, *c, s.want)
 		}
+	}
+}
+
+// TestNoAllocations: a step leaves nothing to the garbage collector.
+func TestNoAllocations(t *testing.T) {
+	const n, cols = 3, 64
+	d := newTestDevice(t)
+	floats := func(rows, cols int) kernels.Floats {
+		f, err := kernels.NewFloats(d, rows, cols)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	x, out, gateUp := floats(n, cols), floats(n, cols), floats(n, 2*cols)
+	rows, err := kernels.NewRows(d, n, cols, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ints := kernels.Weight{Type: kernels.Int4, Out: cols, In: cols, Data: upload(t, d, make([]uint8, cols*cols/2)), Scale: upload(t, d, make([]float32, cols))}
+	halves := kernels.Weight{Type: kernels.Float16, Out: cols, In: cols, Data: upload(t, d, make([]uint8, cols*cols*2))}
+	kv, err := kernels.NewKVCache(d, quant.KV{Bits: 4, Scheme: quant.KVHead}, 1, 2, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	queries, err := kernels.NewQueries(d, n*4, 8, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	positions := upload(t, d, []int32{0, 1, 2})
+	batch := &kernels.Batch{Positions: positions, Slots: positions, QueryStart: upload(t, d, []int32{0, n}), SeqLens: upload(t, d, []int32{n}),
+		PageTable: upload(t, d, []int32{0}), T: n, S: 1, MaxPages: 1}
+	rope := kernels.RoPE{Cos: upload(t, d, make([]float32, n*4)), Sin: upload(t, d, make([]float32, n*4)), Positions: n, HeadDim: 8}
+	attended := floats(n, 32)
+	gather := newGathering(t, d, 1, 2)
+	weights := []kernels.Weight{ints}
+	host := make([]byte, 64)
+	step := func() {
+		d.Upload(gather.rows.Mem, 0, host[:4])
+		d.Embed(out, halves, positions)
+		gather.run(d)
+		d.Quantize(rows, x)
+		d.RMSNorm(rows, x, x.First(1).Buf, 1e-5)
+		d.SwiGLU(rows, gateUp)
+		d.Linear(out, rows, weights...)
+		d.LinearAdd(out, rows, ints)
+		d.LinearAdd(out, kernels.Rows{Bits: 16, N: n, Cols: cols, Stride: x.Stride, F: x}, halves)
+		d.RoPEAppendKV(queries, kv, x, batch, rope)
+		d.PagedAttention(attended, queries, kv, batch, rope)
+		d.Download(host, attended.Mem, 0)
+		if err := d.Sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step()
+	if allocs := testing.AllocsPerRun(10, step); allocs > 0 {
+		t.Errorf("a step allocates %v times", allocs)
 	}
 }

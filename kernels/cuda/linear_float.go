@@ -11,15 +11,22 @@ const (
 	runInputs      = 64 // as in linear_float.h
 )
 
+var floatKernels = map[kernels.WeightType]struct{ few, tile string }{
+	kernels.Int4:     {"linear_f_int4_few", "linear_f_int4_tile"},
+	kernels.Int8:     {"linear_f_int8_few", "linear_f_int8_tile"},
+	kernels.Float16:  {"linear_f_float16_few", "linear_f_float16_tile"},
+	kernels.BFloat16: {"linear_f_bfloat16_few", "linear_f_bfloat16_tile"},
+	kernels.Float32:  {"linear_f_float32_few", "linear_f_float32_tile"},
+}
+
 // linearFloat queues the product of float rows with weights of any type.
 func (d *Device) linearFloat(l linearParams, x kernels.Rows, w *kernels.Weight) {
-	kernel := "linear_f_" + w.Type.String()
+	kernel := floatKernels[w.Type].few
 	s := shape{threads: floatThreads}
 	if x.N <= fewFloatTokens {
-		kernel += "_few"
 		s.ctas = [3]uint32{ceil(w.Out, fewFloatRows), 1, 1}
 	} else {
-		kernel += "_tile"
+		kernel = floatKernels[w.Type].tile
 		s.ctas = [3]uint32{ceil(x.N, tileTokens), ceil(w.Out, tileFloatRows), 1}
 		s.shared = linearFloatShared(w.Type)
 	}

@@ -19,6 +19,12 @@ const (
 	wavesOfSplits = 4
 )
 
+// The kernels for float and integer queries, by the cache's bits.
+var (
+	floatAttention = map[int]string{4: "attention_f4", 8: "attention_f8", 16: "attention_f16", 32: "attention_f32"}
+	intAttention   = map[int]string{4: "attention_int4", 8: "attention_int8"}
+)
+
 // PagedAttention implements kernels.Device.
 func (d *Device) PagedAttention(out kernels.Floats, q kernels.Rows, kv kernels.KVCache, b *kernels.Batch, rope kernels.RoPE) {
 	heads := checkAttention(out, q, kv, b, rope)
@@ -38,10 +44,9 @@ func (d *Device) PagedAttention(out kernels.Floats, q kernels.Rows, kv kernels.K
 	if splits > 0 {
 		parts = d.scratch(b.T * heads * splits * (kv.HeadDim + 3) * 4)
 	}
-	kind := "f"
-	qBytes := kv.HeadDim * 4
+	names, qBytes := floatAttention, kv.HeadDim*4
 	if q.Bits != 16 {
-		kind = "int"
+		names = intAttention
 		qBytes = (kv.VectorBytes(kv.HeadDim) + 63) / 64 * 64 * 8 / kv.Bits
 	}
 	s := shape{
@@ -49,7 +54,7 @@ func (d *Device) PagedAttention(out kernels.Floats, q kernels.Rows, kv kernels.K
 		threads: attentionThreads,
 		shared:  attentionShared(per*group, kv.HeadDim, qBytes),
 	}
-	d.launch(fmt.Sprintf("attention_%s%d", kind, kv.Bits), s,
+	d.launch(names[kv.Bits], s,
 		at(out.Buf), uint64(out.Stride), parts, at(q.Q), at(q.Scale), at(q.Sum), at(q.F.Buf),
 		at(kv.K), at(kv.KScale), at(kv.KZero), at(kv.V), at(kv.VScale), at(kv.VZero),
 		kvSchemes[kv.Scheme], uint64(heads), uint64(kv.KVHeads), uint64(kv.HeadDim), at(rope.Cos), at(rope.Sin),
