@@ -60,7 +60,7 @@ func newTile(c *build.Context, bits, rows, tokens int, suffix string) *tile {
 		c.SUBQ(t.n, t.skip)
 		c.SHRQ(operand.U8(8/bits-1), t.skip)
 	} else {
-		rb := c.GP64().(reg.GPVirtual)
+		rb := c.GP64()
 		c.MOVQ(depth, rb)
 		c.SHRQ(operand.U8(8/bits-1), rb)
 		t.n, t.rb = depth, multiples(c, rb, rows)
@@ -78,7 +78,7 @@ func newTile(c *build.Context, bits, rows, tokens int, suffix string) *tile {
 func multiples(c *build.Context, n reg.GPVirtual, count int) map[int]reg.GPVirtual {
 	m := map[int]reg.GPVirtual{1: n}
 	for i := 3; i < count; i += 2 {
-		m[i] = c.GP64().(reg.GPVirtual)
+		m[i] = c.GP64()
 		if i == 7 {
 			c.LEAQ(operand.Mem{Base: m[3], Index: n, Scale: 4}, m[i])
 		} else {
