@@ -68,6 +68,8 @@ type operator struct {
 	run func(i int) error // does it for the i-th time, on memory that no cache holds any more
 	n   int               // times done
 
+	weightBits int // 8, or whatever shares the int8 peak of 4
+
 	sum []part // in place of run: earlier operators of the section that this one consists of
 }
 

@@ -62,6 +62,9 @@ func (m *microMemory) linearOp(l *layer, windows [][]kernels.Weight, n int) (*op
 	macs := int64(n) * int64(l.in) * int64(outs)
 	if op.FloatMACs = macs; l.bits < 16 {
 		op.IntMACs, op.FloatMACs = macs, 0
+		if l.typ == kernels.Int8 {
+			op.weightBits = 8
+		}
 	}
 	op.run = func(i int) error {
 		w := windows[i%len(windows)]

@@ -47,7 +47,7 @@ func (op *operator) least(n int, c Ceilings, by map[string]float64) (seconds flo
 		return seconds
 	}
 	read := float64(n) * float64(op.Bytes) / c.ReadBandwidth
-	ints := float64(n) * float64(op.IntMACs) / c.Int8Peak
+	ints := float64(n) * float64(op.IntMACs) / c.int8(op.weightBits)
 	floats := float64(n) * float64(op.FloatMACs) / c.Float32Peak
 	bound := bounds[0]
 	switch {

@@ -110,7 +110,7 @@ func TestMicroThreads(t *testing.T) {
 // Of 4 s at 2 GB/s and 10 and 5 GMAC/s: what is slower binds, and a sum's parts are
 // bound one by one.
 func TestRoofline(t *testing.T) {
-	ceiling := []Ceilings{{ReadBandwidth: 2e9, Int8Peak: 10e9, Float32Peak: 5e9}}
+	ceiling := []Ceilings{{ReadBandwidth: 2e9, Int8Peak: 10e9, Int8W8Peak: 5e9, Float32Peak: 5e9}}
 	op := func(bytes, ints, floats int64) *operator {
 		return &operator{Operator: Operator{Bytes: bytes, IntMACs: ints, FloatMACs: floats, All: []float64{4}}}
 	}

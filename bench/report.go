@@ -30,8 +30,8 @@ func (o *Options) about(title string, rigs []*rig) About {
 func (a *About) head(w io.Writer) {
 	fmt.Fprintf(w, "%s\n%s, %s\n", a.Title, a.Machine.CPU, a.Machine.Device)
 	for _, c := range a.Machine.Ceilings {
-		fmt.Fprintf(w, "%s: read bandwidth %.1f GB/s, int8 peak %.0f GMAC/s, float32 peak %.0f GMAC/s\n",
-			threads(c.Threads), c.ReadBandwidth/1e9, c.Int8Peak/1e9, c.Float32Peak/1e9)
+		fmt.Fprintf(w, "%s: read bandwidth %.1f GB/s, int8 peak %.0f GMAC/s (%.0f with 8-bit weights), float32 peak %.0f GMAC/s\n",
+			threads(c.Threads), c.ReadBandwidth/1e9, c.Int8Peak/1e9, c.Int8W8Peak/1e9, c.Float32Peak/1e9)
 	}
 	fmt.Fprintln(w)
 }

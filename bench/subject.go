@@ -110,7 +110,7 @@ func lastOnly(tensor string, c *format.Config) bool {
 func (s *subject) sample(ctx context.Context, o *Options, rig int, c Ceilings) error {
 	peak := c.Float32Peak
 	if s.result.IntegerMatmul {
-		peak = c.Int8Peak
+		peak = c.int8(s.file.Header().Quantization.Bits.W)
 	}
 	for i, p := range s.points {
 		if p.rig != rig {
