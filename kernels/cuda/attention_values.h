@@ -125,20 +125,19 @@ template <int Bits> DEV void add_ints(int* x, const uint8_t* p, const Attention&
         transpose4(v[h][w]);
         transpose4(v[h][w + 1]);
       }
-    for (int n0 = 0; n0 < tile.rows; n0 += 8) {
-      const uint8_t* weights = p + (n0 + g) * 2 * split_tokens + from + 4 * t;
-      uint32_t upper[2] = {*(const uint32_t*)weights, *(const uint32_t*)(weights + 16)};
-      weights += split_tokens;
-      uint32_t lower[2] = {*(const uint32_t*)weights, *(const uint32_t*)(weights + 16)};
 #pragma unroll
-      for (int j = 0; j < 8; j++) {
-        uint32_t y[4];
+    for (int j = 0; j < 8; j++) {
+      uint32_t y[4];
 #pragma unroll
-        for (int h = 0; h < 2; h++) {
-          uint32_t w = v[h][j / 4][j % 4];
-          y[2 * h] = Bits == 4 ? w & 0x0f0f0f0f : w;
-          y[2 * h + 1] = Bits == 4 ? w >> 4 & 0x0f0f0f0f : v[h][2 + j / 4][j % 4];
-        }
+      for (int h = 0; h < 2; h++) {
+        uint32_t w = v[h][j / 4][j % 4];
+        y[2 * h] = Bits == 4 ? w & 0x0f0f0f0f : w;
+        y[2 * h + 1] = Bits == 4 ? w >> 4 & 0x0f0f0f0f : v[h][2 + j / 4][j % 4];
+      }
+      for (int n0 = 0; n0 < tile.rows; n0 += 8) {
+        const uint8_t* weights = p + (n0 + g) * 2 * split_tokens + from + 4 * t;
+        uint32_t upper[2] = {*(const uint32_t*)weights, *(const uint32_t*)(weights + 16)};
+        uint32_t lower[2] = {*(const uint32_t*)(weights + split_tokens), *(const uint32_t*)(weights + split_tokens + 16)};
         int u[4] = {0, 0, 0, 0}, l[4] = {0, 0, 0, 0};
         mma_s8(u, y, upper);
         mma_s8(l, y, lower);

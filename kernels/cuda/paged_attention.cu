@@ -14,6 +14,9 @@
 // What is rotated on read is rotated twice, for the first and the second half, and
 // reads 8 bytes of tables for each element.
 //
+// Registers are held to 80, at which ptxas spills 10 to 50 words a thread, so that an SM
+// has three CTAs: one waits for keys while another adds values.
+//
 // dim is a multiple of 8, up to 256. Dynamic shared memory, rows = per·group, r8
 // those padded to 8: attention_shared. Speed: unmeasured.
 #include "attention_values.h"
@@ -156,12 +159,12 @@ template <int Bits, bool Ints> DEV void attend(float* out, int64_t outStride, co
   out, outStride, {q, qScale, qSum, qFloats, {k, kScale, kZero}, {v, vScale, vZero}, scheme, heads, kvHeads, dim, cosines, sines},          \
       find_tile(blockIdx.x, per, starts, lens, table, maxPages, sequences, (int)(heads / kvHeads)), parts, (int)(per * (heads / kvHeads))
 
-extern "C" __global__ void __launch_bounds__(256) attention_int4(PARAMETERS) { attend<4, true>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(256) attention_int8(PARAMETERS) { attend<8, true>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(256) attention_f4(PARAMETERS) { attend<4, false>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(256) attention_f8(PARAMETERS) { attend<8, false>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(256) attention_f16(PARAMETERS) { attend<16, false>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(256) attention_f32(PARAMETERS) { attend<32, false>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_int4(PARAMETERS) { attend<4, true>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_int8(PARAMETERS) { attend<8, true>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_f4(PARAMETERS) { attend<4, false>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_f8(PARAMETERS) { attend<8, false>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_f16(PARAMETERS) { attend<16, false>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_f32(PARAMETERS) { attend<32, false>(ARGUMENTS); }
 
 // merge_attention merges the parts of each row, in order of its splits.
 //
