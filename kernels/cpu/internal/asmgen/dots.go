@@ -74,16 +74,12 @@ func newTile(c *build.Context, bits, rows, tokens int, suffix string) *tile {
 	return t
 }
 
-// multiples returns registers with n's odd multiples below count.
+// multiples returns registers with n's odd multiples below count, 1, 3 and 5.
 func multiples(c *build.Context, n reg.GPVirtual, count int) map[int]reg.GPVirtual {
 	m := map[int]reg.GPVirtual{1: n}
 	for i := 3; i < count; i += 2 {
 		m[i] = c.GP64()
-		if i == 7 {
-			c.LEAQ(operand.Mem{Base: m[3], Index: n, Scale: 4}, m[i])
-		} else {
-			c.LEAQ(operand.Mem{Base: n, Index: n, Scale: uint8(i - 1)}, m[i])
-		}
+		c.LEAQ(operand.Mem{Base: n, Index: n, Scale: uint8(i - 1)}, m[i])
 	}
 	return m
 }
