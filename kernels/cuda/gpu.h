@@ -47,12 +47,6 @@ DEV uint32_t smem_addr(const void* p) {
   return (uint32_t)r;
 }
 
-DEV int dp4a(uint32_t a, uint32_t b, int c) {
-  int d;
-  asm("dp4a.s32.s32 %0,%1,%2,%3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
-  return d;
-}
-
 DEV int shfl_xor(int v, int mask) {
   int r;
   asm volatile("shfl.sync.bfly.b32 %0,%1,%2,31,0xffffffff;" : "=r"(r) : "r"(v), "r"(mask));

@@ -95,11 +95,6 @@ DEV int shfl_xor(int v, int mask) {
   return out;
 }
 
-DEV int dp4a(uint32_t a, uint32_t b, int c) {
-  for (int i = 0; i < 4; i++) c += emu::byte_of(a, i) * emu::byte_of(b, i);
-  return c;
-}
-
 // A cp.async copies only when it is waited for, so a missing wait reads the poison.
 DEV void cp_async16(void* shared, const void* global) {
   if (((uintptr_t)shared | (uintptr_t)global) % 16) emu::fail("cp.async between addresses that are no multiples of 16");
