@@ -30,52 +30,52 @@ row:
 	JL    end2
 
 blocks2:
-	PREFETCHNTA 4096(CX)
-	PREFETCHNTA 4032(CX)
-	VMOVDQU     (CX), Y6
-	VPAND       Y0, Y6, Y5
-	VPSRLW      $0x04, Y6, Y6
-	VPAND       Y0, Y6, Y6
-	VMOVDQU     (DX), Y7
+	PREFETCHT1 8192(CX)
+	PREFETCHT1 8128(CX)
+	VMOVDQU    (CX), Y6
+	VPAND      Y0, Y6, Y5
+	VPSRLW     $0x04, Y6, Y6
+	VPAND      Y0, Y6, Y6
+	VMOVDQU    (DX), Y7
 	LONG $0x5055e2c4; BYTE $0xcf // {vex} vpdpbusd %ymm7, %ymm5, %ymm1
-	VMOVDQU     32(DX), Y5
+	VMOVDQU    32(DX), Y5
 	LONG $0x504de2c4; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm2
-	PREFETCHNTA 4128(CX)
-	PREFETCHNTA 4064(CX)
-	VMOVDQU     32(CX), Y6
-	VPAND       Y0, Y6, Y5
-	VPSRLW      $0x04, Y6, Y6
-	VPAND       Y0, Y6, Y6
-	VMOVDQU     64(DX), Y7
+	PREFETCHT1 8224(CX)
+	PREFETCHT1 8160(CX)
+	VMOVDQU    32(CX), Y6
+	VPAND      Y0, Y6, Y5
+	VPSRLW     $0x04, Y6, Y6
+	VPAND      Y0, Y6, Y6
+	VMOVDQU    64(DX), Y7
 	LONG $0x5055e2c4; BYTE $0xdf // {vex} vpdpbusd %ymm7, %ymm5, %ymm3
-	VMOVDQU     96(DX), Y5
+	VMOVDQU    96(DX), Y5
 	LONG $0x504de2c4; BYTE $0xe5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm4
-	ADDQ        $+64, CX
-	ADDQ        $+128, DX
-	SUBQ        $0x02, R8
-	CMPQ        R8, $0x02
-	JGE         blocks2
+	ADDQ       $+64, CX
+	ADDQ       $+128, DX
+	SUBQ       $0x02, R8
+	CMPQ       R8, $0x02
+	JGE        blocks2
 
 end2:
 	CMPQ R8, $0x01
 	JL   end1
 
 blocks1:
-	PREFETCHNTA 4096(CX)
-	PREFETCHNTA 4032(CX)
-	VMOVDQU     (CX), Y6
-	VPAND       Y0, Y6, Y5
-	VPSRLW      $0x04, Y6, Y6
-	VPAND       Y0, Y6, Y6
-	VMOVDQU     (DX), Y7
+	PREFETCHT1 8192(CX)
+	PREFETCHT1 8128(CX)
+	VMOVDQU    (CX), Y6
+	VPAND      Y0, Y6, Y5
+	VPSRLW     $0x04, Y6, Y6
+	VPAND      Y0, Y6, Y6
+	VMOVDQU    (DX), Y7
 	LONG $0x5055e2c4; BYTE $0xcf // {vex} vpdpbusd %ymm7, %ymm5, %ymm1
-	VMOVDQU     32(DX), Y5
+	VMOVDQU    32(DX), Y5
 	LONG $0x504de2c4; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm2
-	ADDQ        $+32, CX
-	ADDQ        $+64, DX
-	SUBQ        $0x01, R8
-	CMPQ        R8, $0x01
-	JGE         blocks1
+	ADDQ       $+32, CX
+	ADDQ       $+64, DX
+	SUBQ       $0x01, R8
+	CMPQ       R8, $0x01
+	JGE        blocks1
 
 end1:
 	VPADDD       Y2, Y1, Y1

@@ -26,26 +26,26 @@ row:
 	JL    end1
 
 blocks1:
-	PREFETCHNTA 4096(CX)
-	VMOVDQU     (CX), Y2
-	VPABSB      Y2, Y3
-	VMOVDQU     (DX), Y4
-	VPSIGNB     Y2, Y4, Y4
-	VPMADDUBSW  Y4, Y3, Y4
-	VPMADDWD    Y0, Y4, Y4
-	VPADDD      Y4, Y1, Y1
-	VMOVDQU     32(CX), Y2
-	VPABSB      Y2, Y3
-	VMOVDQU     32(DX), Y4
-	VPSIGNB     Y2, Y4, Y4
-	VPMADDUBSW  Y4, Y3, Y4
-	VPMADDWD    Y0, Y4, Y4
-	VPADDD      Y4, Y1, Y1
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	SUBQ        $0x01, R8
-	CMPQ        R8, $0x01
-	JGE         blocks1
+	PREFETCHT1 8192(CX)
+	VMOVDQU    (CX), Y2
+	VPABSB     Y2, Y3
+	VMOVDQU    (DX), Y4
+	VPSIGNB    Y2, Y4, Y4
+	VPMADDUBSW Y4, Y3, Y4
+	VPMADDWD   Y0, Y4, Y4
+	VPADDD     Y4, Y1, Y1
+	VMOVDQU    32(CX), Y2
+	VPABSB     Y2, Y3
+	VMOVDQU    32(DX), Y4
+	VPSIGNB    Y2, Y4, Y4
+	VPMADDUBSW Y4, Y3, Y4
+	VPMADDWD   Y0, Y4, Y4
+	VPADDD     Y4, Y1, Y1
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	SUBQ       $0x01, R8
+	CMPQ       R8, $0x01
+	JGE        blocks1
 
 end1:
 	MOVQ         AX, R8
@@ -95,7 +95,7 @@ row:
 	JL    end1
 
 blocks1:
-	PREFETCHT0 4096(CX)
+	PREFETCHT0 8192(CX)
 	VMOVDQU    (CX), Y3
 	VPABSB     Y3, Y4
 	VMOVDQU    (DX), Y5
@@ -177,7 +177,7 @@ row:
 	JL    end1
 
 blocks1:
-	PREFETCHT0 4096(CX)
+	PREFETCHT0 8192(CX)
 	VMOVDQU    (CX), Y4
 	VPABSB     Y4, Y5
 	VMOVDQU    (DX), Y6
@@ -273,7 +273,7 @@ row:
 	JL    end1
 
 blocks1:
-	PREFETCHT0 4096(CX)
+	PREFETCHT0 8192(CX)
 	VMOVDQU    (CX), Y5
 	VPABSB     Y5, Y6
 	VMOVDQU    (DX), Y7
@@ -382,7 +382,7 @@ row:
 	JL    end1
 
 blocks1:
-	PREFETCHT0 4096(CX)
+	PREFETCHT0 8192(CX)
 	VMOVDQU    (CX), Y6
 	VPABSB     Y6, Y7
 	VMOVDQU    (DX), Y8
@@ -516,7 +516,7 @@ row:
 	JL    end1
 
 blocks1:
-	PREFETCHT0 4096(CX)
+	PREFETCHT0 8192(CX)
 	VMOVDQU    (CX), Y7
 	VPABSB     Y7, Y8
 	VMOVDQU    (DX), Y9
@@ -655,42 +655,42 @@ row:
 	JL     end4
 
 blocks4:
-	PREFETCHNTA 4096(CX)
-	PREFETCHNTA 4032(CX)
-	VPXORD      (CX), Z0, Z5
-	VPDPBUSD    (DX), Z5, Z1
-	PREFETCHNTA 4160(CX)
-	PREFETCHNTA 4096(CX)
-	VPXORD      64(CX), Z0, Z5
-	VPDPBUSD    64(DX), Z5, Z2
-	PREFETCHNTA 4224(CX)
-	PREFETCHNTA 4160(CX)
-	VPXORD      128(CX), Z0, Z5
-	VPDPBUSD    128(DX), Z5, Z3
-	PREFETCHNTA 4288(CX)
-	PREFETCHNTA 4224(CX)
-	VPXORD      192(CX), Z0, Z5
-	VPDPBUSD    192(DX), Z5, Z4
-	ADDQ        $+256, CX
-	ADDQ        $+256, DX
-	SUBQ        $0x04, R8
-	CMPQ        R8, $0x04
-	JGE         blocks4
+	PREFETCHT1 8192(CX)
+	PREFETCHT1 8128(CX)
+	VPXORD     (CX), Z0, Z5
+	VPDPBUSD   (DX), Z5, Z1
+	PREFETCHT1 8256(CX)
+	PREFETCHT1 8192(CX)
+	VPXORD     64(CX), Z0, Z5
+	VPDPBUSD   64(DX), Z5, Z2
+	PREFETCHT1 8320(CX)
+	PREFETCHT1 8256(CX)
+	VPXORD     128(CX), Z0, Z5
+	VPDPBUSD   128(DX), Z5, Z3
+	PREFETCHT1 8384(CX)
+	PREFETCHT1 8320(CX)
+	VPXORD     192(CX), Z0, Z5
+	VPDPBUSD   192(DX), Z5, Z4
+	ADDQ       $+256, CX
+	ADDQ       $+256, DX
+	SUBQ       $0x04, R8
+	CMPQ       R8, $0x04
+	JGE        blocks4
 
 end4:
 	CMPQ R8, $0x01
 	JL   end1
 
 blocks1:
-	PREFETCHNTA 4096(CX)
-	PREFETCHNTA 4032(CX)
-	VPXORD      (CX), Z0, Z5
-	VPDPBUSD    (DX), Z5, Z1
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	SUBQ        $0x01, R8
-	CMPQ        R8, $0x01
-	JGE         blocks1
+	PREFETCHT1 8192(CX)
+	PREFETCHT1 8128(CX)
+	VPXORD     (CX), Z0, Z5
+	VPDPBUSD   (DX), Z5, Z1
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	SUBQ       $0x01, R8
+	CMPQ       R8, $0x01
+	JGE        blocks1
 
 end1:
 	VPADDD        Z2, Z1, Z1
