@@ -49,10 +49,12 @@ type RopeScaling struct {
 // Bounds of the numbers in a Config: far above every known model, and small
 // enough that no product of them overflows.
 const (
-	maxDim    = 1 << 20
-	maxLayers = 1 << 12
-	maxVocab  = 1 << 22
-	maxCtx    = 1 << 24
+	maxDim = 1 << 20
+	// maxHeadDim is what attention's integer sums hold (kernels.Device.PagedAttention).
+	maxHeadDim = 256
+	maxLayers  = 1 << 12
+	maxVocab   = 1 << 22
+	maxCtx     = 1 << 24
 )
 
 // Check returns an ErrUnsupported that names the first number that makes no LLaMA.
@@ -66,7 +68,7 @@ func (c *Config) Check() error {
 		{"num_hidden_layers", c.NumHiddenLayers, maxLayers},
 		{"num_attention_heads", c.NumAttentionHeads, maxDim},
 		{"num_key_value_heads", c.NumKeyValueHeads, maxDim},
-		{"head_dim", c.HeadDim, 4096},
+		{"head_dim", c.HeadDim, maxHeadDim},
 		{"vocab_size", c.VocabSize, maxVocab},
 		{"max_position_embeddings", c.MaxPositionEmbeddings, maxCtx},
 	} {

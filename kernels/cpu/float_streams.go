@@ -42,10 +42,7 @@ func (b *floatProduct) stream(s *floatScratch, row0, row1, t0, t1 int) {
 	whole := row1 - (row1-row0)%streamRows
 	for r := row0; r < whole; r += b.isa.panelRows {
 		rows := min(b.isa.panelRows, whole-r)
-		next := r + rows
-		if next >= row1 {
-			next = b.after
-		}
+		next := r + rows // past row1, this worker's next chunk
 		if next >= b.rows {
 			next = r // that is here
 		}

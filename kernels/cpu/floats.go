@@ -85,8 +85,6 @@ func (d *Device) floatBlock(out []float32, outStride int, x []float32, xStride, 
 	case tokens == 1 && (streams == nil || streams[0] == nil), tokens < tileTokens && streams == nil:
 		b.dots(row0, row1, 0, tokens)
 	case tokens <= maxStreams && streams != nil:
-		// Of chunks that follow each other this worker takes one, and others the next.
-		b.after = row1 + (d.pool.workers-1)*(row1-row0)
 		b.streams(row0, row1, tokens)
 	default:
 		b.panels(row0, row1, tokens)
@@ -107,7 +105,6 @@ type floatProduct struct {
 	out             []float32
 	outStride, row0 int
 	add             bool
-	after           int // the row that this worker probably takes next
 }
 
 // dots multiplies row by row, so that weights stream in order.

@@ -70,7 +70,7 @@ func (k *intKernels) of(typ kernels.WeightType) *dotKernel {
 // part is for as many sums again.
 func (k *dotKernel) dots(sum, part []int32, w []uint8, x []int8, depth, rows, n, ahead, step int) {
 	tile := &k.tiles[n-1]
-	if k.span > 0 && n*depth > k.span {
+	if n > 1 && k.span > 0 && n*depth > k.span { // one token streams weights from memory
 		k.spans(sum, part, w, x, depth, rows, n)
 		return
 	}
