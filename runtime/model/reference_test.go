@@ -2,6 +2,7 @@ package model
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/llmqat/llmqat/format"
@@ -82,7 +83,7 @@ func (r *reference) logits(ids []int32) [][]float64 {
 	group := c.NumAttentionHeads / c.NumKeyValueHeads
 	for l := range c.NumHiddenLayers {
 		w := func(tail string) [][]float64 { return r.w[format.LayerName(l, tail+".weight")] }
-		ks, vs := make([][]float64, len(ids)), make([][]float64, len(ids))
+		ks, vs, steps := make([][]float64, len(ids)), make([][]float64, len(ids)), make([][]step, len(ids))
 		for t, x := range xs {
 			in := r.input(r.norm(x, w("input_layernorm")[0]), r.q.Bits.A)
 			q, k, v := product(w("self_attn.q_proj"), in), product(w("self_attn.k_proj"), in), product(w("self_attn.v_proj"), in)
@@ -92,7 +93,7 @@ func (r *reference) logits(ids []int32) [][]float64 {
 			} else {
 				ks[t] = r.stored(r.rotated(k, t))
 			}
-			vs[t] = r.stored(v)
+			vs[t], steps[t] = r.stored(v), r.steps(v)
 			q = r.rotated(q, t)
 			attn := make([]float64, 0, len(q))
 			for h := range c.NumAttentionHeads {
@@ -103,10 +104,11 @@ func (r *reference) logits(ids []int32) [][]float64 {
 					scores[s] = dot(query, ks[s][at:][:dim]) / math.Sqrt(float64(dim))
 				}
 				p := softmax(scores)
+				w, zero := r.weights(p, steps[:t+1], h/group)
 				for i := range dim {
 					sum := 0.0
 					for s := range p {
-						sum += p[s] * vs[s][at+i]
+						sum += p[s]*zero[s] + w[s]*(vs[s][at+i]-zero[s])
 					}
 					attn = append(attn, sum)
 				}
@@ -177,6 +179,51 @@ func (r *reference) stored(x []float64) []float64 {
 		out[i] = float64(v)
 	}
 	return out
+}
+
+// step is a head's value scale and zero point.
+type step struct{ scale, zero float64 }
+
+// steps are those of one token's V, for each KV head.
+func (r *reference) steps(v []float64) []step {
+	kv := r.q.KV()
+	out := make([]step, r.c.NumKeyValueHeads)
+	if !kv.Quantized() {
+		return out
+	}
+	groups := kv.Groups(len(out))
+	per := len(v) / groups
+	for h := range out {
+		g := h * groups / len(out)
+		scale, zero, _ := kv.KVScale(quant.MinMax(narrow(v[g*per:][:per])))
+		out[h] = step{float64(quant.Float16To32(scale)), float64(quant.Float16To32(zero))}
+	}
+	return out
+}
+
+// weights are p as they multiply the integers of a quantized cache: p·scale in whole
+// parts of 1/16383 of the largest one among 256 positions. It returns the values'
+// zero points too.
+func (r *reference) weights(p []float64, steps [][]step, head int) (w, zero []float64) {
+	w, zero = slices.Clone(p), make([]float64, len(p))
+	if !r.q.KV().Quantized() {
+		return w, zero
+	}
+	for from := 0; from < len(p); from += 256 {
+		part := p[from:min(from+256, len(p))]
+		most := 0.0
+		for i, e := range part {
+			most = max(most, e*steps[from+i][head].scale)
+		}
+		for i, e := range part {
+			s := steps[from+i][head]
+			if zero[from+i] = s.zero; s.scale > 0 && most > 0 {
+				unit := most / (1<<14 - 1)
+				w[from+i] = math.RoundToEven(e*s.scale/unit) * unit / s.scale
+			}
+		}
+	}
+	return w, zero
 }
 
 // rotated is x, heads side by side, turned by RoPE for position pos. The llama3
