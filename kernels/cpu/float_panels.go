@@ -17,8 +17,7 @@ const (
 )
 
 // panels multiplies at least two tokens, band by band.
-func (b *floatProduct) panels(row0, row1, tokens int) {
-	s := floatScratches.Get().(*floatScratch)
+func (b *floatProduct) panels(s *floatScratch, row0, row1, tokens int) {
 	most := min(bandTokens, bandInputs/(panelSize/b.isa.panelRows))
 	for r := row0; r < row1; r += bandRows {
 		for t := 0; t < tokens; {
@@ -30,7 +29,6 @@ func (b *floatProduct) panels(row0, row1, tokens int) {
 			t += n
 		}
 	}
-	floatScratches.Put(s)
 }
 
 // band multiplies rows row0..row1-1, at most bandRows, with tokens t0..t1-1, 2 to

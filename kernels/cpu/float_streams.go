@@ -9,22 +9,19 @@ const (
 	maxStreams   = 16
 	// streamRows is what a stream's rows are a multiple of.
 	streamRows = 4
-	// streamBytes is the size of a chunk's weights. The first band of a chunk is the
-	// only one that was not asked for ahead, and the tokens are copied once a chunk.
+	// streamBytes is the size of a chunk's weights: the tokens are copied once a chunk.
 	streamBytes = 1 << 20
 )
 
 // streams multiplies up to streamTokens tokens at a time, evenly: one alone has a
 // stream only where it beats a dot.
-func (b *floatProduct) streams(row0, row1, tokens int) {
-	s := floatScratches.Get().(*floatScratch)
+func (b *floatProduct) streams(s *floatScratch, row0, row1, tokens int) {
 	for t := 0; t < tokens; {
 		passes := (tokens - t + streamTokens - 1) / streamTokens
 		n := (tokens - t + passes - 1) / passes
 		b.stream(s, row0, row1, t, t+n)
 		t += n
 	}
-	floatScratches.Put(s)
 }
 
 // stream multiplies tokens t0..t1-1, panelRows rows at a time. While these come from

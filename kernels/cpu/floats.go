@@ -1,8 +1,6 @@
 package cpu
 
 import (
-	"sync"
-
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/fp"
 	"github.com/llmqat/llmqat/kernels/quant"
@@ -69,12 +67,10 @@ type floatScratch struct {
 	x     []float32                                 // of streams
 }
 
-var floatScratches = sync.Pool{New: func() any { return new(floatScratch) }}
-
 // floatBlock sets out[t·outStride + r-row0] to the product of w's row r with token
 // t of x [tokens, ≥ w.In padded], for row0 <= r < row1, or adds it there. data are
-// w's bytes, scale its scales or nil.
-func (d *Device) floatBlock(out []float32, outStride int, x []float32, xStride, tokens int, w kernels.Weight, data []byte, scale []float32, row0, row1 int, add bool) {
+// w's bytes, scale its scales or nil, s memory of this worker.
+func (d *Device) floatBlock(s *floatScratch, out []float32, outStride int, x []float32, xStride, tokens int, w kernels.Weight, data []byte, scale []float32, row0, row1 int, add bool) {
 	b := floatProduct{
 		isa: &d.isa.floatKernels, prefetch: d.isa.prefetch, typ: w.Type, rows: w.Out, depth: quant.Align(w.In), rowBytes: w.Type.RowBytes(w.In),
 		data: data, scale: scale, x: x, xStride: xStride,
@@ -85,9 +81,9 @@ func (d *Device) floatBlock(out []float32, outStride int, x []float32, xStride, 
 	case tokens == 1 && (streams == nil || streams[0] == nil), tokens < tileTokens && streams == nil:
 		b.dots(row0, row1, 0, tokens)
 	case tokens <= maxStreams && streams != nil:
-		b.streams(row0, row1, tokens)
+		b.streams(s, row0, row1, tokens)
 	default:
-		b.panels(row0, row1, tokens)
+		b.panels(s, row0, row1, tokens)
 	}
 }
 

@@ -57,6 +57,7 @@ func TestFloatBlock(t *testing.T) {
 	eachISA(t, func(t *testing.T, k *isa) {
 		d := must(New(2, k.name))
 		defer d.Close()
+		s := new(floatScratch)
 		for _, typ := range allTypes {
 			type shape struct {
 				kind            string
@@ -83,7 +84,7 @@ func TestFloatBlock(t *testing.T) {
 					for i := range out {
 						out[i] = float32(i)
 					}
-					d.floatBlock(out, stride, l.x, l.row, c.tokens, l.w, l.data, l.scale, row0, row1, add)
+					d.floatBlock(s, out, stride, l.x, l.row, c.tokens, l.w, l.data, l.scale, row0, row1, add)
 					for i, got := range out {
 						tok, r := i/stride, row0+i%stride
 						want := float32(i)
@@ -114,7 +115,7 @@ func TestFloatBlockAccuracy(t *testing.T) {
 		for _, typ := range allTypes {
 			l := newLinearCase(t, typ, "normal", out, in, tokens)
 			y := make([]float32, tokens*out)
-			d.floatBlock(y, out, l.x, l.row, tokens, l.w, l.data, l.scale, 0, out, false)
+			d.floatBlock(new(floatScratch), y, out, l.x, l.row, tokens, l.w, l.data, l.scale, 0, out, false)
 			for r := range out {
 				w := l.weights(r)
 				for tok := range tokens {
@@ -141,10 +142,10 @@ func TestFloatBlockAllocates(t *testing.T) {
 		d := must(New(2, k.name))
 		defer d.Close()
 		l := newLinearCase(t, kernels.Float16, "normal", 8, 64, 8)
-		out := make([]float32, 64)
+		out, s := make([]float32, 64), new(floatScratch)
 		if n := testing.AllocsPerRun(100, func() {
-			d.floatBlock(out, 8, l.x, l.row, 1, l.w, l.data, nil, 0, 8, false)
-			d.floatBlock(out, 8, l.x, l.row, 8, l.w, l.data, nil, 0, 8, false)
+			d.floatBlock(s, out, 8, l.x, l.row, 1, l.w, l.data, nil, 0, 8, false)
+			d.floatBlock(s, out, 8, l.x, l.row, 8, l.w, l.data, nil, 0, 8, false)
 		}); n != 0 {
 			t.Errorf("%v allocations a call, want 0", n)
 		}

@@ -38,7 +38,9 @@ type linearTask struct {
 	add    bool
 
 	span, spans int // tokens of a chunk; spans in all
-	sums        [][]int32
+
+	sums   [][]int32       // of each worker, for integers
+	floats []*floatScratch // of each worker, for floats
 }
 
 // linearPart is one of the weights that stand side by side.
@@ -89,6 +91,9 @@ func (d *Device) runLinear(op string, out kernels.Floats, x kernels.Rows, add bo
 	t.out, t.stride = view(out.Buf), out.Stride
 	if x.Bits == 16 {
 		t.f = view(x.F.Buf)
+		for len(t.floats) < d.pool.workers {
+			t.floats = append(t.floats, new(floatScratch))
+		}
 	} else {
 		t.q, t.xScale, t.xSum = view(x.Q), view(x.Scale), view(x.Sum)
 		for len(t.sums) < d.pool.workers {
@@ -131,11 +136,11 @@ func (t *linearTask) cut(workers int) int {
 	last := &t.parts[len(t.parts)-1]
 	share := (last.column + last.Out) * t.spans / (workers * chunksPerWorker)
 	bytes := chunkBytes
-	if t.x.Bits == 16 && t.x.N <= maxStreams {
-		bytes = streamBytes
-	}
-	if t.x.N == 1 {
+	switch {
+	case t.x.N == 1:
 		bytes = oneBytes
+	case t.x.Bits == 16 && t.x.N <= maxStreams:
+		bytes = streamBytes
 	}
 	chunks := 0
 	for i := range t.parts {
@@ -160,7 +165,7 @@ func (t *linearTask) run(worker, chunk int) {
 	row0, token0 := band*p.band, span*t.span
 	row1, token1 := min(row0+p.band, p.Out), min(token0+t.span, t.x.N)
 	if t.x.Bits == 16 {
-		t.d.floatBlock(t.out[token0*t.stride+p.column+row0:], t.stride, t.f[token0*t.x.Stride:], t.x.Stride, token1-token0,
+		t.d.floatBlock(t.floats[worker], t.out[token0*t.stride+p.column+row0:], t.stride, t.f[token0*t.x.Stride:], t.x.Stride, token1-token0,
 			p.Weight, p.data, p.scale, row0, row1, t.add)
 		return
 	}
