@@ -7,20 +7,20 @@ import (
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
+// maxParts is how many weights one launch takes (linear.h): q, k and v.
+const maxParts = 3
+
 // Linear implements kernels.Device.
 func (d *Device) Linear(out kernels.Floats, x kernels.Rows, w ...kernels.Weight) {
 	checkLinear("Linear", out, x, w)
-	column := 0
-	for i := range w {
-		d.linear(out, x, &w[i], column, false)
-		column += w[i].Out
-	}
+	d.linear(out, x, w, false)
 }
 
 // LinearAdd implements kernels.Device.
 func (d *Device) LinearAdd(out kernels.Floats, x kernels.Rows, w kernels.Weight) {
-	checkLinear("LinearAdd", out, x, []kernels.Weight{w})
-	d.linear(out, x, &w, 0, true)
+	weights := []kernels.Weight{w}
+	checkLinear("LinearAdd", out, x, weights)
+	d.linear(out, x, weights, true)
 }
 
 // checkLinear panics unless x fits every weight and their outputs fill out.
@@ -47,21 +47,72 @@ func checkLinear(op string, out kernels.Floats, x kernels.Rows, w []kernels.Weig
 	}
 }
 
-// linear queues one weight's product, whose outputs start at column of out.
-func (d *Device) linear(out kernels.Floats, x kernels.Rows, w *kernels.Weight, column int, add bool) {
-	if x.N == 0 || w.Out == 0 {
-		return
-	}
-	l := linearParams{out: at(out.Buf), stride: uint64(out.Stride), column: uint64(column)}
+// linear queues the products with all weights: a launch for each run of up to maxParts
+// of one type.
+func (d *Device) linear(out kernels.Floats, x kernels.Rows, w []kernels.Weight, add bool) {
+	l := linearParams{out: at(out.Buf), stride: uint64(out.Stride)}
 	if add {
 		l.add = 1
 	}
-	if x.Bits == 16 {
-		d.linearFloat(l, x, w)
-		return
+	for len(w) > 0 {
+		n := 1
+		for n < min(len(w), maxParts) && w[n].Type == w[0].Type {
+			n++
+		}
+		l.weights, w = w[:n], w[n:]
+		switch {
+		case x.N == 0 || l.rows() == 0:
+		case x.Bits == 16:
+			part := l // these kernels take one weight
+			for i := range l.weights {
+				if w := &l.weights[i]; w.Out > 0 {
+					d.linearFloat(part, x, w)
+					part.column += uint64(w.Out)
+				}
+			}
+		default:
+			d.linearInt(l, x)
+		}
+		l.column += uint64(l.rows())
 	}
-	d.linearInt(l, x, w)
 }
 
-// linearParams say where a product goes.
-type linearParams struct{ out, stride, column, add uint64 }
+// linearParams are what the kernels of linear layers take first (linear.h): up to
+// maxParts weights of one type, and where their outputs go, from column of out on.
+type linearParams struct {
+	out, stride, column, add uint64
+	weights                  []kernels.Weight
+}
+
+// rows is the number of outputs for a token.
+func (l *linearParams) rows() (n int) {
+	for i := range l.weights {
+		n += l.weights[i].Out
+	}
+	return n
+}
+
+// ctas is the number of CTAs for the weights where each does so many rows of one.
+func (l *linearParams) ctas(rows int) (n uint32) {
+	for i := range l.weights {
+		n += ceil(l.weights[i].Out, rows)
+	}
+	return n
+}
+
+// launchLinear queues a kernel that takes LINEAR_PARAMETERS and others.
+func (d *Device) launchLinear(name string, s shape, l *linearParams, others ...uint64) {
+	var words [4 + 3*maxParts + 8]uint64
+	params := append(words[:0], l.out, l.stride, l.column, l.add)
+	for i := range maxParts {
+		var w kernels.Weight
+		if i < len(l.weights) {
+			w = l.weights[i]
+		}
+		params = append(params, at(w.Data), at(w.Scale), uint64(w.Out))
+	}
+	d.launch(name, s, append(params, others...)...)
+}
+
+// ceil is n / per, rounded up.
+func ceil(n, per int) uint32 { return uint32((n + per - 1) / per) }

@@ -1,16 +1,16 @@
 // Linear and LinearAdd with int4 or int8 weights and integer rows, for more than 32
 // tokens: out [T, Out] (+)= float32(Σ w·x) · (wScale·xScale).
 //
-// Grid [T / BM, Out / BN, splits]: a CTA does a tile of BM tokens by BN output
-// channels, its warps WM by WN of it with mma.m16n8k32, over its share of the inputs,
-// 64 at a time, which cp.async brings Stages - 1 steps ahead. With gridDim.z > 1 it
-// leaves sums [splits, T, Out] in partial for linear_int_merge: where tiles are too
-// few to fill the GPU.
+// Grid [T / BM, Σ (Out / BN), splits], over the launch's weights (linear.h): a CTA
+// does a tile of BM tokens by BN output channels, its warps WM by WN of it with
+// mma.m16n8k32, over its share of the inputs, 64 at a time, which cp.async brings
+// Stages - 1 steps ahead. With gridDim.z > 1 it leaves sums [splits, T, Σ Out] in
+// partial for linear_int_merge: where tiles are too few to fill the GPU.
 //
 // Weights and activations as stored: a pack of 64 int4 inputs is what two mma want,
 // low nibbles first (linear_int.h), so that a row's 32 bytes are loaded by ldmatrix as
 // they are. Pieces of 16 bytes are swizzled such that neither cp.async nor ldmatrix
-// meets a bank twice. Columns of out start at column.
+// meets a bank twice.
 //
 // Shared memory: 48 KiB for tiles of 128, 24 (int4) or 32 KiB for tiles of 64.
 // Speed: unmeasured.
@@ -36,20 +36,21 @@ template <int Bits, int Rows, int Threads> DEV void fetch(uint8_t* shared, const
 }
 
 template <int Bits, int BM, int BN, int WM, int WN, int Stages>
-DEV void tile(float* out, int64_t outStride, int64_t column, bool add, int* partial, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth, const uint8_t* w, const float* wScale, int64_t rows) {
+DEV void tile(const Linear& l, int* partial, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth) {
   const int warpsN = BN / WN, threads = BM / WM * warpsN * 32, aBytes = BM * step, bBytes = BN * step * Bits / 8;
   SMEM(uint8_t, shared, Stages * (aBytes + bBytes));
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  int64_t m0 = (int64_t)blockIdx.x * BM, n0 = (int64_t)blockIdx.y * BN, rowBytes = depth * Bits / 8;
+  Share share = share_of<BN>(l, blockIdx.y);
+  int64_t m0 = (int64_t)blockIdx.x * BM, n0 = share.row, rows = share.w.rows, rowBytes = depth * Bits / 8;
   int m = warp / warpsN * WM, n = warp % warpsN * WN; // of the warp, in the tile
-  int64_t steps = depth / step, share = (steps + gridDim.z - 1) / gridDim.z;
-  int64_t from = blockIdx.z * share, to = from + share < steps ? from + share : steps;
+  int64_t steps = depth / step, each = (steps + gridDim.z - 1) / gridDim.z;
+  int64_t from = blockIdx.z * each, to = from + each < steps ? from + each : steps;
 
   auto ask = [&](int64_t s) {
     if (s < to) {
       uint8_t* stage = shared + s % Stages * (aBytes + bBytes);
       fetch<8, BM, threads>(stage, (const uint8_t*)x + s * step, depth, m0, tokens);
-      fetch<Bits, BN, threads>(stage + aBytes, w + s * (step * Bits / 8), rowBytes, n0, rows);
+      fetch<Bits, BN, threads>(stage + aBytes, share.w.data + s * (step * Bits / 8), rowBytes, n0, rows);
     }
     cp_async_commit();
   };
@@ -98,30 +99,30 @@ DEV void tile(float* out, int64_t outStride, int64_t column, bool add, int* part
         if (token >= tokens || row >= rows) continue;
         int sum = Bits == 4 ? c[i][j][e] >> int4_shift : c[i][j][e];
         if (gridDim.z > 1) {
-          partial[(blockIdx.z * tokens + token) * rows + row] = sum;
+          partial[(blockIdx.z * tokens + token) * l.rows() + share.column + row] = sum;
         } else {
-          store_linear(out + token * outStride + column + row, sum, wScale[row] * xScale[token], add);
+          store_linear(l, share, token, row, sum, xScale);
         }
       }
 }
 
-#define PARAMETERS                                                                                                                            \
-  float *out, int64_t outStride, int64_t column, int64_t add, int *partial, const int8_t *x, const float *xScale, int64_t tokens, int64_t depth, \
-      const uint8_t *w, const float *wScale, int64_t rows
-#define ARGUMENTS out, outStride, column, add, partial, x, xScale, tokens, depth, w, wScale, rows
+#define PARAMETERS LINEAR_PARAMETERS, int *partial, const int8_t *x, const float *xScale, int64_t tokens, int64_t depth
+#define ARGUMENTS LINEAR_ARGUMENTS, partial, x, xScale, tokens, depth
 
 extern "C" __global__ void __launch_bounds__(256) linear_w4_tile128(PARAMETERS) { tile<4, 128, 128, 64, 32, 4>(ARGUMENTS); }
 extern "C" __global__ void __launch_bounds__(128) linear_w4_tile64(PARAMETERS) { tile<4, 64, 64, 32, 32, 4>(ARGUMENTS); }
 extern "C" __global__ void __launch_bounds__(256) linear_w8_tile128(PARAMETERS) { tile<8, 128, 128, 64, 32, 3>(ARGUMENTS); }
 extern "C" __global__ void __launch_bounds__(128) linear_w8_tile64(PARAMETERS) { tile<8, 64, 64, 32, 32, 4>(ARGUMENTS); }
 
-// linear_int_merge adds the splits' sums [splits, T, Out].
+// linear_int_merge adds the splits' sums [splits, T, Σ Out].
 //
-// Grid [Out / blockDim, T]; a thread does one output.
-extern "C" __global__ void linear_int_merge(float* out, int64_t outStride, int64_t column, int64_t add, const int* partial, int64_t splits, const float* xScale, const float* wScale, int64_t rows) {
-  int64_t row = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, token = blockIdx.y, tokens = gridDim.y;
-  if (row >= rows) return;
+// Grid [Σ Out / blockDim, T]; a thread does one output.
+extern "C" __global__ void linear_int_merge(LINEAR_PARAMETERS, const int* partial, int64_t splits, const float* xScale) {
+  Linear l = LINEAR_ARGUMENTS;
+  int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, token = blockIdx.y, tokens = gridDim.y;
+  if (i >= l.rows()) return;
   int sum = 0;
-  for (int64_t s = 0; s < splits; s++) sum += partial[(s * tokens + token) * rows + row];
-  store_linear(out + token * outStride + column + row, sum, wScale[row] * xScale[token], add);
+  for (int64_t s = 0; s < splits; s++) sum += partial[(s * tokens + token) * l.rows() + i];
+  Share share = share_of<1>(l, i);
+  store_linear(l, share, token, share.row, sum, xScale);
 }

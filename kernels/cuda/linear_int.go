@@ -34,39 +34,35 @@ const (
 )
 
 // linearInt queues the product of integer rows with int4 or int8.
-func (d *Device) linearInt(l linearParams, x kernels.Rows, w *kernels.Weight) {
+func (d *Device) linearInt(l linearParams, x kernels.Rows) {
+	typ, q, scale, n, depth := l.weights[0].Type, at(x.Q), at(x.Scale), uint64(x.N), uint64(x.Stride)
 	for _, k := range fewKernels {
 		if x.N <= k.tokens {
-			s := shape{ctas: [3]uint32{ceil(w.Out, k.rows), 1, 1}, threads: fewThreads}
-			d.launch(k.names[w.Type], s, l.out, l.stride, l.column, l.add,
-				at(x.Q), at(x.Scale), uint64(x.N), uint64(x.Stride), at(w.Data), at(w.Scale), uint64(w.Out))
+			s := shape{ctas: [3]uint32{l.ctas(k.rows), 1, 1}, threads: fewThreads}
+			d.launchLinear(k.names[typ], s, &l, q, scale, n, depth)
 			return
 		}
 	}
-	tile, splits := d.cutLinear(x.N, w.Out, x.Stride)
+	tile, splits := d.cutLinear(&l, x.N, x.Stride)
 	var partial uint64
 	if splits > 1 {
-		partial = d.scratch(splits * x.N * w.Out * 4)
+		partial = d.scratch(splits * x.N * l.rows() * 4)
 	}
-	s := shape{ctas: [3]uint32{ceil(x.N, tile.side), ceil(w.Out, tile.side), uint32(splits)}, threads: tile.threads}
-	d.launch(tile.names[w.Type], s, l.out, l.stride, l.column, l.add, partial,
-		at(x.Q), at(x.Scale), uint64(x.N), uint64(x.Stride), at(w.Data), at(w.Scale), uint64(w.Out))
+	s := shape{ctas: [3]uint32{ceil(x.N, tile.side), l.ctas(tile.side), uint32(splits)}, threads: tile.threads}
+	d.launchLinear(tile.names[typ], s, &l, partial, q, scale, n, depth)
 	if splits > 1 {
-		s := shape{ctas: [3]uint32{ceil(w.Out, mergeThread), uint32(x.N), 1}, threads: mergeThread}
-		d.launch("linear_int_merge", s, l.out, l.stride, l.column, l.add, partial, uint64(splits), at(x.Scale), at(w.Scale), uint64(w.Out))
+		s := shape{ctas: [3]uint32{ceil(l.rows(), mergeThread), uint32(x.N), 1}, threads: mergeThread}
+		d.launchLinear("linear_int_merge", s, &l, partial, uint64(splits), scale)
 	}
 }
 
 // cutLinear chooses tiles, and into how many parts their inputs are split: large tiles
 // where they give every SM work, else small ones, split until they do.
-func (d *Device) cutLinear(tokens, out, depth int) (tile linearTile, splits int) {
+func (d *Device) cutLinear(l *linearParams, tokens, depth int) (tile linearTile, splits int) {
 	sms := d.driver.Multiprocessors()
-	ctas := func(t linearTile) int { return int(ceil(tokens, t.side) * ceil(out, t.side)) }
+	ctas := func(t linearTile) int { return int(ceil(tokens, t.side) * l.ctas(t.side)) }
 	if ctas(tile128) >= sms {
 		return tile128, 1
 	}
 	return tile64, max(1, min(sms/ctas(tile64), depth/linearStep/minSplitSteps))
 }
-
-// ceil is n / per, rounded up.
-func ceil(n, per int) uint32 { return uint32((n + per - 1) / per) }

@@ -1,6 +1,6 @@
 // What the linear layers with integer weights share.
 #pragma once
-#include "gpu.h"
+#include "linear.h"
 
 // low4 and high4 turn four bytes of a pack into 16·q for four inputs j.., and j+32..,
 // as int8: the nibble q+8 moves to the byte's upper half, where a flipped sign bit
@@ -10,8 +10,9 @@ DEV uint32_t high4(uint32_t w) { return (w & 0xf0f0f0f0u) ^ 0x80808080u; }
 
 const int int4_shift = 4; // Σ 16·q·x to Σ q·x
 
-// store_linear sets out to, or adds, float32(sum)·scale.
-DEV void store_linear(float* out, int sum, float scale, bool add) {
-  float y = (float)sum * scale;
-  *out = add ? *out + y : y;
+// store_linear sets a token's output of a share's row to, or adds, float32(sum)·scale.
+DEV void store_linear(const Linear& l, const Share& s, int64_t token, int64_t row, int sum, const float* xScale) {
+  float* out = l.out + token * l.stride + l.column + s.column + row;
+  float y = (float)sum * (s.w.scale[row] * xScale[token]);
+  *out = l.add ? *out + y : y;
 }

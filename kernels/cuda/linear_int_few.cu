@@ -2,9 +2,9 @@
 // tokens: out [T, Out] (+)= float32(Σ w·x) · (wScale·xScale). Memory's speed is what
 // counts: each weight is read once.
 //
-// Grid [Out / (16·RT)]: a CTA of 8 warps does 16·RT output channels for all tokens;
-// each warp takes every eighth piece of 64 bytes of the rows, and the warps' sums are
-// added at the end. The product is mma.m16n8k32 with weights as the 16 rows and
+// Grid [Σ (Out / (16·RT))], over the launch's weights (linear.h): a CTA of 8 warps does
+// 16·RT output channels for all tokens; each warp takes every eighth piece of 64 bytes
+// of the rows, and the warps' sums are added at the end. The product is mma.m16n8k32 with weights as the 16 rows and
 // tokens as the 8 columns: it costs no reduction over lanes and, with int4, two
 // instructions for four weights. A lane reads 16 bytes of a row and the activations
 // of the same inputs; which k an input is does not matter to a sum.
@@ -12,8 +12,7 @@
 // linear_w4_8: T <= 8, RT = 1; linear_w4_16: T <= 16; linear_w4_32: T <= 32, RT = 2,
 // where activations, from L2, are four times the weights' bytes. w8 likewise.
 //
-// Weights and activations as stored. Columns of out start at column. Shared memory:
-// 4, 8 and 32 KiB. Speed: unmeasured.
+// Weights and activations as stored. Shared memory: 4, 8 and 32 KiB. Speed: unmeasured.
 #include "linear_int.h"
 
 const int warps = 8;
@@ -26,14 +25,15 @@ DEV Words row_words(const uint8_t* row, int64_t c, int64_t rowBytes, int t) {
 }
 
 template <int Bits, int RT, int NT>
-DEV void few(float* out, int64_t outStride, int64_t column, bool add, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth, const uint8_t* w, const float* wScale, int64_t rows) {
+DEV void few(const Linear& l, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth) {
   SMEM(int, sums, warps * RT * 16 * NT * 8);
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
-  int64_t row0 = (int64_t)blockIdx.x * 16 * RT, rowBytes = depth * Bits / 8, pieces = (rowBytes + 63) / 64;
+  Share share = share_of<16 * RT>(l, blockIdx.x);
+  int64_t rows = share.w.rows, row0 = share.row, rowBytes = depth * Bits / 8, pieces = (rowBytes + 63) / 64;
   const uint8_t* wRow[2 * RT];
   for (int r = 0; r < 2 * RT; r++) { // rows past the end are the last; their sums are not used
     int64_t row = row0 + r * 8 + g;
-    wRow[r] = w + (row < rows ? row : rows - 1) * rowBytes;
+    wRow[r] = share.w.data + (row < rows ? row : rows - 1) * rowBytes;
   }
   const int8_t* xRow[NT];
   for (int n = 0; n < NT; n++) {
@@ -74,10 +74,10 @@ DEV void few(float* out, int64_t outStride, int64_t column, bool add, const int8
 #pragma unroll
           for (int k = 0; k < 4; k += 2) {
             const uint32_t *u = a[i][2 * r].w + k, *v = a[i][2 * r + 1].w + k;
-            uint32_t l[4] = {low4(u[0]), low4(v[0]), low4(u[1]), low4(v[1])};
-            mma_s8(c[r][n], l, lo.w + k);
-            uint32_t h[4] = {high4(u[0]), high4(v[0]), high4(u[1]), high4(v[1])};
-            mma_s8(c[r][n], h, hi.w + k);
+            uint32_t low[4] = {low4(u[0]), low4(v[0]), low4(u[1]), low4(v[1])};
+            mma_s8(c[r][n], low, lo.w + k);
+            uint32_t high[4] = {high4(u[0]), high4(v[0]), high4(u[1]), high4(v[1])};
+            mma_s8(c[r][n], high, hi.w + k);
           }
       }
     }
@@ -93,14 +93,12 @@ DEV void few(float* out, int64_t outStride, int64_t column, bool add, const int8
     if (token >= tokens || row >= rows) continue;
     int sum = 0;
     for (int k = 0; k < warps; k++) sum += sums[k * size + i];
-    store_linear(out + token * outStride + column + row, Bits == 4 ? sum >> int4_shift : sum, wScale[row] * xScale[token], add);
+    store_linear(l, share, token, row, Bits == 4 ? sum >> int4_shift : sum, xScale);
   }
 }
 
-#define PARAMETERS                                                                                                              \
-  float *out, int64_t outStride, int64_t column, int64_t add, const int8_t *x, const float *xScale, int64_t tokens, int64_t depth, \
-      const uint8_t *w, const float *wScale, int64_t rows
-#define ARGUMENTS out, outStride, column, add, x, xScale, tokens, depth, w, wScale, rows
+#define PARAMETERS LINEAR_PARAMETERS, const int8_t *x, const float *xScale, int64_t tokens, int64_t depth
+#define ARGUMENTS LINEAR_ARGUMENTS, x, xScale, tokens, depth
 
 extern "C" __global__ void __launch_bounds__(256) linear_w4_8(PARAMETERS) { few<4, 1, 1>(ARGUMENTS); }
 extern "C" __global__ void __launch_bounds__(256) linear_w4_16(PARAMETERS) { few<4, 1, 2>(ARGUMENTS); }
