@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Words are 16 bytes, what one load of a thread moves.
-struct Words { uint32_t w[4]; };
+// Words are 16 bytes, what one load or store of a thread moves where they are aligned.
+struct alignas(16) Words { uint32_t w[4]; };
 
 #if defined(GPU_EMU)
 #include "emu/gpu.h"

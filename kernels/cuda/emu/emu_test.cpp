@@ -17,13 +17,13 @@ static void reverse(int* out, const int* in, int bug) {
   } else if (bug != STALE_SHARED || blockIdx.x == 0) {
     s[t] = in[t];
   }
+  if (bug == MISALIGNED && t < n - 4) *(Words*)(out + blockIdx.x * n + t / 4 * 4 + 2) = {}; // overwritten below
   if (bug == HALF_A_BARRIER && t >= n / 2) return sync_warp();
   if (bug != NO_BARRIER) sync_block();
   if (bug == HALF_A_BARRIER) sync_block(), shfl_xor(t, 1);
   if (bug == HALF_A_WARP && t % 32 < 16) shfl_xor(t, 1);
   if (bug == HALF_A_WARP && t % 32 >= 16) sync_warp();
   out[blockIdx.x * n + t + (bug == TOO_FAR ? 1 : 0)] = s[n - 1 - t];
-  if (bug == MISALIGNED) *(uint64_t*)(out + blockIdx.x * n + t / 2 * 2 + 1) = 0;
 }
 
 // right runs reverse under one schedule, and reports whether it ended well with
