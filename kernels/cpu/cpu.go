@@ -21,6 +21,7 @@ type Device struct {
 	linear    linearTask
 	rows      rowsTask
 	attention attentionTask
+	matmul    matmulTask
 }
 
 var _ kernels.Device = (*Device)(nil)

@@ -14,11 +14,12 @@ type isa struct {
 	floatKernels
 	rowKernels
 	attentionKernels
+	matmul matmulKernels
 	sample sampleKernels
 	peak   peakKernels
 }
 
-var generic = isa{"generic", intGeneric, floatGeneric, rowGeneric, attentionGeneric, sampleGeneric, peakGeneric}
+var generic = isa{"generic", intGeneric, floatGeneric, rowGeneric, attentionGeneric, matmulGenerics, sampleGeneric, peakGeneric}
 
 // available lists what this machine can run, slowest first. Each isa_$GOARCH.go
 // appends to it in init.

@@ -50,6 +50,7 @@ var loopCases = map[string]func(l *loopRun){
 	"sums":   (*loopRun).sums,
 	"tile2":  func(l *loopRun) { l.floatTile(l.k.tile2, generic.tile2, 2) },
 	"tile3":  func(l *loopRun) { l.floatTile(l.k.tile3, generic.tile3, 3) },
+	"matmul": (*loopRun).matmul,
 
 	"absMax": func(l *loopRun) {
 		x, m := l.floats(l.eights(), anyFloat), out[int32](l.loopBuffers, 1)
@@ -225,6 +226,20 @@ func (l *loopRun) floatTile(tile, definition func(total, panel, x *float32, stri
 		}
 	}
 	tile(&total[1][0], &panel[1][0], &x[1][0], stride, n)
+}
+
+// matmul multiplies a as it is or transposed.
+func (l *loopRun) matmul() {
+	rows := l.index + 1
+	n := l.count(min(fp.Block, max(1, l.budget/(rows*matmulCols))))
+	aRow, aStep := n+l.r.IntN(3), 1
+	if l.r.IntN(2) == 0 {
+		aRow, aStep = 1, rows+l.r.IntN(3)
+	}
+	cRow, add := matmulCols+l.r.IntN(3), l.r.IntN(2)
+	c, a := l.floats((rows-1)*cRow+matmulCols, anyFloat), l.floats((rows-1)*aRow+(n-1)*aStep+1, anyFloat)
+	b := l.floats(n*matmulCols, anyFloat)
+	l.both(func(k *isa, i int) { k.matmul[l.index](&c[i][0], cRow, &a[i][0], aRow, aStep, &b[i][0], n, add) })
 }
 
 // quantizable returns n floats with a scale and zero point, often half way between
