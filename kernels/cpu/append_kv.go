@@ -26,11 +26,7 @@ var errKV = fmt.Errorf("a query, key or value beyond what the format holds (|k|,
 
 // RoPEAppendKV implements kernels.Device.
 func (d *Device) RoPEAppendKV(q kernels.Rows, kv kernels.KVCache, qkv kernels.Floats, b *kernels.Batch, rope kernels.RoPE) {
-	heads := qkv.Cols/kv.HeadDim - 2*kv.KVHeads
-	if qkv.Rows != b.T || q.N != b.T*heads || q.Cols != kv.HeadDim || qkv.Cols%kv.HeadDim != 0 || rope.HeadDim != kv.HeadDim {
-		panic(fmt.Sprintf("cpu: RoPEAppendKV: q is [%d, %d], qkv [%d, %d], batch %d tokens, cache %d heads of %d, rope for %d",
-			q.N, q.Cols, qkv.Rows, qkv.Cols, b.T, kv.KVHeads, kv.HeadDim, rope.HeadDim))
-	}
+	heads := kernels.CheckRoPEAppendKV("cpu: RoPEAppendKV", q, kv, qkv, b, rope)
 	t := &d.rows.append
 	t.out.set(d, q)
 	t.store = &d.isa.storeKernels

@@ -26,17 +26,7 @@ import (
 // with one FMA each; the result is o/l, without negative zeros. Which tokens share
 // a batch, a page, a thread or a pass has no part in it.
 func (d *Device) PagedAttention(out kernels.Floats, q kernels.Rows, kv kernels.KVCache, b *kernels.Batch, rope kernels.RoPE) {
-	heads := out.Cols / kv.HeadDim
-	if out.Rows != b.T || q.N != b.T*heads || q.Cols != kv.HeadDim || out.Cols%kv.HeadDim != 0 || heads%kv.KVHeads != 0 {
-		panic(fmt.Sprintf("cpu: PagedAttention: out is [%d, %d], q [%d, %d], batch %d tokens, cache %d heads of %d",
-			out.Rows, out.Cols, q.N, q.Cols, b.T, kv.KVHeads, kv.HeadDim))
-	}
-	if q.Bits != 16 && (!kv.Quantized() || kv.RotateOnRead()) {
-		panic(fmt.Sprintf("cpu: PagedAttention: queries of %d bits with a cache of %d bits, scheme %s", q.Bits, kv.Bits, kv.Scheme))
-	}
-	if kv.RotateOnRead() && rope.HeadDim != kv.HeadDim {
-		panic(fmt.Sprintf("cpu: PagedAttention: rope for heads of %d, cache of %d", rope.HeadDim, kv.HeadDim))
-	}
+	heads := kernels.CheckPagedAttention("cpu: PagedAttention", out, q, kv, b, rope)
 	if kv.HeadDim%2 != 0 || kv.HeadDim > maxIntDim {
 		panic(fmt.Sprintf("cpu: PagedAttention: heads of %d; want an even number up to %d", kv.HeadDim, maxIntDim))
 	}

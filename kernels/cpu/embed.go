@@ -5,7 +5,6 @@ import (
 
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/fp"
-	"github.com/llmqat/llmqat/kernels/quant"
 )
 
 // embedTask looks up one token a chunk.
@@ -21,13 +20,7 @@ type embedTask struct {
 
 // Embed implements kernels.Device.
 func (d *Device) Embed(out kernels.Floats, table kernels.Weight, ids kernels.Buf[int32]) {
-	if table.Type.Quantized() {
-		panic(fmt.Sprintf("cpu: Embed: table is %v, want floats", table.Type))
-	}
-	if out.Rows != ids.N || out.Cols != table.In || out.Stride != quant.Align(out.Cols) {
-		panic(fmt.Sprintf("cpu: Embed: out is [%d, %d] of stride %d for %d ids and a table of [%d, %d]",
-			out.Rows, out.Cols, out.Stride, ids.N, table.Out, table.In))
-	}
+	kernels.CheckEmbed("cpu: Embed", out, table, ids)
 	t := &d.embed
 	*t = embedTask{isa: &d.isa.floatKernels, out: view(out.Buf), ids: view(ids), data: view(table.Data), table: table, stride: out.Stride}
 	for i, id := range t.ids {

@@ -8,9 +8,7 @@ import (
 
 // Gather implements kernels.Device.
 func (d *Device) Gather(out kernels.Floats, x kernels.Floats, rows kernels.Buf[int32]) {
-	if out.Rows != rows.N || out.Cols != x.Cols {
-		panic(fmt.Sprintf("cpu: Gather: out is [%d, %d], x is [%d, %d], rows are [%d]", out.Rows, out.Cols, x.Rows, x.Cols, rows.N))
-	}
+	kernels.CheckGather("cpu: Gather", out, x, rows)
 	for i, r := range view(rows) {
 		if r < 0 || int(r) >= x.Rows {
 			panic(fmt.Sprintf("cpu: Gather: rows[%d] is %d, x has %d rows", i, r, x.Rows))

@@ -1,26 +1,17 @@
 package cpu
 
 import (
-	"fmt"
-
 	"github.com/llmqat/llmqat/kernels"
-	"github.com/llmqat/llmqat/kernels/quant"
 )
 
 // Linear implements kernels.Device.
 func (d *Device) Linear(out kernels.Floats, x kernels.Rows, w ...kernels.Weight) {
-	t := &d.linear
-	t.parts = t.parts[:0]
-	for i := range w {
-		t.parts = append(t.parts, partOf(w[i]))
-	}
-	d.runLinear("Linear", out, x, false)
+	d.runLinear("cpu: Linear", out, x, w, false)
 }
 
 // LinearAdd implements kernels.Device.
 func (d *Device) LinearAdd(out kernels.Floats, x kernels.Rows, w kernels.Weight) {
-	d.linear.parts = append(d.linear.parts[:0], partOf(w))
-	d.runLinear("LinearAdd", out, x, true)
+	d.runLinear("cpu: LinearAdd", out, x, []kernels.Weight{w}, true)
 }
 
 // linearTask is a linear layer under way. Its chunks are bands of weight rows by
@@ -52,14 +43,6 @@ type linearPart struct {
 	band, bands int // rows of a chunk; bands in all
 }
 
-func partOf(w kernels.Weight) linearPart {
-	p := linearPart{Weight: w, data: view(w.Data)}
-	if w.Type.Quantized() {
-		p.scale = view(w.Scale)
-	}
-	return p
-}
-
 const (
 	// chunkBytes is the size of a chunk's weights: what a second-level cache holds
 	// while tokens stream by, and long enough to read at full bandwidth.
@@ -80,14 +63,15 @@ const (
 	chunksPerWorker = 4
 )
 
-// runLinear checks the shapes of the layer in d.linear.parts and runs it.
-func (d *Device) runLinear(op string, out kernels.Floats, x kernels.Rows, add bool) {
-	t := &d.linear
-	t.check(op, out, x)
+// runLinear sets out to x · wᵀ, or adds it.
+func (d *Device) runLinear(op string, out kernels.Floats, x kernels.Rows, w []kernels.Weight, add bool) {
+	kernels.CheckLinear(op, out, x, w)
 	if x.N == 0 {
 		return
 	}
+	t := &d.linear
 	t.d, t.x, t.add = d, x, add
+	t.setParts(w)
 	t.out, t.stride = view(out.Buf), out.Stride
 	if x.Bits == 16 {
 		t.f = view(x.F.Buf)
@@ -103,29 +87,17 @@ func (d *Device) runLinear(op string, out kernels.Floats, x kernels.Rows, add bo
 	d.run(t.cut(d.pool.workers), t)
 }
 
-// check panics unless x fits every part and their outputs fill out.
-func (t *linearTask) check(op string, out kernels.Floats, x kernels.Rows) {
+// setParts lays the weights' outputs side by side.
+func (t *linearTask) setParts(w []kernels.Weight) {
+	t.parts = t.parts[:0]
 	column := 0
-	for i := range t.parts {
-		p := &t.parts[i]
-		if p.In != x.Cols || quant.Align(p.In) != x.Stride {
-			panic(fmt.Sprintf("cpu: %s: x is [%d, %d] with rows %d apart, w[%d] takes %d padded to %d",
-				op, x.N, x.Cols, x.Stride, i, p.In, quant.Align(p.In)))
+	for i := range w {
+		p := linearPart{Weight: w[i], data: view(w[i].Data), column: column}
+		if p.Type.Quantized() {
+			p.scale = view(p.Scale)
 		}
-		if x.Bits != 16 && !p.Type.Quantized() {
-			panic(fmt.Sprintf("cpu: %s: x has %d bits, w[%d] is %v: integer rows take int4 or int8", op, x.Bits, i, p.Type))
-		}
-		if want := p.Out * p.Type.RowBytes(p.In); len(p.data) != want {
-			panic(fmt.Sprintf("cpu: %s: w[%d] has %d bytes, %v [%d, %d] has %d", op, i, len(p.data), p.Type, p.Out, p.In, want))
-		}
-		if p.Type.Quantized() && len(p.scale) != p.Out {
-			panic(fmt.Sprintf("cpu: %s: w[%d] has %d scales for %d rows", op, i, len(p.scale), p.Out))
-		}
-		p.column = column
+		t.parts = append(t.parts, p)
 		column += p.Out
-	}
-	if out.Rows != x.N || out.Cols != column {
-		panic(fmt.Sprintf("cpu: %s: out is [%d, %d], x · wᵀ is [%d, %d]", op, out.Rows, out.Cols, x.N, column))
 	}
 }
 

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/llmqat/llmqat/kernels"
@@ -10,9 +9,7 @@ import (
 
 // Quantize implements kernels.Device.
 func (d *Device) Quantize(out kernels.Rows, x kernels.Floats) {
-	if out.N != x.Rows || out.Cols != x.Cols {
-		panic(fmt.Sprintf("cpu: Quantize: out is [%d, %d], x is [%d, %d]", out.N, out.Cols, x.Rows, x.Cols))
-	}
+	kernels.CheckQuantize("cpu: Quantize", out, x)
 	t := &d.rows.quant
 	t.out.set(d, out)
 	t.x, t.stride = view(x.Buf), x.Stride

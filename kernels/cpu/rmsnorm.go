@@ -1,21 +1,16 @@
 package cpu
 
 import (
-	"fmt"
 	"math"
 	"unsafe"
 
 	"github.com/llmqat/llmqat/kernels"
-	"github.com/llmqat/llmqat/kernels/fp"
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
 // RMSNorm implements kernels.Device.
 func (d *Device) RMSNorm(out kernels.Rows, x kernels.Floats, weight kernels.Buf[float32], eps float32) {
-	if out.N != x.Rows || out.Cols != x.Cols || weight.N < x.Cols || x.Stride%fp.Lanes != 0 {
-		panic(fmt.Sprintf("cpu: RMSNorm: out is [%d, %d], x is [%d, %d] by %d, weight is [%d]",
-			out.N, out.Cols, x.Rows, x.Cols, x.Stride, weight.N))
-	}
+	kernels.CheckRMSNorm("cpu: RMSNorm", out, x, weight)
 	t := &d.rows.norm
 	t.out.set(d, out)
 	t.dot = d.isa.dot[kernels.Float32]

@@ -1,8 +1,6 @@
 package cpu
 
 import (
-	"fmt"
-
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/fp"
 	"github.com/llmqat/llmqat/kernels/quant"
@@ -10,9 +8,7 @@ import (
 
 // SwiGLU implements kernels.Device.
 func (d *Device) SwiGLU(out kernels.Rows, gateUp kernels.Floats) {
-	if out.N != gateUp.Rows || 2*out.Cols != gateUp.Cols {
-		panic(fmt.Sprintf("cpu: SwiGLU: out is [%d, %d], gateUp is [%d, %d]", out.N, out.Cols, gateUp.Rows, gateUp.Cols))
-	}
+	kernels.CheckSwiGLU("cpu: SwiGLU", out, gateUp)
 	t := &d.rows.swiglu
 	t.out.set(d, out)
 	t.x, t.stride = view(gateUp.Buf), gateUp.Stride

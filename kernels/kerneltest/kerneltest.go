@@ -18,6 +18,7 @@ func Run(t *testing.T, dev kernels.Device) {
 		run  func(e *env)
 	}{
 		{"Memory", testMemory},
+		{"Misuse", testMisuse},
 		{"Embed", testEmbed},
 		{"Gather", testGather},
 		{"Quantize", testQuantize},
