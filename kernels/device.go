@@ -1,5 +1,7 @@
 package kernels
 
+import "errors"
+
 // Device runs the operators of a LLaMA forward pass on one kind of hardware.
 //
 // The set is closed and small on purpose: a method here is work in every device,
@@ -71,12 +73,36 @@ type Memory interface {
 	// Alloc returns zeroed memory, aligned to 64 bytes.
 	Alloc(bytes int) (Mem, error)
 	// Import returns device memory that holds b. A device that shares the host's
-	// memory uses b itself, which must stay as it is until Free.
-	Import(b []byte) (Mem, error)
+	// memory uses b itself, which must stay as it is until Free. Others copy b, call
+	// copied, where it is not nil, with the bytes so far, and fail with ErrFault where b
+	// cannot be read.
+	Import(b []byte, copied func(bytes int64)) (Mem, error)
 	Free(Mem)
 	Upload(dst Mem, off int, src []byte)
 	// Download waits for queued work first.
 	Download(dst []byte, src Mem, off int)
-	// Sync waits for queued work and returns the first failure since the last Sync.
+	// Sync waits for queued work and returns the first failure since the last Sync, or
+	// ErrLost ever after.
 	Sync() error
 }
+
+// OwnMemory is a device whose memory is not the host's, and small enough to be full.
+type OwnMemory interface {
+	Memory
+	// Available is how many bytes Alloc may still take, of how many there are.
+	Available() (free, total int64, err error)
+	// Measure calls f, whose calls of the device do nothing: memory that f gets is not
+	// there, and no operator runs. It returns how many bytes of scratch memory of the
+	// device's own those operators would use at a time.
+	Measure(f func()) (scratch int64)
+	// Reserve allocates that scratch memory, so that operators need not.
+	Reserve(scratch int64) error
+}
+
+var (
+	// ErrFault means that the host's memory could not be read: a model file was
+	// truncated, or its disk failed, while it was mapped.
+	ErrFault = errors.New("memory fault: was a mapped model file truncated or its disk lost?")
+	// ErrLost means that a device will do no more work.
+	ErrLost = errors.New("the device is lost, until the process is started again")
+)

@@ -71,7 +71,7 @@ func (d *Device) Alloc(n int) (kernels.Mem, error) {
 }
 
 // Import returns b itself as memory.
-func (d *Device) Import(b []byte) (kernels.Mem, error) { return host(b), nil }
+func (d *Device) Import(b []byte, _ func(int64)) (kernels.Mem, error) { return host(b), nil }
 
 // Free does nothing: the garbage collector does.
 func (d *Device) Free(kernels.Mem) {}

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -9,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/llmqat/llmqat/kernels"
 )
 
 // task is an operator cut in chunks that do not depend on each other. worker
@@ -17,9 +18,8 @@ type task interface {
 	run(worker, chunk int)
 }
 
-// ErrFault means that memory could not be read under an operator: a model file
-// was truncated, or its disk failed, while it was mapped.
-var ErrFault = errors.New("cpu: memory fault: was a mapped model file truncated or its disk lost?")
+// ErrFault is kernels.ErrFault under an operator.
+var ErrFault = fmt.Errorf("cpu: %w", kernels.ErrFault)
 
 // pool is a fixed set of workers that share the chunks of one task after another.
 // The caller of run is worker 0. Each worker has a range of chunks that follow each

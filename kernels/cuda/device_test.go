@@ -127,7 +127,7 @@ func TestStaging(t *testing.T) {
 	for i := range b {
 		b[i] = byte(i ^ i>>8 ^ i>>16)
 	}
-	m, err := d.Import(b)
+	m, err := d.Import(b, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

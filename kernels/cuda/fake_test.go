@@ -24,7 +24,7 @@ func TestOutOfMemory(t *testing.T) {
 	inject("memory=1048576")
 	_, err := d.Alloc(1 << 20)
 	want(t, err, "cuda: allocation of 1048576 bytes", "of 1048576 free", "out of memory")
-	_, err = d.Import(make([]byte, 1<<20))
+	_, err = d.Import(make([]byte, 1<<20), nil)
 	want(t, err, "out of memory")
 	g := newGathering(t, d, 3)
 	g.run(d)

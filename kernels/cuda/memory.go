@@ -61,12 +61,19 @@ func (d *Device) Alloc(n int) (kernels.Mem, error) {
 }
 
 // Import copies b to the GPU.
-func (d *Device) Import(b []byte) (kernels.Mem, error) {
+func (d *Device) Import(b []byte, copied func(int64)) (kernels.Mem, error) {
 	m, err := d.alloc(len(b))
 	if err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
-	d.Upload(m, 0, b)
+	const piece = 64 << 20
+	for from := 0; from < len(b); from += piece {
+		to := min(from+piece, len(b))
+		d.Upload(m, from, b[from:to])
+		if copied != nil {
+			copied(int64(to))
+		}
+	}
 	if d.err != nil {
 		d.Free(m)
 		return nil, d.err

@@ -33,7 +33,7 @@ func testMemory(e *env) {
 	equal(e, "after an upload to a slice", download(e, b), []int32{1, 7, 8, -4, 5})
 
 	host := []byte{1, 2, 3, 4, 5, 6, 7, 8}
-	m := must(e.dev.Import(host))(e)
+	m := must(e.dev.Import(host, nil))(e)
 	got := make([]byte, 3)
 	e.dev.Download(got, m, 4)
 	equal(e, "import", got, host[4:7])

@@ -17,8 +17,8 @@ func (a *arena) Alloc(n int) (kernels.Mem, error) {
 	return mem, err
 }
 
-func (a *arena) Import(b []byte) (kernels.Mem, error) {
-	mem, err := a.Memory.Import(b)
+func (a *arena) Import(b []byte, copied func(int64)) (kernels.Mem, error) {
+	mem, err := a.Memory.Import(b, copied)
 	if err == nil {
 		a.taken = append(a.taken, mem)
 	}

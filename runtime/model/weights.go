@@ -10,7 +10,7 @@ import (
 
 // weights makes views of f's tensors. qat.Open has checked names, types and shapes.
 func (m *Model) weights(f *qat.File) error {
-	mem, err := m.arena.Import(f.Bytes())
+	mem, err := m.arena.Import(f.Bytes(), nil)
 	if err != nil {
 		return fmt.Errorf("%s: weights to %s: %w", f.Path(), m.dev.Name(), err)
 	}
