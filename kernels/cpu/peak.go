@@ -3,9 +3,9 @@ package cpu
 import (
 	"encoding/binary"
 	"sync/atomic"
-	"time"
 
 	"github.com/llmqat/llmqat/kernels/fp"
+	"github.com/llmqat/llmqat/kernels/internal/pace"
 )
 
 // peakKernels measure the machine: what the linear layers are held against.
@@ -82,20 +82,8 @@ func (d *Device) peakOf(l peakLoop) float64 {
 
 // secondsOf returns the time that run(n) takes for each of n, at its best.
 func secondsOf(run func(n int)) float64 {
-	timed := func(n int) time.Duration {
-		start := time.Now()
-		run(n)
-		return time.Since(start)
-	}
-	n := 1
-	for timed(n) < 20*time.Millisecond {
-		n *= 2
-	}
-	best := timed(n)
-	for range 4 {
-		best = min(best, timed(n))
-	}
-	return best.Seconds() / float64(n)
+	seconds, _ := pace.Best(func(n int) error { run(n); return nil })
+	return seconds
 }
 
 var peakGeneric = peakKernels{

@@ -20,6 +20,18 @@ namespace emu {
 
 inline int8_t byte_of(uint32_t x, int i) { return (int8_t)(x >> (8 * i)); }
 
+inline float half(uint16_t h) {
+  uint32_t bits = (uint32_t)(h & 0x7fff) << 13;
+  float f;
+  memcpy(&f, &bits, 4);
+  f *= 0x1p112f;  // exact: rebases the exponent, denormals too
+  memcpy(&bits, &f, 4);
+  if ((h & 0x7c00) == 0x7c00) bits |= 0x7f800000;
+  bits |= (uint32_t)(h & 0x8000) << 16;
+  memcpy(&f, &bits, 4);
+  return f;
+}
+
 inline void op_sync(Warp&) {}
 
 struct Shuffle { int value, mask; };
@@ -53,6 +65,28 @@ inline void op_mma_s8(Warp& w) {
     for (int i = 0; i < 4; i++) {
       int row = l / 4 + i / 2 * 8, col = l % 4 * 2 + i % 2;
       for (int k = 0; k < 32; k++) m->c[i] += a[row][k] * b[k][col];
+    }
+  }
+}
+
+// mma.m16n8k16.f16 with float32 sums, in order of k; products of halves are exact in
+// float32. The order of a GPU's sums, and their rounding, are its own.
+struct MmaF16 { float* c; const uint32_t *a, *b; };
+inline void op_mma_f16(Warp& w) {
+  float a[16][16], b[16][8];
+  for (int l = 0; l < 32; l++) {
+    auto* m = (const MmaF16*)w.in[l];
+    int g = l / 4, t = l % 4;
+    for (int r = 0; r < 4; r++)
+      for (int i = 0; i < 2; i++) a[g + r % 2 * 8][t * 2 + i + r / 2 * 8] = half((uint16_t)(m->a[r] >> 16 * i));
+    for (int r = 0; r < 2; r++)
+      for (int i = 0; i < 2; i++) b[t * 2 + i + r * 8][g] = half((uint16_t)(m->b[r] >> 16 * i));
+  }
+  for (int l = 0; l < 32; l++) {
+    auto* m = (const MmaF16*)w.in[l];
+    for (int i = 0; i < 4; i++) {
+      int row = l / 4 + i / 2 * 8, col = l % 4 * 2 + i % 2;
+      for (int k = 0; k < 16; k++) m->c[i] += a[row][k] * b[k][col];
     }
   }
 }
@@ -119,6 +153,10 @@ DEV void mma_s8(int* c, const uint32_t* a, const uint32_t* b) {
   emu::MmaS8 in{c, a, b};
   emu::collective(emu::op_mma_s8, &in, nullptr);
 }
+DEV void mma_f16(float* c, const uint32_t* a, const uint32_t* b) {
+  emu::MmaF16 in{c, a, b};
+  emu::collective(emu::op_mma_f16, &in, nullptr);
+}
 DEV void mma_tf32(float* c, const uint32_t* a, const uint32_t* b) {
   emu::MmaTF32 in{c, a, b};
   emu::collective(emu::op_mma_tf32, &in, nullptr);
@@ -137,17 +175,7 @@ DEV void atomic_min(uint64_t* p, uint64_t v) {
   if (v < *p) *p = v;
 }
 
-DEV float half_to_float(uint16_t h) {
-  uint32_t bits = (uint32_t)(h & 0x7fff) << 13;
-  float f;
-  memcpy(&f, &bits, 4);
-  f *= 0x1p112f;  // exact: rebases the exponent, denormals too
-  memcpy(&bits, &f, 4);
-  if ((h & 0x7c00) == 0x7c00) bits |= 0x7f800000;
-  bits |= (uint32_t)(h & 0x8000) << 16;
-  memcpy(&f, &bits, 4);
-  return f;
-}
+DEV float half_to_float(uint16_t h) { return emu::half(h); }
 
 DEV Words load16(const void* p) {
   if ((uintptr_t)p % 16) emu::fail("load of 16 bytes from an address that is no multiple of 16");
