@@ -3,18 +3,19 @@ package cpu
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/klauspost/cpuid/v2"
 )
 
+// The table of isa_amd64.go: AVX2's but for the products of integers.
 func init() {
-	for i := range available {
-		if available[i].name == "avxvnni" {
-			return
-		}
+	k := available[slices.IndexFunc(available, func(k isa) bool { return k.name == "avx2" })]
+	k.name, k.intKernels, k.attentionKernels, k.peak = "avxvnni", intAVXVNNI, attentionAVXVNNI, peakAVXVNNI
+	if !slices.ContainsFunc(available, func(has isa) bool { return has.name == k.name }) {
+		available = append(available, k)
 	}
-	available = append(available, isa{"avxvnni", intAVXVNNI, floatAVX2, rowAVX2, attentionAVXVNNI, sampleAVX2, peakAVXVNNI})
 }
 
 // vpdpbusd defines the instruction: to each int32 it adds four products, and wraps.
