@@ -104,11 +104,7 @@ func quads(c *build.Context, bits int) {
 	if bits == 4 {
 		c.SHRQ(operand.U8(1), size)
 		c.VMOVDQU(data("quadsNibble"), nibble)
-		p, err := c.Param("off").Resolve()
-		if err != nil {
-			panic(err)
-		}
-		c.VPBROADCASTB(p.Addr, less)
+		c.VPBROADCASTB(param(c, "off"), less)
 	}
 	c.ADDQ(v, end)
 	size3, high := c.GP64(), c.GP64()

@@ -75,13 +75,7 @@ func addInts512(c *build.Context) {
 	ret(c)
 
 	begin(c, "scaleIntsAVX512", "func(o []float32, sums []int32, unit float32)", "valueKernels.scaleInts.")
-	to, sums, count := base(c, "o"), base(c, "sums"), length(c, "o")
-	unit := c.ZMM()
-	at, err := c.Param("unit").Resolve()
-	if err != nil {
-		panic(err)
-	}
-	c.VBROADCASTSS(at.Addr, unit)
+	to, sums, count, unit := base(c, "o"), base(c, "sums"), length(c, "o"), broadcast512(c, param(c, "unit"))
 	each(c, "loop", count, 16, func(i reg.GPVirtual) {
 		x := c.ZMM()
 		c.VCVTDQ2PS(indexed(sums, i, 4), x)
@@ -165,11 +159,7 @@ func quads512(c *build.Context, bits int) {
 	if bits == 4 {
 		mask, off = c.ZMM(), c.ZMM()
 		c.VBROADCASTSS(data("quadsNibble"), mask)
-		at, err := c.Param("off").Resolve()
-		if err != nil {
-			panic(err)
-		}
-		c.VPBROADCASTB(at.Addr, off)
+		c.VPBROADCASTB(param(c, "off"), off)
 		size = c.GP64()
 		c.MOVQ(dim, size)
 		c.SHRQ(operand.U8(1), size)

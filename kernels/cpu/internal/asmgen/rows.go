@@ -5,6 +5,7 @@ import (
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/gotypes"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -30,14 +31,21 @@ func integer(c *build.Context, name string) reg.GPVirtual {
 	return c.Load(c.Param(name), c.GP64()).(reg.GPVirtual)
 }
 
-// broadcast returns a float32 parameter in all lanes.
-func broadcast(c *build.Context, name string) reg.VecVirtual {
-	p, err := c.Param(name).Resolve()
+// param is where a parameter stands.
+func param(c *build.Context, name string) operand.Mem { return resolved(c.Param(name)) }
+
+func resolved(v gotypes.Component) operand.Mem {
+	p, err := v.Resolve()
 	if err != nil {
 		panic(err)
 	}
+	return p.Addr
+}
+
+// broadcast returns a float32 parameter in all lanes.
+func broadcast(c *build.Context, name string) reg.VecVirtual {
 	y := c.YMM()
-	c.VBROADCASTSS(p.Addr, y)
+	c.VBROADCASTSS(param(c, name), y)
 	return y
 }
 
@@ -95,9 +103,5 @@ func fold(c *build.Context, y reg.VecVirtual, op func(other, x reg.VecVirtual)) 
 
 // result stores the first float32 of x as result i.
 func result(c *build.Context, i int, x reg.VecVirtual) {
-	p, err := c.ReturnIndex(i).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	c.VMOVSS(x, p.Addr)
+	c.VMOVSS(x, resolved(c.ReturnIndex(i)))
 }

@@ -48,31 +48,22 @@ func blockMax(c *build.Context) {
 func weighLogits(c *build.Context) {
 	begin(c, "weighLogitsAVX2", "func(w, x []float32, top, scale, least float32) float64", "sampleKernels.weigh.")
 	w, x, n := base(c, "w"), base(c, "x"), length(c, "w")
-	var params []operand.Mem
-	for _, name := range []string{"top", "scale", "least"} {
-		p, err := c.Param(name).Resolve()
-		if err != nil {
-			panic(err)
-		}
-		params = append(params, p.Addr)
-	}
 	sums := []reg.VecVirtual{zeroed(c), zeroed(c)}
 	eachOf(c, "exp", n, []int{32, 8}, func(i reg.GPVirtual, step int) {
 		at := func(base reg.GPVirtual, j int) operand.Mem { return indexed(base, i, 4).Offset(32 * j) }
 		k := c.YMM()
 		v := grid(1, step/8, c.YMM)[0]
-		c.VBROADCASTSS(params[0], k)
+		c.VBROADCASTSS(param(c, "top"), k)
 		for j, v := range v {
 			c.VMOVUPS(at(x, j), v)
 			c.VSUBPS(k, v, v)
 		}
-		c.VBROADCASTSS(params[1], k)
+		c.VBROADCASTSS(param(c, "scale"), k)
 		for _, v := range v {
 			c.VMULPS(k, v, v)
 		}
 		e := exps(c, v, func(j int) operand.Op { return at(w, j) })
-		least, one := c.YMM(), c.YMM()
-		c.VBROADCASTSS(params[2], least)
+		least, one := broadcast(c, "least"), c.YMM()
 		c.VMOVUPS(data("sampleOne"), one)
 		for j, e := range e {
 			keep := c.YMM()
@@ -96,10 +87,6 @@ func weighLogits(c *build.Context) {
 	c.VADDPD(high, sum, sum)
 	c.VPSHUFD(operand.U8(0x4e), sum, high)
 	c.VADDSD(high, sum, sum)
-	p, err := c.ReturnIndex(0).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	c.VMOVSD(sum, p.Addr)
+	c.VMOVSD(sum, resolved(c.ReturnIndex(0)))
 	ret(c)
 }
