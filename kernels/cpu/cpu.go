@@ -22,9 +22,11 @@ type Device struct {
 	rows      rowsTask
 	attention attentionTask
 	matmul    matmulTask
+	spans     spansTask
+	train     trainTasks
 }
 
-var _ kernels.Device = (*Device)(nil)
+var _ kernels.TrainDevice = (*Device)(nil)
 
 // New returns a device of the given number of workers, 0 for GOMAXPROCS, that
 // runs the named instruction set, "" for $LLMQAT_ISA or else the fastest here. It

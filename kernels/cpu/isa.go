@@ -15,11 +15,12 @@ type isa struct {
 	rowKernels
 	attentionKernels
 	matmul matmulKernels
+	train  trainKernels
 	sample sampleKernels
 	peak   peakKernels
 }
 
-var generic = isa{"generic", intGeneric, floatGeneric, rowGeneric, attentionGeneric, matmulGenerics, sampleGeneric, peakGeneric}
+var generic = isa{"generic", intGeneric, floatGeneric, rowGeneric, attentionGeneric, matmulGenerics, trainGeneric, sampleGeneric, peakGeneric}
 
 // available lists what this machine can run, slowest first. Each isa_$GOARCH.go
 // appends to it in init.

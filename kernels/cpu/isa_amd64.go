@@ -130,17 +130,19 @@ var floatAVX512 = floatKernels{
 	sums:      floatSumsAVX512,
 }
 
+var trainAVX2 = trainKernels{expScaledAVX2, softmaxGradAVX2, swigluGradAVX2, combineAVX2, dequantizeAVX2}
+
 var matmulAVX2 = matmulKernels{matmulTile1AVX2, matmulTile2AVX2, matmulTile3AVX2, matmulTile4AVX2, matmulTile5AVX2, matmulTile6AVX2}
 
 func init() {
 	if !cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3, cpuid.F16C) {
 		return
 	}
-	available = append(available, isa{"avx2", intAVX2, floatAVX2, rowAVX2, attentionAVX2, matmulAVX2, sampleAVX2, peakAVX2})
+	available = append(available, isa{"avx2", intAVX2, floatAVX2, rowAVX2, attentionAVX2, matmulAVX2, trainAVX2, sampleAVX2, peakAVX2})
 	if cpuid.CPU.Supports(cpuid.AVXVNNI) {
-		available = append(available, isa{"avxvnni", intAVXVNNI, floatAVX2, rowAVX2, attentionAVXVNNI, matmulAVX2, sampleAVX2, peakAVXVNNI})
+		available = append(available, isa{"avxvnni", intAVXVNNI, floatAVX2, rowAVX2, attentionAVXVNNI, matmulAVX2, trainAVX2, sampleAVX2, peakAVXVNNI})
 	}
 	if cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI) {
-		available = append(available, isa{"avx512vnni", intVNNI, floatAVX512, rowAVX512, attentionVNNI, matmulAVX2, sampleAVX2, peakVNNI})
+		available = append(available, isa{"avx512vnni", intVNNI, floatAVX512, rowAVX512, attentionVNNI, matmulAVX2, trainAVX2, sampleAVX2, peakVNNI})
 	}
 }

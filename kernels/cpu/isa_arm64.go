@@ -93,12 +93,12 @@ var floatNEON = floatKernels{
 }
 
 func init() {
-	available = append(available, isa{"neon", intNEON, floatNEON, rowNEON, attentionNEON, matmulGenerics, sampleNEON, peakNEON})
+	available = append(available, isa{"neon", intNEON, floatNEON, rowNEON, attentionNEON, matmulGenerics, trainGeneric, sampleNEON, peakNEON})
 	if !cpuid.CPU.Supports(cpuid.ASIMDDP) {
 		return
 	}
-	available = append(available, isa{"neondot", intDOT, floatNEON, rowNEON, attentionDOT, matmulGenerics, sampleNEON, peakDOT})
+	available = append(available, isa{"neondot", intDOT, floatNEON, rowNEON, attentionDOT, matmulGenerics, trainGeneric, sampleNEON, peakDOT})
 	if cpuid.CPU.Supports(cpuid.I8MM) {
-		available = append(available, isa{"neonmm", intMM, floatNEON, rowNEON, attentionDOT, matmulGenerics, sampleNEON, peakMM})
+		available = append(available, isa{"neonmm", intMM, floatNEON, rowNEON, attentionDOT, matmulGenerics, trainGeneric, sampleNEON, peakMM})
 	}
 }

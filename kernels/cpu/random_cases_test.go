@@ -52,6 +52,33 @@ var loopCases = map[string]func(l *loopRun){
 	"tile3":  func(l *loopRun) { l.floatTile(l.k.tile3, generic.tile3, 3) },
 	"matmul": (*loopRun).matmul,
 
+	"train.expScaled": func(l *loopRun) {
+		n, shift, scale := l.eights(), l.float(finite), l.float(finite)
+		y, x, sum := out[float32](l.loopBuffers, n), l.floats(n, finite), out[float32](l.loopBuffers, 1)
+		l.both(func(k *isa, i int) { sum[i][0] = k.train.expScaled(y[i], x[i], shift, scale) })
+	},
+	"train.softmaxGrad": func(l *loopRun) {
+		n, mean, scale := l.eights(), l.float(anyFloat), l.float(anyFloat)
+		y, p, dp := out[float32](l.loopBuffers, n), l.floats(n, anyFloat), l.floats(n, anyFloat)
+		l.both(func(k *isa, i int) { k.train.softmaxGrad(y[i], p[i], dp[i], mean, scale) })
+	},
+	"train.swigluGrad": func(l *loopRun) {
+		n := l.eights()
+		dgate, dup := out[float32](l.loopBuffers, n), out[float32](l.loopBuffers, n)
+		dy, gate, up := l.floats(n, anyFloat), l.floats(n, finite), l.floats(n, anyFloat)
+		l.both(func(k *isa, i int) { k.train.swigluGrad(dgate[i], dup[i], dy[i], gate[i], up[i]) })
+	},
+	"train.combine": func(l *loopRun) {
+		n, a, b := l.eights(), l.float(anyFloat), l.float(anyFloat)
+		y, p, q := out[float32](l.loopBuffers, n), l.floats(n, anyFloat), l.floats(n, anyFloat)
+		l.both(func(k *isa, i int) { k.train.combine(y[i], p[i], q[i], a, b) })
+	},
+	"train.dequantize": func(l *loopRun) {
+		n, scale := l.eights(), l.float(anyFloat)
+		y, q := out[float32](l.loopBuffers, n), filled(l.loopBuffers, n, func(int) int8 { return int8(l.r.Uint32()) })
+		l.both(func(k *isa, i int) { k.train.dequantize(y[i], q[i], scale) })
+	},
+
 	"absMax": func(l *loopRun) {
 		x, m := l.floats(l.eights(), anyFloat), out[int32](l.loopBuffers, 1)
 		l.both(func(k *isa, i int) { m[i][0] = int32(math.Float32bits(k.absMax(x[i]))) })

@@ -6,7 +6,7 @@ import "math"
 // same bits on every architecture, which math.Sin and math.Pow do not promise.
 
 // Pow returns x^y for x > 0, within a few units of 1e-16.
-func Pow(x, y float64) float64 { return exp(float64(y * log(x))) }
+func Pow(x, y float64) float64 { return exp(float64(y * Log(x))) }
 
 // Ln 2 and π/2 in parts: the leading parts have at most 33 bits, so that their
 // product with a 20-bit integer is exact.
@@ -19,8 +19,8 @@ const (
 	twoByPi = 0.636619772367581343076
 )
 
-// log is 2·atanh((m-1)/(m+1)) + e·ln 2 for x = m·2^e, m near 1.
-func log(x float64) float64 {
+// Log returns ln x for x > 0: 2·atanh((m-1)/(m+1)) + e·ln 2 for x = m·2^e, m near 1.
+func Log(x float64) float64 {
 	m, e := math.Frexp(x)
 	if m < math.Sqrt2/2 {
 		m, e = m*2, e-1

@@ -20,6 +20,7 @@ var units = map[string]func(*build.Context){
 	"float_sums512":   floatSums512,
 	"float_stream512": floatStream512,
 	"matmul_tile":     matmulTile,
+	"train":           train,
 	"peak":            peak,
 	"scale":           scale,
 
