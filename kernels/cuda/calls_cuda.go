@@ -26,6 +26,24 @@ static CUresult launch_all(CUcontext context, CUstream stream, const struct laun
 	return r;
 }
 
+// time_all launches one after another with an event before and behind each, waits, and
+// sets ms to the times between them. events has room for n + 1.
+static CUresult time_all(CUcontext context, CUstream stream, const struct launch* l, int n, const uint64_t* params, CUevent* events, float* ms) {
+	int made = 0;
+	CUresult r = cuCtxSetCurrent(context);
+	while (r == CUDA_SUCCESS && made <= n)
+		if ((r = cuEventCreate(&events[made], 0)) == CUDA_SUCCESS) made++;
+	if (r == CUDA_SUCCESS) r = cuEventRecord(events[0], stream);
+	for (int i = 0; i < n && r == CUDA_SUCCESS; i++) {
+		r = launch_all(context, stream, l + i, 1, params);
+		if (r == CUDA_SUCCESS) r = cuEventRecord(events[i + 1], stream);
+	}
+	if (r == CUDA_SUCCESS) r = cuStreamSynchronize(stream);
+	for (int i = 0; i < n && r == CUDA_SUCCESS; i++) r = cuEventElapsedTime(&ms[i], events[i], events[i + 1]);
+	while (made > 0) cuEventDestroy(events[--made]);
+	return r;
+}
+
 // capture makes an executable graph of launches, or updates the one that
 // *handle is, where it is not 0. The capture is ended whatever happens.
 static CUresult capture(uintptr_t* handle, CUcontext context, CUstream stream, const struct launch* l, int n, const uint64_t* params) {
@@ -129,6 +147,20 @@ func (b *binding) Launch(l []launch, params []uint64) error {
 	context, stream := b.c()
 	first, n, words := cLaunches(l, params)
 	return callError("cuLaunchKernel", C.launch_all(context, stream, first, n, words))
+}
+
+func (b *binding) Timed(l []launch, params []uint64) ([]float64, error) {
+	context, stream := b.c()
+	first, n, words := cLaunches(l, params)
+	events, ms := make([]C.CUevent, len(l)+1), make([]C.float, len(l)+1)
+	if err := callError("timing of launches", C.time_all(context, stream, first, n, words, &events[0], &ms[0])); err != nil {
+		return nil, err
+	}
+	seconds := make([]float64, len(l))
+	for i := range seconds {
+		seconds[i] = float64(ms[i]) / 1e3
+	}
+	return seconds, nil
 }
 
 func (b *binding) Capture(l []launch, params []uint64) (graph, error) {

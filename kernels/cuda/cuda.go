@@ -18,6 +18,7 @@ type Device struct {
 
 	queue   work // not yet given to the driver
 	replay  replay
+	trace   *trace // nil: kernels run without being timed
 	staging []byte // page-locked; what uploads and downloads pass through
 	staged  int    // bytes of staging that queued uploads still read
 
@@ -134,7 +135,11 @@ func (d *Device) check(operator string, why error) (failed, op uint64) {
 // flush gives queued launches to the driver.
 func (d *Device) flush() {
 	if len(d.queue.launches) > 0 && d.err == nil {
-		d.fail(d.replay.submit(d.driver, &d.queue))
+		if d.trace != nil {
+			d.fail(d.trace.submit(d.driver, &d.queue))
+		} else {
+			d.fail(d.replay.submit(d.driver, &d.queue))
+		}
 	}
 	d.queue.clear()
 }

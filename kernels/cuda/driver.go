@@ -32,6 +32,9 @@ type driver interface {
 
 	// Launch queues launches, whose parameters are words of params.
 	Launch(l []launch, params []uint64) error
+	// Timed queues launches, waits, and returns the seconds that each took on the GPU: from
+	// the end of the one before it, or from its own start, to its end.
+	Timed(l []launch, params []uint64) ([]float64, error)
 	// Sync waits for all queued work, and returns its first error.
 	Sync() error
 

@@ -98,6 +98,13 @@ DEV void mma_tf32(float* c, const uint32_t* a, const uint32_t* b) {
 
 DEV void atomic_min(uint64_t* p, uint64_t v) { asm volatile("red.global.min.u64 [%0],%1;" ::"l"(p), "l"(v) : "memory"); }
 
+// nanoseconds is the GPU's clock, which moves by up to a microsecond at a time.
+DEV uint64_t nanoseconds() {
+  uint64_t t;
+  asm volatile("mov.u64 %0,%%globaltimer;" : "=l"(t));
+  return t;
+}
+
 DEV float half_to_float(uint16_t h) {
   float f;
   asm("cvt.f32.f16 %0,%1;" : "=f"(f) : "h"(h));

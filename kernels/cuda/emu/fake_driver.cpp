@@ -14,6 +14,8 @@
 #include "fake_launch.h"
 #include "fake_ptx.h"
 #include <algorithm>
+#include <chrono>
+#include <memory>
 #include <mutex>
 
 struct CUctx_st {};
@@ -28,7 +30,10 @@ struct CUstream_st {
   std::vector<std::function<CUresult()>> queue;
   CUgraph capture = nullptr;
 };
-struct CUevent_st { CUstream stream; };
+struct CUevent_st {
+  CUstream stream;
+  std::shared_ptr<std::chrono::steady_clock::time_point> at;  // null before it is recorded, zero until the stream comes to it
+};
 
 namespace fake {
 namespace {
@@ -241,7 +246,15 @@ CUresult cuEventDestroy(CUevent e) { return delete e, CUDA_SUCCESS; }
 CUresult cuEventRecord(CUevent e, CUstream s) {
   ENTER;
   e->stream = s;
-  return CUDA_SUCCESS;
+  auto at = e->at = std::make_shared<std::chrono::steady_clock::time_point>();
+  return add(s, [at] { return *at = std::chrono::steady_clock::now(), CUDA_SUCCESS; });
+}
+CUresult cuEventElapsedTime(float* ms, CUevent from, CUevent to) {
+  ENTER;
+  if (!from->at || !to->at) return CUDA_ERROR_INVALID_HANDLE;
+  const std::chrono::steady_clock::time_point never{};
+  if (*from->at == never || *to->at == never) return CUDA_ERROR_NOT_READY;
+  return *ms = std::chrono::duration<float, std::milli>(*to->at - *from->at).count(), CUDA_SUCCESS;
 }
 CUresult cuEventSynchronize(CUevent e) {
   ENTER;

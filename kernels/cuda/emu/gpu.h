@@ -1,6 +1,7 @@
 // emu/gpu.h - the words of ../gpu.h on the emulator. Collectives follow the PTX ISA.
 #pragma once
 #include "emu.h"
+#include <time.h>
 
 #define __global__
 #define __device__
@@ -173,6 +174,12 @@ DEV void atomic_add_shared(int* p, int v) { *p += v; }
 
 DEV void atomic_min(uint64_t* p, uint64_t v) {
   if (v < *p) *p = v;
+}
+
+DEV uint64_t nanoseconds() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 DEV float half_to_float(uint16_t h) { return emu::half(h); }
