@@ -27,15 +27,22 @@ func addInts(c *build.Context) {
 	ret(c)
 }
 
+const weightMax = 1<<14 - 1 // cpu.weightMax
+
+// weighData emits the constants of weigh and weigh512.
+func weighData(c *build.Context) {
+	vectorData(c, "weighMax", math.Float32bits(weightMax))
+	vectorData(c, "weighUnit", math.Float32bits(1.0/weightMax))
+	vectorData(c, "weighTiny", math.Float32bits(0x1p-100)) // cpu.weightTiny
+}
+
 // weigh writes weighAVX2, 16 weights at a time.
 //
 //	i32 = cvtps2dq(s·(weightMax/top))     to nearest, ties to even; 0..weightMax
 //	i16 = packusdw(i32)
 //	planes = packuswb(i16 >> 7, i16 & 127)
 func weigh(c *build.Context) {
-	vectorData(c, "weighMax", math.Float32bits(weightMax))
-	vectorData(c, "weighUnit", math.Float32bits(1.0/weightMax))
-	vectorData(c, "weighTiny", math.Float32bits(0x1p-100))
+	weighData(c)
 	vectorData(c, "weighLow", 127<<16|127)
 	dataOf(c, "weighOrder", 0, 4, 1, 5, 2, 6, 3, 7)
 

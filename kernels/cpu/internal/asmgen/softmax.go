@@ -49,6 +49,12 @@ func softmax(c *build.Context) {
 			c.VMOVUPS(e, at(s, j))
 		}
 	})
+	endSoftmax(c, sum, corrs, s, m, l, corr, rows)
+}
+
+// endSoftmax stores the sums of a row's lanes at l and corr, and goes on to the next
+// row while any is left.
+func endSoftmax(c *build.Context, sum, corrs reg.VecVirtual, s, m, l, corr, rows reg.GPVirtual) {
 	for _, v := range []struct {
 		y  reg.VecVirtual
 		to reg.GPVirtual

@@ -105,20 +105,7 @@ func softmax512(c *build.Context) {
 		c.JMP(operand.LabelRef(loop))
 		c.Label(end)
 	}
-	for _, v := range []struct {
-		y  reg.VecVirtual
-		to reg.GPVirtual
-	}{{sum, l}, {corrs, corr}} {
-		x := fold(c, v.y, func(o, x reg.VecVirtual) { c.VADDPS(o, x, x) })
-		c.VMOVSS(x, operand.Mem{Base: v.to})
-	}
-	c.ADDQ(operand.U32(splitBytes), s)
-	for _, p := range []reg.GPVirtual{m, l, corr} {
-		c.ADDQ(operand.U8(4), p)
-	}
-	c.DECQ(rows)
-	c.JNZ(operand.LabelRef("rows"))
-	ret(c)
+	endSoftmax(c, sum, corrs, s, m, l, corr, rows)
 }
 
 // rowMax512 returns the maximum of n floats of a row, and of least.
@@ -135,9 +122,7 @@ func rowMax512(c *build.Context, label string, row, n reg.GPVirtual, least opera
 
 // weigh512 writes weighAVX512: a row's maximum, then its integers, sixteen at a time.
 func weigh512(c *build.Context) {
-	vectorData(c, "weighMax", math.Float32bits(weightMax))
-	vectorData(c, "weighUnit", math.Float32bits(1.0/weightMax))
-	vectorData(c, "weighTiny", math.Float32bits(0x1p-100))
+	weighData(c)
 	vectorData(c, "weighSeven", 127)
 	vectorData(c, "weighZero", 0)
 	begin(c, "weighAVX512", "func(p []uint8, s, unit []float32, n int)", "valueKernels.weigh.")
@@ -173,5 +158,3 @@ func weigh512(c *build.Context) {
 	c.JNZ(operand.LabelRef("rows"))
 	ret(c)
 }
-
-const weightMax = 1<<14 - 1 // cpu.weightMax
