@@ -62,7 +62,10 @@ func (m *microMemory) other(tokens []int) (list []*operator, err error) {
 	for i := range logits {
 		logits[i] = float32(2 * m.rng.NormFloat64()) // as far apart as those of random weights
 	}
-	work := sample.NewWork(c.VocabSize)
+	work, err := sample.NewWork(c.VocabSize)
+	if err != nil {
+		return nil, err
+	}
 	for _, s := range []struct {
 		name string
 		p    sample.Params

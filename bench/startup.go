@@ -90,7 +90,7 @@ func firstToken(path, threads string, start time.Time) (s Startup, err error) {
 	if err != nil {
 		return s, err
 	}
-	m.Forward([]model.Run{{Tokens: []int32{int32(max(h.Config.BOSTokenID, 0))}, Pages: []int32{0}}}, []int32{0}, pool.Layers)
+	m.Forward([]model.Run{{Tokens: []int32{int32(max(h.Config.BOSTokenID, 0))}, Pages: []int32{0}}}, []int32{0}, nil, pool.Layers)
 	if err := m.Logits(func(int, []float32) {}); err != nil {
 		return s, err
 	}

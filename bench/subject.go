@@ -181,7 +181,7 @@ func (s *subject) run(m *model.Model, n, at, seqs, pass int) (time.Duration, err
 			runs[i] = model.Run{Tokens: t, Position: at, Pages: s.pages[i]}
 			rows[i] = int32((i+1)*len(t) - 1)
 		}
-		m.Forward(runs, rows, s.pool.Layers)
+		m.Forward(runs, rows, nil, s.pool.Layers)
 		if err := m.Logits(func(int, []float32) {}); err != nil {
 			return 0, err
 		}

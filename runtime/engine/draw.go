@@ -29,15 +29,20 @@ type drawer struct {
 // where top-k or top-p keep many.
 const maxDrawers = 15
 
-// newDrawers returns one drawer less than the device has threads.
-func newDrawers(dev kernels.Device, vocab int) *drawers {
+// newDrawers returns one drawer less than the device has threads, and than a step
+// draws tokens.
+func newDrawers(dev kernels.Device, vocab, maxSeqs int) (*drawers, error) {
 	threads := runtime.GOMAXPROCS(0)
 	if d, ok := dev.(interface{ Workers() int }); ok {
 		threads = d.Workers()
 	}
-	d := &drawers{idle: make(chan *drawer, min(threads-1, maxDrawers))}
+	d := &drawers{idle: make(chan *drawer, min(threads-1, maxSeqs-1, maxDrawers))}
 	for range cap(d.idle) {
-		x := &drawer{work: sample.NewWork(vocab), logits: make([]float32, vocab)}
+		work, err := sample.NewWork(vocab)
+		if err != nil {
+			return nil, err
+		}
+		x := &drawer{work: work, logits: make([]float32, vocab)}
 		x.run = func() {
 			defer d.busy.Done()
 			defer func() {
@@ -50,7 +55,7 @@ func newDrawers(dev kernels.Device, vocab int) *drawers {
 		}
 		d.idle <- x
 	}
-	return d
+	return d, nil
 }
 
 // take has an idle drawer settle w, whose result is there after wait. It returns
@@ -77,16 +82,40 @@ func (d *drawers) wait() {
 	}
 }
 
-// settle decides the tokens of the step's rows.
+// settle decides the tokens of the step's rows that the device does not draw, and
+// takes those that it does.
 func (l *loop) settle() error {
 	defer l.drawers.wait()
-	return l.fw.Logits(func(i int, logits []float32) {
+	err := l.fw.Logits(func(i int, logits []float32) {
 		w, last := &l.wants[i], i == len(l.wants)-1
 		if last || w.quick() || !l.drawers.take(w, logits) {
 			w.settle(l.work, logits)
 		}
 	})
+	if err != nil {
+		return err
+	}
+	for i, id := range l.fw.Drawn() {
+		if l.draws[i] != (kernels.Draw{}) {
+			l.wants[i].take(id)
+		}
+	}
+	return nil
 }
+
+// draw returns how the device may draw w's token, which it may not where the logits
+// are needed on the host.
+func (w *want) draw() kernels.Draw {
+	if w.next < 0 && w.q.Logprobs < 0 {
+		if d, ok := w.q.sampler.Draw(); ok {
+			return d
+		}
+	}
+	return kernels.Draw{}
+}
+
+// take makes the device's token w's.
+func (w *want) take(id int32) { w.result.ID, w.err = id, w.q.sampler.Drew(id) }
 
 // quick says that to settle w takes less time than to copy its logits.
 func (w *want) quick() bool {

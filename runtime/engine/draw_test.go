@@ -26,8 +26,9 @@ type rowsOf struct {
 	logits []float32
 }
 
-func (r rowsOf) Forward([]model.Run, []int32) {}
-func (r rowsOf) Sync() error                  { return nil }
+func (r rowsOf) Forward([]model.Run, []int32, []kernels.Draw) {}
+func (r rowsOf) Drawn() []int32                               { return nil }
+func (r rowsOf) Sync() error                                  { return nil }
 func (r rowsOf) Logits(yield func(int, []float32)) error {
 	for i := range r.n {
 		yield(i, r.logits)
@@ -36,13 +37,17 @@ func (r rowsOf) Logits(yield func(int, []float32)) error {
 }
 
 // drawing returns a loop whose step wants n rows drawn.
-func drawing(n, vocab, threads int, p sample.Params) *loop {
+func drawing(t testing.TB, n, vocab, threads int, p sample.Params) *loop {
 	r := rand.New(rand.NewPCG(3, 3))
 	logits := make([]float32, vocab)
 	for i := range logits {
 		logits[i] = float32(2.5*r.NormFloat64() + 2*r.ExpFloat64())
 	}
-	l := &loop{fw: rowsOf{n, logits}, work: sample.NewWork(vocab), drawers: newDrawers(fixed{threads: threads}, vocab)}
+	e := &Engine{info: Info{VocabSize: vocab, KVPages: 1}, o: Options{Device: fixed{threads: threads}, MaxSeqs: n, Budget: n}}
+	l, err := newLoop(e, rowsOf{n, logits})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range n {
 		p.Seed = uint64(i)
 		q := &request{Request: Request{Logprobs: i%3 - 1, Sampling: p}, sampler: sample.New(p, vocab, nil, 1)}
@@ -53,7 +58,7 @@ func drawing(n, vocab, threads int, p sample.Params) *loop {
 
 // A drawer's panic ends the step only when all have settled, and with its own stack.
 func TestDrawerPanics(t *testing.T) {
-	l := drawing(40, 1000, 4, sample.Params{Temperature: 1})
+	l := drawing(t, 40, 1000, 4, sample.Params{Temperature: 1})
 	l.wants[0].q = &request{Request: Request{Logprobs: 0}} // no sampler
 	func() {
 		defer func() {
@@ -73,11 +78,21 @@ func TestDrawerPanics(t *testing.T) {
 	}
 }
 
+// No more drawers than a step has tokens to draw, but for the loop's own.
+func TestDrawersAreBounded(t *testing.T) {
+	for _, c := range []struct{ threads, maxSeqs, want int }{{8, 1, 0}, {8, 3, 2}, {2, 16, 1}, {64, 64, maxDrawers}} {
+		d, err := newDrawers(fixed{threads: c.threads}, 10, c.maxSeqs)
+		if err != nil || len(d.idle) != c.want {
+			t.Errorf("%d threads, %d sequences: %d drawers, %v; want %d", c.threads, c.maxSeqs, len(d.idle), err, c.want)
+		}
+	}
+}
+
 func BenchmarkDraw(b *testing.B) {
 	for _, vocab := range []int{32_000, 128_256} {
 		for _, threads := range []int{1, runtime.GOMAXPROCS(0)} {
 			b.Run(fmt.Sprintf("vocab=%d/rows=16/threads=%d", vocab, threads), func(b *testing.B) {
-				l := drawing(16, vocab, threads, sample.Params{Temperature: 1, TopP: 0.95})
+				l := drawing(b, 16, vocab, threads, sample.Params{Temperature: 1, TopP: 0.95})
 				for b.Loop() {
 					if err := l.settle(); err != nil {
 						b.Fatal(err)

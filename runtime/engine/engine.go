@@ -58,8 +58,9 @@ type Stats struct {
 
 // forwarder is a model and its cache, as the loop uses them: model.Model's methods.
 type forwarder interface {
-	Forward(runs []model.Run, rows []int32)
+	Forward(runs []model.Run, rows []int32, draws []kernels.Draw)
 	Logits(yield func(i int, logits []float32)) error
+	Drawn() []int32
 	Sync() error
 }
 
@@ -99,7 +100,12 @@ func New(f *qat.File, o Options) (*Engine, error) {
 		m.Close()
 		return nil, fmt.Errorf("%s: %w", f.Path(), err)
 	}
-	return start(&loaded{m, kv}, info, o, ends(&h.Config)), nil
+	e, err := start(&loaded{m, kv}, info, o, ends(&h.Config))
+	if err != nil {
+		m.Close()
+		return nil, fmt.Errorf("%s: %w", f.Path(), err)
+	}
+	return e, nil
 }
 
 // ends lists the tokens that end an answer: EOS, and BOS, which begins another
@@ -119,24 +125,30 @@ type loaded struct {
 	kv *kvcache.Pool
 }
 
-func (l *loaded) Forward(runs []model.Run, rows []int32) { l.Model.Forward(runs, rows, l.kv.Layers) }
+func (l *loaded) Forward(runs []model.Run, rows []int32, draws []kernels.Draw) {
+	l.Model.Forward(runs, rows, draws, l.kv.Layers)
+}
 
 // start runs the loop over fw. info and o are complete.
-func start(fw forwarder, info Info, o Options, eos []int32) *Engine {
+func start(fw forwarder, info Info, o Options, eos []int32) (*Engine, error) {
 	e := &Engine{
 		info: info, o: o, eos: eos,
 		arrivals: make(chan *request, o.MaxQueue),
 		drain:    make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	e.stats.Store(&Stats{FreePages: info.KVPages})
+	l, err := newLoop(e, fw)
+	if err != nil {
+		return nil, err
+	}
 	go func() {
 		defer close(e.done)
-		newLoop(e, fw).run()
+		l.run()
 		if m, ok := fw.(interface{ Close() }); ok {
 			m.Close()
 		}
 	}()
-	return e
+	return e, nil
 }
 
 // Info returns what the engine runs.

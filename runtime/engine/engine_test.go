@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -21,8 +22,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fakeEngine runs f with a small cache: 8 pages, 3 sequences, 32 tokens a step.
 func fakeEngine(t *testing.T, f *fake) *Engine {
 	t.Helper()
-	e := start(f, Info{VocabSize: fakeVocab, MaxContext: 300, KVPages: 8},
+	e, err := start(f, Info{VocabSize: fakeVocab, MaxContext: 300, KVPages: 8},
 		Options{MaxSeqs: 3, Budget: 32, MaxQueue: 4, MaxQueueTokens: 1000}, []int32{fakeEOS})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(e.Close)
 	return e
 }
@@ -109,8 +113,14 @@ func some(r *rand.Rand) Request {
 	if q.IDs[len(q.IDs)-1] == mute {
 		q.IDs[len(q.IDs)-1] = 0
 	}
-	if r.IntN(2) == 0 {
-		q.Sampling.Temperature, q.Sampling.Seed = 1, r.Uint64()
+	if r.IntN(4) > 0 {
+		q.Sampling = sample.Params{Temperature: 1, Seed: r.Uint64(), TopK: r.IntN(2) * r.IntN(fakeVocab), TopP: float64(r.IntN(3)) / 3, MinP: float64(r.IntN(3)) / 10}
+	}
+	switch r.IntN(6) {
+	case 0:
+		q.Sampling.FrequencyPenalty = 1
+	case 1:
+		q.Sampling.LogitBias = map[int32]float32{int32(r.IntN(mute)): 2}
 	}
 	if q.PromptLogprobs = q.Logprobs >= 0 && r.IntN(2) == 0; q.PromptLogprobs && r.IntN(3) == 0 {
 		q.MaxTokens = 0
@@ -119,9 +129,17 @@ func some(r *rand.Rand) Request {
 }
 
 // However requests share steps, pages and places, and whoever leaves meanwhile,
-// each gets what it gets alone.
+// each gets what it gets alone; also where the device draws what it may.
 func TestRequestsDoNotDisturbEachOther(t *testing.T) {
-	e := fakeEngine(t, newFake())
+	for _, draw := range []bool{false, true} {
+		t.Run(fmt.Sprintf("draw=%v", draw), func(t *testing.T) { together(t, draw) })
+	}
+}
+
+func together(t *testing.T, draw bool) {
+	f := newFake()
+	f.draw = draw
+	e := fakeEngine(t, f)
 	var wg sync.WaitGroup
 	for client := range 6 {
 		wg.Go(func() {
@@ -347,17 +365,21 @@ func TestPanic(t *testing.T) {
 }
 
 func TestNoTokenEndsOneRequest(t *testing.T) {
-	e := fakeEngine(t, newFake())
-	ctx := context.Background()
-	good := Request{IDs: []int32{1}, MaxTokens: 20, Logprobs: -1, IgnoreEOS: true}
-	bad := Request{IDs: []int32{mute}, MaxTokens: 1, Logprobs: -1}
-	a, b := generate(t, e, ctx, good), generate(t, e, ctx, bad)
-	if _, _, done := collect(t, b); !errors.Is(done.Err, sample.ErrNoToken) {
-		t.Errorf("ended with %+v, want ErrNoToken", done)
+	for _, draw := range []bool{false, true} {
+		f := newFake()
+		f.draw = draw
+		e := fakeEngine(t, f)
+		ctx := context.Background()
+		good := Request{IDs: []int32{1}, MaxTokens: 20, Logprobs: -1, IgnoreEOS: true}
+		bad := Request{IDs: []int32{mute}, MaxTokens: 1, Logprobs: -1}
+		a, b := generate(t, e, ctx, good), generate(t, e, ctx, bad)
+		if _, _, done := collect(t, b); !errors.Is(done.Err, sample.ErrNoToken) {
+			t.Errorf("draw %v: ended with %+v, want ErrNoToken", draw, done)
+		}
+		prompt, answer, done := collect(t, a)
+		check(t, good, prompt, answer, done)
+		idle(t, e)
 	}
-	prompt, answer, done := collect(t, a)
-	check(t, good, prompt, answer, done)
-	idle(t, e)
 }
 
 func TestCloseAndDrain(t *testing.T) {

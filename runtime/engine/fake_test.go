@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/kerneltest"
 	"github.com/llmqat/llmqat/runtime/model"
 	"github.com/llmqat/llmqat/runtime/sample"
 )
@@ -23,6 +24,9 @@ const (
 type fake struct {
 	slots map[int32]int32 // the token in each slot
 	rows  [][]int32       // tokens up to each row of the pass that is wanted
+	draws []kernels.Draw  // and how their tokens are drawn; nil where a fake draws none
+	drawn []int32
+	draw  bool
 
 	gate  chan struct{}          // where set, a pass takes one from it first
 	fail  atomic.Pointer[error]  // what the next Logits returns
@@ -34,7 +38,7 @@ var errFake = errors.New("fake device: cable pulled")
 
 func newFake() *fake { return &fake{slots: map[int32]int32{}} }
 
-func (f *fake) Forward(runs []model.Run, rows []int32) {
+func (f *fake) Forward(runs []model.Run, rows []int32, draws []kernels.Draw) {
 	if f.seen != nil {
 		f.seen(runs)
 	}
@@ -65,14 +69,26 @@ func (f *fake) Forward(runs []model.Run, rows []int32) {
 	for _, r := range rows {
 		f.rows = append(f.rows, all[r])
 	}
+	if f.draws = nil; f.draw {
+		f.draws = draws
+	}
 }
 
 func (f *fake) Logits(yield func(int, []float32)) error {
+	f.drawn = nil
 	for i, before := range f.rows {
-		yield(i, fakeLogits(before))
+		logits := fakeLogits(before)
+		if f.draws != nil {
+			f.drawn = append(f.drawn, kerneltest.Draw(logits, f.draws[i]))
+		}
+		if f.draws == nil || f.draws[i].Scale == 0 {
+			yield(i, logits)
+		}
 	}
 	return f.Sync()
 }
+
+func (f *fake) Drawn() []int32 { return f.drawn }
 
 func (f *fake) Sync() error {
 	if err := f.fail.Swap(nil); err != nil {
@@ -103,7 +119,10 @@ func fakeLogits(before []int32) []float32 {
 // included, and the logprobs of prompt and answer.
 func alone(r Request) (prompt, answer []Token) {
 	s := sample.New(r.Sampling, fakeVocab, r.IDs, r.MaxTokens)
-	w := sample.NewWork(fakeVocab)
+	w, err := sample.NewWork(fakeVocab)
+	if err != nil {
+		panic(err)
+	}
 	tokens := slices.Clone(r.IDs)
 	told := func(before []int32, id int32) Token {
 		t := Token{ID: id}

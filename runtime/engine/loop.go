@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"slices"
 
+	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/kvcache"
 	"github.com/llmqat/llmqat/runtime/model"
 	"github.com/llmqat/llmqat/runtime/sample"
@@ -37,6 +38,7 @@ type loop struct {
 	runs  []model.Run
 	rows  []int32
 	wants []want
+	draws []kernels.Draw // of wants, for a device that draws
 	drawn []int32
 }
 
@@ -48,11 +50,19 @@ type want struct {
 	err    error // sample.ErrNoToken
 }
 
-func newLoop(e *Engine, fw forwarder) *loop {
+func newLoop(e *Engine, fw forwarder) (*loop, error) {
 	vocab := e.info.VocabSize
-	l := &loop{e: e, fw: fw, work: sample.NewWork(vocab), drawers: newDrawers(e.o.Device, vocab)}
+	work, err := sample.NewWork(vocab)
+	if err != nil {
+		return nil, err
+	}
+	drawers, err := newDrawers(e.o.Device, vocab, e.o.MaxSeqs)
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{e: e, fw: fw, work: work, drawers: drawers}
 	l.reset()
-	return l
+	return l, nil
 }
 
 // reset makes the cache empty.
@@ -186,7 +196,7 @@ func (l *loop) step() {
 		return
 	}
 	l.pack(step)
-	l.fw.Forward(l.runs, l.rows)
+	l.fw.Forward(l.runs, l.rows, l.draws)
 	err := l.settle()
 	l.stats.Steps++
 	if err != nil {
@@ -201,9 +211,10 @@ func (l *loop) step() {
 	l.deliver(step)
 }
 
-// pack lists the step's runs, and the rows whose logits it needs.
+// pack lists the step's runs, and the rows whose logits it needs, with how their
+// tokens may be drawn.
 func (l *loop) pack(step sched.Step) {
-	l.runs, l.rows, l.wants = l.runs[:0], l.rows[:0], l.wants[:0]
+	l.runs, l.rows, l.wants, l.draws = l.runs[:0], l.rows[:0], l.wants[:0], l.draws[:0]
 	row := int32(0)
 	for _, r := range step {
 		q := l.request(r.Sequence)
@@ -211,17 +222,20 @@ func (l *loop) pack(step sched.Step) {
 		l.runs = append(l.runs, model.Run{Tokens: r.Tokens[r.From:r.To], Position: r.From, Pages: r.Pages})
 		if q.PromptLogprobs {
 			for i := r.From; i < min(r.To, r.Prompt-1); i++ {
-				l.rows = append(l.rows, row+int32(i-r.From))
-				l.wants = append(l.wants, want{q: q, next: r.Tokens[i+1]})
+				l.want(row+int32(i-r.From), want{q: q, next: r.Tokens[i+1]})
 			}
 		}
 		row += int32(r.To - r.From)
 		if r.Samples() {
-			l.rows = append(l.rows, row-1)
-			l.wants = append(l.wants, want{q: q, next: -1})
+			l.want(row-1, want{q: q, next: -1})
 		}
 		l.stats.PromptTokens += int64(max(min(r.To, r.Prompt)-r.From, 0))
 	}
+}
+
+// want adds a row to those that the step asks for.
+func (l *loop) want(row int32, w want) {
+	l.rows, l.wants, l.draws = append(l.rows, row), append(l.wants, w), append(l.draws, w.draw())
 }
 
 // deliver sends the step's tokens and ends the sequences that are done.

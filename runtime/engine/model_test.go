@@ -20,7 +20,9 @@ import (
 	"github.com/llmqat/llmqat/format/hf"
 	"github.com/llmqat/llmqat/format/llama2c"
 	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/kernels/kerneltest"
 	"github.com/llmqat/llmqat/kernels/quant"
 	"github.com/llmqat/llmqat/runtime/sample"
 )
@@ -155,6 +157,37 @@ func TestSameTokensEverywhere(t *testing.T) {
 	}
 }
 
+// A batch of requests of all kinds has the same tokens on a device that draws them.
+func TestSameTokensWhereTheDeviceDraws(t *testing.T) {
+	dev, err := cpu.New(2, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	f := random(t, options(t, "4-8-4", quant.KVHeadZP, ""))
+	var requests []Request
+	for i, p := range []sample.Params{
+		{}, {Temperature: 0.7}, {Temperature: 1, TopK: 5}, {Temperature: 1, TopP: 0.8}, {Temperature: 1.5, MinP: 0.2},
+		{Temperature: 1, TopK: 20, TopP: 0.9, MinP: 0.01}, {FrequencyPenalty: 1}, {Temperature: 1, LogitBias: map[int32]float32{7: 5}}, {},
+	} {
+		p.Seed = uint64(i)
+		requests = append(requests, Request{IDs: []int32{1, int32(i)}, MaxTokens: 40, Logprobs: -1, IgnoreEOS: true, Sampling: p})
+	}
+	requests[8].Logprobs, requests[8].PromptLogprobs = 2, true
+	var got [2][]answer
+	for i, dev := range []kernels.Device{dev, kerneltest.Drawing{Device: dev}} {
+		e, err := New(f, Options{Device: dev})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[i] = answers(t, e, requests, true)
+		e.Close()
+	}
+	if d := cmp.Diff(got[0], got[1], cmp.Comparer(sameBits)); d != "" {
+		t.Errorf("the answers differ (-host +device):\n%s", d)
+	}
+}
+
 // Tokens and logprobs are the same to the bit on every architecture. The hashes are
 // recorded; they change with the definitions of the kernels, or with convert.Synth.
 func TestSameBitsOnEveryArchitecture(t *testing.T) {
@@ -282,6 +315,21 @@ func TestMemoryPlan(t *testing.T) {
 	// 2 layers · 64 tokens · K and V · 2 heads · (12 bytes + scale and zero)
 	if page := int64(2 * 64 * 2 * 2 * 16); i.KVPages != 2*4 || i.KVBytes != 8*page || i.MaxContext != 200 {
 		t.Errorf("two sequences of 200 tokens: %d pages, %d bytes of cache, context %d; want 8, %d, 200", i.KVPages, i.KVBytes, i.MaxContext, 8*page)
+	}
+}
+
+// An instruction set that this machine lacks is refused where the device was not
+// made from it, too.
+func TestUnknownISA(t *testing.T) {
+	dev, err := cpu.New(1, "generic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	t.Setenv("LLMQAT_ISA", "abacus")
+	f := random(t, options(t, "4-8-4", quant.KVHeadZP, ""))
+	if _, err := New(f, Options{Device: dev}); err == nil || !strings.Contains(err.Error(), "abacus") || !strings.Contains(err.Error(), f.Path()) {
+		t.Errorf("error %v, want one that names the file and the instruction set", err)
 	}
 }
 

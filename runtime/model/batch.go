@@ -14,23 +14,26 @@ type Run struct {
 	Pages    []int32 // the sequence's KV pages, enough for its last token
 }
 
-// batcher writes runs as a kernels.Batch, all in one buffer and one upload.
+// batcher writes runs as a kernels.Batch, with what else a pass takes, all in one
+// buffer and one upload.
 type batcher struct {
-	o    Options
-	host []int32
-	buf  kernels.Buf[int32]
-	b    kernels.Batch
+	o     Options
+	host  []int32
+	buf   kernels.Buf[int32]
+	b     kernels.Batch
+	rows  kernels.Buf[int32] // those whose logits are wanted
+	draws kernels.Buf[int32] // and how their tokens are drawn, where the device does
 }
 
 func newBatcher(mem kernels.Memory, o Options) (b batcher, err error) {
-	n := 3*o.MaxTokens + 2*o.MaxSeqs + 1 + o.MaxSeqs*kvcache.Count(o.MaxContext)
+	n := (4+kernels.DrawWords)*o.MaxTokens + 2*o.MaxSeqs + 1 + o.MaxSeqs*kvcache.Count(o.MaxContext)
 	b = batcher{o: o, host: make([]int32, 0, n)}
 	b.buf, err = kernels.Alloc[int32](mem, n)
 	return b, err
 }
 
-// pack returns the batch of runs, good until the next call.
-func (p *batcher) pack(m *Model, runs []Run) *kernels.Batch {
+// pack returns the batch of runs, good until the next call, as rows and draws are.
+func (p *batcher) pack(m *Model, runs []Run, rows []int32, draws []kernels.Draw) *kernels.Batch {
 	b := &p.b
 	b.T, b.S, b.MaxPages = 0, len(runs), 0
 	last := 0 // the largest position
@@ -43,6 +46,7 @@ func (p *batcher) pack(m *Model, runs []Run) *kernels.Batch {
 	if b.S == 0 || b.S > p.o.MaxSeqs || b.T > p.o.MaxTokens {
 		panic(fmt.Sprintf("model: a pass of %d tokens of %d sequences; want 1 to %d of 1 to %d", b.T, b.S, p.o.MaxTokens, p.o.MaxSeqs))
 	}
+	checkRows(rows, draws, b.T)
 	m.rope.reach(last)
 
 	h := p.host[:0]
@@ -93,8 +97,25 @@ func (p *batcher) pack(m *Model, runs []Run) *kernels.Batch {
 			}
 		}
 	})
+	p.rows = part(func() { h = append(h, rows...) })
+	p.draws = part(func() {
+		for i := range draws {
+			h = draws[i].Append(h)
+		}
+	})
 	kernels.Upload(m.dev, p.buf, h)
 	return b
+}
+
+func checkRows(rows []int32, draws []kernels.Draw, tokens int) {
+	if len(rows) > tokens || len(draws) > 0 && len(draws) != len(rows) {
+		panic(fmt.Sprintf("model: logits of %d rows of a pass of %d, with %d draws", len(rows), tokens, len(draws)))
+	}
+	for _, r := range rows {
+		if r < 0 || int(r) >= tokens {
+			panic(fmt.Sprintf("model: logits of row %d of a pass of %d", r, tokens))
+		}
+	}
 }
 
 // check panics where no pass can hold r, and returns the sequence's length after it.

@@ -41,13 +41,11 @@ func (l *layer) feed(p *pass) {
 	d.LinearAdd(p.x, p.ff, l.downProj)
 }
 
-// pick leaves only the given rows of the pass.
-func (p *pass) pick(rows []int32) {
+// pick leaves only the given rows of the pass, which are in the device's memory, too.
+func (p *pass) pick(rows []int32, onDevice kernels.Buf[int32]) {
 	if n := len(rows); n < p.batch.T || !inOrder(rows) {
-		kernels.Upload(p.dev, p.rows, rows)
-		picked := p.rows.Slice(0, n)
-		p.dev.Gather(p.pickedX.First(n), p.x, picked)
-		p.dev.Gather(p.pickedAttn.First(n), p.attn, picked)
+		p.dev.Gather(p.pickedX.First(n), p.x, onDevice)
+		p.dev.Gather(p.pickedAttn.First(n), p.attn, onDevice)
 		p.x, p.attn = p.pickedX, p.pickedAttn
 		if p.attnIn.Bits == 16 {
 			p.attnIn.F = p.attn

@@ -3,6 +3,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/qat"
@@ -13,6 +14,7 @@ import (
 // pass over up to MaxTokens tokens. One goroutine uses it at a time.
 type Model struct {
 	dev    kernels.Device
+	drawer kernels.Drawer // dev, where it draws tokens
 	arena  *arena
 	config format.Config
 	eps    float32
@@ -27,6 +29,9 @@ type Model struct {
 	scratch *scratch
 	part    scratch // the part of it that the last pass used
 	rows    int     // of part.x: those whose logits are wanted
+
+	draws []kernels.Draw // of those rows, where the device draws
+	drawn []int32        // and their tokens, after Logits
 }
 
 // Options bound what one pass holds. Zero values stand for the defaults.
@@ -71,6 +76,7 @@ func Load(dev kernels.Device, f *qat.File, o Options) (*Model, error) {
 		return nil, err
 	}
 	m := &Model{dev: dev, arena: &arena{Memory: dev}, config: h.Config, eps: float32(h.Config.RMSNormEps)}
+	m.drawer, _ = dev.(kernels.Drawer)
 	if err := m.load(f, h, o); err != nil {
 		m.Close()
 		return nil, err
@@ -108,12 +114,16 @@ func ScratchBytes(h *qat.Header, o Options) int64 {
 
 // Forward puts K and V of the runs' tokens in kv, one cache a layer, and computes
 // the hidden states of the tokens whose logits are wanted: rows, counted over the
-// runs. The last layer does no more than they need. It only queues work: failures
-// come from Logits. Runs that exceed the model's options, and rows that are not
-// theirs, are a caller's bug and panic.
-func (m *Model) Forward(runs []Run, rows []int32, kv []kernels.KVCache) {
-	b := m.meta.pack(m, runs)
-	m.checkRows(rows, b.T)
+// runs. The last layer does no more than they need. draws says how the device draws
+// the token that follows each row, where it is a kernels.Drawer; it may be nil, and
+// must stay as it is until Logits. Forward only queues work: failures come from
+// Logits. Runs that exceed the model's options, and rows that are not theirs, are a
+// caller's bug and panic.
+func (m *Model) Forward(runs []Run, rows []int32, draws []kernels.Draw, kv []kernels.KVCache) {
+	if m.drawer == nil || !slices.ContainsFunc(draws, wanted) {
+		draws = nil
+	}
+	b := m.meta.pack(m, runs, rows, draws)
 	m.part = m.scratch.first(b.T)
 	p := pass{m.dev, &m.part, b, m.rope.table(), m.eps}
 	m.dev.Embed(p.x, m.embed, b.Tokens)
@@ -123,45 +133,66 @@ func (m *Model) Forward(runs []Run, rows []int32, kv []kernels.KVCache) {
 		m.layers[i].feed(&p)
 	}
 	m.layers[last].attend(&p, kv[last])
-	if m.rows = len(rows); m.rows > 0 {
-		p.pick(rows)
+	if m.rows, m.draws = len(rows), draws; m.rows > 0 {
+		p.pick(rows, m.meta.rows)
 		m.layers[last].feed(&p)
 	}
 }
 
-func (m *Model) checkRows(rows []int32, tokens int) {
-	if len(rows) > tokens {
-		panic(fmt.Sprintf("model: logits of %d rows of a pass of %d", len(rows), tokens))
-	}
-	for _, r := range rows {
-		if r < 0 || int(r) >= tokens {
-			panic(fmt.Sprintf("model: logits of row %d of a pass of %d", r, tokens))
-		}
-	}
-}
+// wanted reports whether the device draws a token by d.
+func wanted(d kernels.Draw) bool { return d.Scale > 0 }
 
-// Logits calls yield with the logits [vocab] that follow each of Forward's rows, in
-// their order; the slice is good during the call. It waits for the device, and
-// returns the first failure since the last Logits or Sync; then what yield saw is
-// worthless.
+// Logits calls yield with the logits [vocab] that follow each of Forward's rows but
+// those whose tokens the device draws, in their order; the slice is good during the
+// call. It waits for the device, and returns the first failure since the last Logits
+// or Sync; then what yield saw is worthless.
 func (m *Model) Logits(yield func(i int, logits []float32)) error {
 	d, s := m.dev, m.scratch
 	rows := m.rows
-	m.rows = 0
+	m.rows, m.drawn = 0, nil
 	for from := 0; from < rows; from += s.logits.Rows {
 		n := min(s.logits.Rows, rows-from)
+		logits := s.logits.First(n)
 		d.RMSNorm(s.lmIn.First(n), m.part.x.Part(from, from+n), m.norm, m.eps)
-		d.Linear(s.logits.First(n), s.lmIn.First(n), m.lmHead...)
-		if err := m.Sync(); err != nil {
+		d.Linear(logits, s.lmIn.First(n), m.lmHead...)
+		if m.draws != nil {
+			m.drawer.Draw(s.ids.Slice(from, from+n), logits, m.meta.draws.Slice(from*kernels.DrawWords, (from+n)*kernels.DrawWords))
+		}
+		if err := m.yield(from, n, yield); err != nil {
 			return err
 		}
-		for i := range n {
-			kernels.Download(d, s.host, s.logits.Buf.Slice(i*s.logits.Stride, i*s.logits.Stride+len(s.host)))
-			yield(from+i, s.host)
-		}
+	}
+	if m.draws != nil {
+		m.drawn = s.drawn[:rows]
+		kernels.Download(d, m.drawn, s.ids)
 	}
 	return m.Sync()
 }
+
+// yield downloads those of the n rows of logits from the given one on whose tokens
+// the device does not draw. It waits only where there are any.
+func (m *Model) yield(from, n int, yield func(i int, logits []float32)) error {
+	s, waited := m.scratch, false
+	for i := range n {
+		if m.draws != nil && wanted(m.draws[from+i]) {
+			continue
+		}
+		if !waited {
+			if err := m.Sync(); err != nil {
+				return err
+			}
+			waited = true
+		}
+		kernels.Download(m.dev, s.host, s.logits.Buf.Slice(i*s.logits.Stride, i*s.logits.Stride+len(s.host)))
+		yield(from+i, s.host)
+	}
+	return nil
+}
+
+// Drawn returns, after Logits, the token that the device drew for each of Forward's
+// rows, kernels.NoToken where draws asked for none or no logit allows one. It is nil
+// where the device draws nothing, and good until the next Logits.
+func (m *Model) Drawn() []int32 { return m.drawn }
 
 // Sync waits for the device and returns the first failure since the last Logits or Sync.
 func (m *Model) Sync() error {

@@ -109,7 +109,7 @@ func all(t *testing.T, m *Model, kv []kernels.KVCache, ids []int32, passes ...in
 		for i := range rows {
 			rows[i] = int32(i)
 		}
-		m.Forward([]Run{{ids[at : at+n], at, pages}}, rows, kv)
+		m.Forward([]Run{{ids[at : at+n], at, pages}}, rows, nil, kv)
 		if err := m.Logits(func(i int, logits []float32) { out = append(out, slices.Clone(logits)) }); err != nil {
 			t.Fatal(err)
 		}
@@ -303,7 +303,7 @@ func beside(t *testing.T, m *Model, kv []kernels.KVCache, ids []int32) (out [][]
 			{other[at : at+1], at, []int32{3, 4, 5}},
 			{ids[at : at+n], at, []int32{0, 1, 2}},
 			{other[:10], 0, []int32{6}},
-		}, rows, kv)
+		}, rows, nil, kv)
 		if err := m.Logits(func(i int, logits []float32) { out = append(out, slices.Clone(logits)) }); err != nil {
 			t.Fatal(err)
 		}
@@ -318,7 +318,7 @@ func TestRows(t *testing.T) {
 		m, _, kv := load(t, noise{small()}, o, "", 2, Options{})
 		want := all(t, m, kv, ids, len(ids))
 		for _, rows := range [][]int32{{7}, {0, 7}, {3, 1, 6}, {2, 2}, {}} {
-			m.Forward([]Run{{ids, 0, []int32{0}}}, rows, kv)
+			m.Forward([]Run{{ids, 0, []int32{0}}}, rows, nil, kv)
 			var got [][]float32
 			if err := m.Logits(func(i int, logits []float32) { got = append(got, slices.Clone(logits)) }); err != nil {
 				t.Fatal(err)
@@ -380,7 +380,7 @@ func TestNotFinite(t *testing.T) {
 	src := zeros{noise{c}}
 	bits := quant.Bits{W: 4, A: 8, KV: 4}
 	m, _, kv := load(t, src, convert.Options{Bits: bits}, "", 1, Options{})
-	m.Forward([]Run{{[]int32{1}, 0, []int32{0}}}, []int32{0}, kv)
+	m.Forward([]Run{{[]int32{1}, 0, []int32{0}}}, []int32{0}, nil, kv)
 	if err := m.Logits(func(int, []float32) {}); err == nil || !strings.Contains(err.Error(), "cpu/") {
 		t.Errorf("0/0 in a norm: %v, want an error that names the device", err)
 	}
@@ -419,7 +419,7 @@ func TestMisusePanics(t *testing.T) {
 					t.Errorf("panic %v, want one of package model", v)
 				}
 			}()
-			m.Forward(runs, nil, kv)
+			m.Forward(runs, nil, nil, kv)
 		})
 	}
 }
@@ -444,7 +444,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 		rows := []int32{0, 1}
 		yield := func(int, []float32) {}
 		n := testing.AllocsPerRun(20, func() {
-			m.Forward(runs, rows, kv)
+			m.Forward(runs, rows, nil, kv)
 			if err := m.Logits(yield); err != nil {
 				t.Fatal(err)
 			}

@@ -24,19 +24,20 @@ type scratch struct {
 	ff     kernels.Rows   // [T, F] input of down_proj
 	heads  int
 
-	rows                kernels.Buf[int32] // [T] rows of x and attn that logits are wanted of
-	pickedX, pickedAttn kernels.Floats     // [T, H] and [T, heads·HeadDim]: those rows
+	pickedX, pickedAttn kernels.Floats // [T, H] and [T, heads·HeadDim]: the rows that logits are wanted of
 
-	lmIn   kernels.Rows   // [R, H] input of lm_head
-	logits kernels.Floats // [R, vocab]
-	host   []float32      // [vocab]
+	lmIn   kernels.Rows       // [R, H] input of lm_head
+	logits kernels.Floats     // [R, vocab]
+	ids    kernels.Buf[int32] // [T] tokens drawn on the device
+	host   []float32          // [vocab] a row of logits
+	drawn  []int32            // [T] ids
 }
 
 func newScratch(mem kernels.Memory, h *qat.Header, o Options) (*scratch, error) {
 	c, q := &h.Config, h.Quantization
 	t, r := o.MaxTokens, min(logitRows, o.MaxTokens)
 	qDim, kvDim := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
-	s := &scratch{heads: c.NumAttentionHeads, host: make([]float32, c.VocabSize)}
+	s := &scratch{heads: c.NumAttentionHeads, host: make([]float32, c.VocabSize), drawn: make([]int32, t)}
 	var errs []error
 	floats := func(rows, cols int) kernels.Floats {
 		f, err := kernels.NewFloats(mem, rows, cols)
@@ -63,11 +64,11 @@ func newScratch(mem kernels.Memory, h *qat.Header, o Options) (*scratch, error) 
 	s.gateUp = floats(t, 2*c.IntermediateSize)
 	s.ff = input(t, c.IntermediateSize, q.Bits.A)
 
-	s.rows, err = kernels.Alloc[int32](mem, t)
-	errs = append(errs, err)
 	s.pickedX, s.pickedAttn = floats(t, c.HiddenSize), floats(t, qDim)
 	s.lmIn = input(r, c.HiddenSize, q.LMHeadActivationBits())
 	s.logits = floats(r, c.VocabSize)
+	s.ids, err = kernels.Alloc[int32](mem, t)
+	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("memory for %d tokens a step: %w", t, err)
 	}

@@ -100,9 +100,9 @@ func bucket(below float32) int { return int(int32(below)) & (nBuckets - 1) }
 //
 // Logits are sorted in buckets; only the one in which the crossing is has to be
 // sorted further.
-func (w *Work) nucleus(p float64, total uint64) (last candidate, sum uint64) {
-	enough := enough(p, total)
-	low := max(w.least, w.never(p, total))
+func (w *Work) nucleus(leave float64, total uint64) (last candidate, sum uint64) {
+	enough := enough(leave, total)
+	low := max(w.least, w.never(leave, total))
 	perBucket := w.scale * bucketsPerE
 	clear(w.buckets[:])
 	for b, top := range w.tops {
@@ -138,10 +138,10 @@ func (w *Work) nucleus(p float64, total uint64) (last candidate, sum uint64) {
 }
 
 // never returns a logit below which top-p leaves no token: n tokens that weigh
-// (1-p)·total/4n or less, and with rounding to whole numbers twice that at most, are
+// leave·total/4n or less, and with rounding to whole numbers twice that at most, are
 // half of what it may leave out.
-func (w *Work) never(p float64, total uint64) float32 {
-	each := (1 - p) * float64(total) / float64(4*len(w.logits))
+func (w *Work) never(leave float64, total uint64) float32 {
+	each := leave * float64(total) / float64(4*len(w.logits))
 	v := float64(w.top) - log(cpu.WeightOne/each)/float64(w.scale)
 	low := float32(v)
 	if float64(low) > v {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 
+	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/cpu"
 )
 
@@ -12,32 +13,47 @@ import (
 // logit have a weight.
 const maxScale = 0x1p100
 
-// draw draws by p's temperature among what its min-p, top-k and top-p leave, by 64
-// random bits.
-func (w *Work) draw(p *Params, random uint64) int32 {
-	w.scale = float32(min(1/p.Temperature, maxScale))
-	w.least = -math.MaxFloat32
-	if p.MinP > 0 {
-		below := log(1/max(p.MinP, math.SmallestNonzeroFloat32)) / float64(w.scale)
-		w.least = max(w.least, float32(float64(w.top)-below))
+// draw returns how tokens are drawn by p, but for the random bits.
+func (p *Params) draw(vocab int) kernels.Draw {
+	if p.Temperature == 0 || p.TopK == 1 {
+		return kernels.Draw{Scale: 1, TopK: 1}
 	}
-	topP := p.TopP > 0 && p.TopP < 1
-	if p.TopK > 0 && p.TopK < len(w.logits) {
-		w.mostLikely(p.TopK)
+	d := kernels.Draw{Scale: float32(min(1/p.Temperature, maxScale)), Below: math.Inf(1)}
+	if p.MinP > 0 {
+		d.Below = log(1/max(p.MinP, math.SmallestNonzeroFloat32)) / float64(d.Scale)
+	}
+	if p.TopK < vocab {
+		d.TopK = int32(p.TopK)
+	}
+	if p.TopP > 0 {
+		d.Leave = 1 - p.TopP
+	}
+	return d
+}
+
+// draw draws from the row at hand.
+func (w *Work) draw(d *kernels.Draw) int32 {
+	if d.TopK == 1 {
+		return w.first()
+	}
+	w.scale = d.Scale
+	w.least = max(-math.MaxFloat32, float32(float64(w.top)-d.Below))
+	if d.TopK > 0 && int(d.TopK) < len(w.logits) {
+		w.mostLikely(int(d.TopK))
 		total := w.weighList()
-		if topP {
-			last, _ := crossing(w.list, enough(p.TopP, total))
+		if d.Leave > 0 {
+			last, _ := crossing(w.list, enough(d.Leave, total))
 			w.gather(last)
 			total = w.weighList()
 		}
-		return w.pickFromList(below(random, total))
+		return w.pickFromList(below(d.Random, total))
 	}
 	total := w.weigh()
-	if topP {
-		last, sum := w.nucleus(p.TopP, total)
-		return w.pickUpTo(last, below(random, sum))
+	if d.Leave > 0 {
+		last, sum := w.nucleus(d.Leave, total)
+		return w.pickUpTo(last, below(d.Random, sum))
 	}
-	return w.pick(below(random, total))
+	return w.pick(below(d.Random, total))
 }
 
 // below returns a number 0 <= x < n, as likely as any other to 2⁻⁶⁴·n.
@@ -46,10 +62,10 @@ func below(random, n uint64) uint64 {
 	return x
 }
 
-// enough returns what of total must be left at least after top-p: what is more than
-// p of it is left out, but never all.
-func enough(p float64, total uint64) uint64 {
-	return total - min(uint64(float64((1-p)*float64(total))), total-1)
+// enough returns what of total must be left at least after top-p, which may leave
+// out that part of it, but never all.
+func enough(leave float64, total uint64) uint64 {
+	return total - min(uint64(float64(leave*float64(total))), total-1)
 }
 
 // pick returns the token at target, 0 <= target < Σ weights, counted by id.

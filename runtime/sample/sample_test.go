@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"math/bits"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/llmqat/llmqat/kernels/cpu"
-	"github.com/llmqat/llmqat/kernels/fp"
+	"github.com/llmqat/llmqat/kernels/kerneltest"
 )
 
 var (
@@ -28,7 +28,7 @@ func token(t *testing.T, p Params, logits ...float32) int32 {
 	if err := p.Check(len(logits)); err != nil {
 		t.Fatal(err)
 	}
-	id, err := New(p, len(logits), nil, 1).Token(NewWork(len(logits)), logits)
+	id, err := New(p, len(logits), nil, 1).Token(memory(t, len(logits)), logits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,99 +60,54 @@ func TestGreedyTakesTheFirstLargest(t *testing.T) {
 func TestNoToken(t *testing.T) {
 	for _, logits := range [][]float32{{nan, nan}, {negInf, negInf}, {negInf, nan}} {
 		for _, p := range []Params{{}, {Temperature: 1}} {
-			if _, err := New(p, 2, nil, 1).Token(NewWork(2), logits); !errors.Is(err, ErrNoToken) {
+			if _, err := New(p, 2, nil, 1).Token(memory(t, 2), logits); !errors.Is(err, ErrNoToken) {
 				t.Errorf("%+v of %v: %v, want ErrNoToken", p, logits, err)
 			}
 		}
 	}
 	forbid := Params{LogitBias: map[int32]float32{0: negInf, 1: negInf}}
-	if _, err := New(forbid, 2, nil, 1).Token(NewWork(2), []float32{1, 2}); !errors.Is(err, ErrNoToken) {
+	if _, err := New(forbid, 2, nil, 1).Token(memory(t, 2), []float32{1, 2}); !errors.Is(err, ErrNoToken) {
 		t.Errorf("every token forbidden: %v, want ErrNoToken", err)
 	}
 }
 
-// drawNaive is draw by its definition: weigh, sort, cut, count.
-func drawNaive(p Params, step uint64, logits []float32) int32 {
-	finite := func(v float32) float32 {
-		if v > math.MaxFloat32 {
-			return math.MaxFloat32
-		}
-		return v
-	}
-	var c []candidate
-	for i, v := range logits {
-		if v == v {
-			c = append(c, candidate{logit: finite(v), id: int32(i)})
-		}
-	}
-	slices.SortFunc(c, func(a, b candidate) int {
-		if a.before(&b) {
-			return -1
-		}
-		return 1
-	})
-	scale, top := float32(min(1/p.Temperature, 0x1p100)), c[0].logit
-	for i := range c {
-		if a := float32((c[i].logit - top) * scale); a >= fp.ExpLo {
-			c[i].weight = uint64(math.RoundToEven(float64(fp.Exp(a)) * cpu.WeightOne))
-		}
-	}
-	if p.MinP > 0 {
-		least := float32(float64(top) - log(1/p.MinP)/float64(scale))
-		c = slices.DeleteFunc(c, func(x candidate) bool { return x.logit < least })
-	}
-	sumOf := func() (sum uint64) {
-		for _, x := range c {
-			sum += x.weight
-		}
-		return sum
-	}
-	if p.TopK > 0 {
-		c = c[:min(p.TopK, len(c))]
-	}
-	if p.TopP > 0 && p.TopP < 1 {
-		total := sumOf()
-		left := total - uint64((1-p.TopP)*float64(total))
-		n := 0
-		for sum := uint64(0); sum < max(left, 1); n++ {
-			sum += c[n].weight
-		}
-		c = c[:n]
-	}
-	slices.SortFunc(c, func(a, b candidate) int { return int(a.id - b.id) })
-	target, _ := bits.Mul64(random(p.Seed, step), sumOf())
-	for _, x := range c {
-		if target < x.weight {
-			return x.id
-		}
-		target -= x.weight
-	}
-	panic("the weights end before the target")
-}
-
 // works returns the memory for a vocabulary on every instruction set of this machine.
-func works(vocab int) (list []*Work) {
+func works(t interface{ Fatal(...any) }, vocab int) (list []*Work) {
 	for _, isa := range cpu.ISAs() {
-		list = append(list, newWork(vocab, isa))
+		loops, err := cpu.NewSampling(isa)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, newWork(vocab, loops))
 	}
 	return list
 }
 
-// sameDraws fails where five tokens are not those of the definition.
-func sameDraws(t interface{ Fatalf(string, ...any) }, p Params, logits []float32) {
-	for _, w := range works(len(logits)) {
-		if !w.set(logits) {
-			return // nothing to draw
-		}
-		s := New(p, len(logits), nil, 5)
+// memory returns the memory for a vocabulary on this machine's best.
+func memory(t testing.TB, vocab int) *Work {
+	t.Helper()
+	w, err := NewWork(vocab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// sameDraws fails where five tokens are not those of the definition, or where a
+// sampler does not go on after a device's draw as after its own.
+func sameDraws(t interface {
+	Fatal(...any)
+	Fatalf(string, ...any)
+}, p Params, logits []float32) {
+	for _, w := range works(t, len(logits)) {
+		s, drew := New(p, len(logits), nil, 5), New(p, len(logits), nil, 5)
 		for step := range uint64(5) {
+			d, ok := drew.Draw()
+			want := kerneltest.Draw(logits, d)
+			wantErr := drew.Drew(want)
 			got, err := s.Token(w, logits)
-			want := drawNaive(p, step, logits)
-			if p.Temperature == 0 || p.TopK == 1 {
-				want = drawNaive(Params{Temperature: 1, TopK: 1}, step, logits)
-			}
-			if err != nil || got != want {
-				t.Fatalf("%+v, %d logits, step %d: token %d, %v, want %d", p, len(logits), step, got, err, want)
+			if !ok || err != wantErr || err == nil && got != want {
+				t.Fatalf("%+v, %d logits, step %d: token %d, %v, want %d, %v", p, len(logits), step, got, err, want, wantErr)
 			}
 		}
 	}
@@ -254,7 +209,7 @@ func TestDrawFollowsTheDistribution(t *testing.T) {
 		for _, id := range c.left {
 			sum += math.Exp(float64(logits[id]) / c.p.Temperature)
 		}
-		s, w := New(c.p, len(logits), nil, n), NewWork(len(logits))
+		s, w := New(c.p, len(logits), nil, n), memory(t, len(logits))
 		counts := make([]float64, len(logits))
 		for range n {
 			id, err := s.Token(w, logits)
@@ -279,7 +234,7 @@ func TestDrawFollowsTheDistribution(t *testing.T) {
 // Work; another seed gives others.
 func TestSeed(t *testing.T) {
 	logits := make([]float32, 100)
-	w := NewWork(100)
+	w := memory(t, 100)
 	draw := func(seed uint64, other *Sampler) (ids []int32) {
 		s := New(Params{Temperature: 1, Seed: seed}, 100, nil, 20)
 		for range 20 {
@@ -325,11 +280,14 @@ func TestPenalties(t *testing.T) {
 		{"bias comes before repetition", Params{RepetitionPenalty: 2, LogitBias: map[int32]float32{1: 3, 2: negInf}}, []int32{1}, nil, []float32{2, 1, negInf, nan, negInf}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, w := New(c.p, len(logits), c.prompt, len(c.answer)), NewWork(len(logits))
+			s, w := New(c.p, len(logits), c.prompt, len(c.answer)), memory(t, len(logits))
 			for _, id := range c.answer {
 				if s.count != nil {
 					s.note(id, 1)
 				}
+			}
+			if _, ok := s.Draw(); ok != (c.name == "none") {
+				t.Errorf("a device may draw: %v", ok)
 			}
 			got := s.adjust(w, logits)
 			for i := range got {
@@ -344,9 +302,16 @@ func TestPenalties(t *testing.T) {
 	}
 }
 
+func TestUnknownISA(t *testing.T) {
+	t.Setenv("LLMQAT_ISA", "abacus")
+	if _, err := NewWork(2); err == nil || !strings.Contains(err.Error(), `LLMQAT_ISA="abacus"`) {
+		t.Errorf("error %v, want one that names the instruction set", err)
+	}
+}
+
 // A penalty sees the tokens that the sampler itself drew.
 func TestFrequencyPenaltyMakesTokensTakeTurns(t *testing.T) {
-	s, w := New(Params{FrequencyPenalty: 1}, 3, nil, 6), NewWork(3)
+	s, w := New(Params{FrequencyPenalty: 1}, 3, nil, 6), memory(t, 3)
 	var ids []int32
 	for range 6 {
 		id, err := s.Token(w, []float32{0.2, 0.1, 0})
@@ -387,7 +352,7 @@ func TestLogprob(t *testing.T) {
 		}
 		return 0
 	})
-	w := NewWork(300)
+	w := memory(t, 300)
 	for _, n := range []int{0, 1, 20} {
 		for id := range int32(300) {
 			got, top := Logprob(w, logits, id, n)
@@ -411,10 +376,10 @@ func TestLogprob(t *testing.T) {
 			}
 		}
 	}
-	if got, top := Logprob(NewWork(2), []float32{nan, negInf}, 0, 2); got != negInf || len(top) != 0 {
+	if got, top := Logprob(memory(t, 2), []float32{nan, negInf}, 0, 2); got != negInf || len(top) != 0 {
 		t.Errorf("no logit at all: %v and %v, want -Inf and nothing", got, top)
 	}
-	if got, _ := Logprob(NewWork(3), []float32{inf, 0, inf}, 2, 0); math.Abs(float64(got)+math.Ln2) > 1e-7 {
+	if got, _ := Logprob(memory(t, 3), []float32{inf, 0, inf}, 2, 0); math.Abs(float64(got)+math.Ln2) > 1e-7 {
 		t.Errorf("one of two infinities: %v, want -ln 2", got)
 	}
 }
@@ -475,7 +440,7 @@ func TestTokenDoesNotAllocate(t *testing.T) {
 	for i := range logits {
 		logits[i] = float32(i % 7)
 	}
-	w := NewWork(vocab)
+	w := memory(t, vocab)
 	for _, p := range []Params{
 		{}, {Temperature: 1}, {Temperature: 1, TopP: 0.9}, {Temperature: 1, TopK: 40, TopP: 0.9, MinP: 0.01},
 		{Temperature: 1, RepetitionPenalty: 1.1, FrequencyPenalty: 0.5, LogitBias: map[int32]float32{3: 1}},
@@ -499,7 +464,7 @@ func BenchmarkSample(b *testing.B) {
 			flat[i] = float32(2 * r.NormFloat64())
 			sure[i] = float32(2.5*r.NormFloat64() + 2*r.ExpFloat64())
 		}
-		w := NewWork(vocab)
+		w := memory(b, vocab)
 		for _, c := range []struct {
 			name string
 			p    Params

@@ -1,6 +1,10 @@
 package sample
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/llmqat/llmqat/kernels"
+)
 
 // ErrNoToken means that no logit is a number above -Inf.
 var ErrNoToken = errors.New("sample: no token has a finite logit: the model's output is broken, or logit_bias forbids every token")
@@ -8,6 +12,7 @@ var ErrNoToken = errors.New("sample: no token has a finite logit: the model's ou
 // Sampler draws one request's tokens, one after another.
 type Sampler struct {
 	p    Params
+	next kernels.Draw // of the next token, but for the random bits
 	bias []bias
 	step uint64 // tokens drawn
 
@@ -25,7 +30,7 @@ type bias struct {
 // New returns the sampler of a request with the given prompt, in a vocabulary of
 // vocab tokens, that draws up to maxTokens. p was checked.
 func New(p Params, vocab int, prompt []int32, maxTokens int) *Sampler {
-	s := &Sampler{p: p}
+	s := &Sampler{p: p, next: p.draw(vocab)}
 	for id, by := range p.LogitBias {
 		s.bias = append(s.bias, bias{id, by})
 	}
@@ -55,17 +60,29 @@ func (s *Sampler) Token(w *Work, logits []float32) (int32, error) {
 	if !w.set(s.adjust(w, logits)) {
 		return 0, ErrNoToken
 	}
-	var id int32
-	if s.p.Temperature > 0 && s.p.TopK != 1 {
-		id = w.draw(&s.p, random(s.p.Seed, s.step))
-	} else {
-		id = w.first()
-	}
+	s.next.Random = random(s.p.Seed, s.step)
+	id := w.draw(&s.next)
 	if s.count != nil {
 		s.note(id, 1)
 	}
 	s.step++
 	return id, nil
+}
+
+// Draw returns how a device draws the token that Token would return, of logits that
+// nothing adjusts; ok is false where penalties or biases do.
+func (s *Sampler) Draw() (d kernels.Draw, ok bool) {
+	s.next.Random = random(s.p.Seed, s.step)
+	return s.next, s.count == nil && len(s.bias) == 0
+}
+
+// Drew takes note of the token that a device drew as Draw said. It fails as Token does.
+func (s *Sampler) Drew(id int32) error {
+	if id == kernels.NoToken {
+		return ErrNoToken
+	}
+	s.step++
+	return nil
 }
 
 // adjust returns logits with biases, then the repetition penalty, then the others

@@ -30,14 +30,16 @@ type Work struct {
 }
 
 // NewWork returns the memory for a vocabulary of vocab tokens, on the instruction
-// set that cpu.New would choose.
-func NewWork(vocab int) *Work { return newWork(vocab, "") }
-
-func newWork(vocab int, isa string) *Work {
-	loops, err := cpu.NewSampling(isa)
+// set that cpu.New would choose. It fails where there is none of the name asked for.
+func NewWork(vocab int) (*Work, error) {
+	loops, err := cpu.NewSampling("")
 	if err != nil {
-		panic(fmt.Sprintf("sample: %v", err)) // a device would not have started
+		return nil, fmt.Errorf("drawing tokens: %w", err)
 	}
+	return newWork(vocab, loops), nil
+}
+
+func newWork(vocab int, loops cpu.Sampling) *Work {
 	blocks := (vocab + cpu.LogitBlock - 1) / cpu.LogitBlock
 	return &Work{
 		loops: loops, adjusted: make([]float32, vocab), tops: make([]float32, blocks),
