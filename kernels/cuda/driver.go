@@ -10,6 +10,9 @@ type driver interface {
 	Capability() (major, minor int)
 	// Multiprocessors is the number of SMs.
 	Multiprocessors() int
+	// SharedPerCTA is the most shared memory that a CTA may have, in bytes, what
+	// kernels declare included: 227 KiB on an H100, 99 on the GPUs of desktops.
+	SharedPerCTA() int
 	MemInfo() (free, total int64, err error)
 
 	// Load compiles PTX and returns a function for each name.

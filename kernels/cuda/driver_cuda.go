@@ -15,10 +15,13 @@ import (
 // binding is the driver through gorgonia.org/cu, and through calls_cuda.go where
 // that lacks a function or is slow.
 type binding struct {
-	context             cu.CUContext
-	stream              cu.Stream
-	major, minor, procs int
+	context                     cu.CUContext
+	stream                      cu.Stream
+	major, minor, procs, shared int
 }
+
+// sharedPerCTA is CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN.
+const sharedPerCTA cu.DeviceAttribute = 97
 
 func openDriver(ordinal int) (driver, error) {
 	if err := status(); err != nil {
@@ -38,7 +41,7 @@ func openDriver(ordinal int) (driver, error) {
 	for _, a := range []struct {
 		value *int
 		which cu.DeviceAttribute
-	}{{&b.major, cu.ComputeCapabilityMajor}, {&b.minor, cu.ComputeCapabilityMinor}, {&b.procs, cu.MultiprocessorCount}} {
+	}{{&b.major, cu.ComputeCapabilityMajor}, {&b.minor, cu.ComputeCapabilityMinor}, {&b.procs, cu.MultiprocessorCount}, {&b.shared, sharedPerCTA}} {
 		if *a.value, err = device.Attribute(a.which); err != nil {
 			return nil, explain("cuDeviceGetAttribute", err)
 		}
@@ -75,6 +78,7 @@ func explain(name string, err error) error {
 
 func (b *binding) Capability() (major, minor int) { return b.major, b.minor }
 func (b *binding) Multiprocessors() int           { return b.procs }
+func (b *binding) SharedPerCTA() int              { return b.shared }
 
 func (b *binding) MemInfo() (free, total int64, err error) {
 	err = b.in("cuMemGetInfo", func() (err error) { free, total, err = cu.MemInfo(); return err })

@@ -11,14 +11,11 @@ import (
 //go:embed ptx/*.ptx
 var ptx embed.FS
 
-// kernel is a loaded kernel and the dynamic shared memory it may be launched with.
+// kernel is a loaded kernel and the dynamic shared memory that was asked for.
 type kernel struct {
 	function function
 	shared   uint32
 }
-
-// staticShared is what every kernel may have; more has to be asked for.
-const staticShared = 48 << 10
 
 // load compiles every PTX file and returns its kernels by name.
 func load(driver driver) (map[string]*kernel, error) {
@@ -38,7 +35,7 @@ func load(driver driver) (map[string]*kernel, error) {
 			return nil, fmt.Errorf("%s: %w", file.Name(), err)
 		}
 		for i, name := range names {
-			kernels[name] = &kernel{functions[i], staticShared}
+			kernels[name] = &kernel{function: functions[i]}
 		}
 	}
 	return kernels, nil

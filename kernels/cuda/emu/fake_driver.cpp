@@ -9,6 +9,7 @@
 // Tests set, in the environment, before any call:
 //   LLMQAT_EMU_SEED=n                 the emulator's schedule
 //   LLMQAT_FAKECUDA=memory=BYTES      the device's memory
+//   LLMQAT_FAKECUDA=shared=BYTES      what shared memory a CTA may have
 //   LLMQAT_FAKECUDA=FUNCTION=ERROR@N  FUNCTION's N-th call from now on gives ERROR, a number;
 //                                     "run" is the running of a kernel
 #include "fake_launch.h"
@@ -22,7 +23,8 @@ struct CUctx_st {};
 struct CUmod_st { std::string ptx; };
 struct CUfunc_st {
   const emu::Kernel* kernel;
-  unsigned max_dynamic = 48 << 10;
+  unsigned shared;       // static
+  unsigned max_dynamic;
 };
 struct CUgraph_st { std::vector<fake::Launch> launches; };
 struct CUgraphExec_st { std::vector<fake::Launch> launches; };
@@ -44,7 +46,8 @@ thread_local CUcontext current;
 CUresult broken;  // what every call returns since a fault
 CUstream_st null_stream;
 std::map<char*, size_t> pinned;
-const unsigned max_shared = 227 << 10;  // as sm_90
+const unsigned sm90_shared = 227 << 10;
+unsigned max_shared = sm90_shared;  // of a CTA
 
 // Injection is LLMQAT_FAKECUDA, read at every call.
 struct Injection {
@@ -63,8 +66,9 @@ struct Injection {
     text = from;
     left = 0;
     memory.total = (size_t)4 << 30;
+    max_shared = sm90_shared;
     char name[64];
-    if (sscanf(from, "memory=%zu", &memory.total) == 1) return;
+    if (sscanf(from, "memory=%zu", &memory.total) == 1 || sscanf(from, "shared=%u", &max_shared) == 1) return;
     if (sscanf(from, "%63[^=]=%d@%ld", name, &error, &left) == 3) function = name;
   }
 } injection;
@@ -157,6 +161,7 @@ CUresult cuDeviceGet(CUdevice* d, int i) { return *d = 0, i == 0 ? CUDA_SUCCESS 
 CUresult cuDeviceGetName(char* s, int n, CUdevice) { return snprintf(s, n, "emulator"), CUDA_SUCCESS; }
 CUresult cuDeviceTotalMem(size_t* n, CUdevice) { return *n = memory.total, CUDA_SUCCESS; }
 CUresult cuDeviceGetAttribute(int* v, CUdevice_attribute a, CUdevice) {
+  if (CUresult r = injection.of(__func__)) return r;
   switch (a) {
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *v = 9; break;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *v = 0; break;
@@ -197,12 +202,13 @@ CUresult cuModuleGetFunction(CUfunction* f, CUmodule m, const char* name) {
   ENTER;
   auto* k = ptx_kernel(m->ptx, name);
   if (!k) return CUDA_ERROR_NOT_FOUND;
-  *f = new CUfunc_st{k};
+  unsigned shared = ptx_shared(m->ptx, name);
+  *f = new CUfunc_st{k, shared, (48 << 10) - shared};
   return CUDA_SUCCESS;
 }
 CUresult cuFuncSetAttribute(CUfunction f, CUfunction_attribute a, int v) {
   ENTER;
-  if (a != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || v < 0 || (unsigned)v > max_shared) return CUDA_ERROR_INVALID_VALUE;
+  if (a != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || v < 0 || v + f->shared > max_shared) return CUDA_ERROR_INVALID_VALUE;
   f->max_dynamic = v;
   return CUDA_SUCCESS;
 }

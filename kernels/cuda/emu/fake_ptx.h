@@ -1,5 +1,5 @@
 // fake_ptx.h - what the stand-in driver reads of a module's PTX: that it is meant for
-// this device, and that its kernels take what the emulated ones do.
+// this device, that its kernels take what the emulated ones do, and their shared memory.
 #pragma once
 #include "registry.h"
 #include <stdlib.h>
@@ -28,6 +28,22 @@ inline const emu::Kernel* ptx_kernel(const std::string& ptx, const std::string& 
       fprintf(stderr, "fake driver: %s: the PTX has %zu parameters, the kernel %zu, or of other sizes\n", name.c_str(), sizes.size(), k.sizes.size());
     }
   return nullptr;
+}
+
+// ptx_shared is the static shared memory of a module's entry: what is declared
+// (".shared .align 128 .b8 name[4096];") and named between its braces.
+inline unsigned ptx_shared(const std::string& ptx, const std::string& name) {
+  size_t at = ptx.find(".entry " + name + "("), bytes = 0;
+  std::string body = ptx.substr(at, ptx.find("\n}", at) - at);
+  const std::string declared = ".shared .align ";
+  for (size_t p = ptx.find(declared); p != std::string::npos; p = ptx.find(declared, p + 1)) {
+    if (p >= 8 && ptx.compare(p - 8, 8, ".extern ") == 0) continue;  // dynamic
+    char type, array[256];
+    size_t align, bits, count = 1;
+    if (sscanf(ptx.c_str() + p + declared.size(), "%zu .%c%zu %255[^[;][%zu]", &align, &type, &bits, array, &count) < 4) abort();
+    if (body.find(array) != std::string::npos) bytes = (bytes + align - 1) / align * align + bits / 8 * count;
+  }
+  return (unsigned)bytes;
 }
 
 }  // namespace fake
