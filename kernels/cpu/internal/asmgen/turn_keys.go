@@ -86,13 +86,18 @@ func turn8(c *build.Context, keys eight) [4]reg.VecVirtual {
 		c.VMOVDQU(keys.row(i, 0), y[i].AsX())
 		c.VINSERTI128(operand.U8(1), keys.row(i+4, 0), y[i], y[i])
 	}
-	c.VPUNPCKLDQ(y[1], y[0], t[0])
-	c.VPUNPCKHDQ(y[1], y[0], t[1])
-	c.VPUNPCKLDQ(y[3], y[2], t[2])
-	c.VPUNPCKHDQ(y[3], y[2], t[3])
-	c.VPUNPCKLQDQ(t[2], t[0], y[0])
-	c.VPUNPCKHQDQ(t[2], t[0], y[1])
-	c.VPUNPCKLQDQ(t[3], t[1], y[2])
-	c.VPUNPCKHQDQ(t[3], t[1], y[3])
+	transpose(c, y, t)
 	return y
+}
+
+// transpose turns each 16 bytes of x, four rows of dwords, by way of t.
+func transpose(c *build.Context, x, t [4]reg.VecVirtual) {
+	c.VPUNPCKLDQ(x[1], x[0], t[0])
+	c.VPUNPCKHDQ(x[1], x[0], t[1])
+	c.VPUNPCKLDQ(x[3], x[2], t[2])
+	c.VPUNPCKHDQ(x[3], x[2], t[3])
+	c.VPUNPCKLQDQ(t[2], t[0], x[0])
+	c.VPUNPCKHQDQ(t[2], t[0], x[1])
+	c.VPUNPCKLQDQ(t[3], t[1], x[2])
+	c.VPUNPCKHQDQ(t[3], t[1], x[3])
 }

@@ -91,14 +91,7 @@ func turn16(c *build.Context, bits int, k, dim, dst reg.GPVirtual) {
 	for i := range t {
 		t[i] = c.ZMM()
 	}
-	c.VPUNPCKLDQ(z[1], z[0], t[0])
-	c.VPUNPCKHDQ(z[1], z[0], t[1])
-	c.VPUNPCKLDQ(z[3], z[2], t[2])
-	c.VPUNPCKHDQ(z[3], z[2], t[3])
-	c.VPUNPCKLQDQ(t[2], t[0], z[0])
-	c.VPUNPCKHQDQ(t[2], t[0], z[1])
-	c.VPUNPCKLQDQ(t[3], t[1], z[2])
-	c.VPUNPCKHQDQ(t[3], t[1], z[3])
+	transpose(c, z, t)
 	for i, z := range z {
 		if bits == 8 {
 			c.VPXORD(mask, z, z)
