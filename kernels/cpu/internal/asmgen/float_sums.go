@@ -30,18 +30,7 @@ func floatSums(c *build.Context) {
 		c.VMOVUPS(at(total, 32*r), half[r])
 		c.VADDPS(at(total, 32*r+16), half[r], half[r])
 	}
-	var quarter [2]reg.VecVirtual // of two rows
-	for i := range quarter {
-		hi := c.XMM()
-		quarter[i] = c.XMM()
-		c.VUNPCKLPD(half[2*i+1], half[2*i], quarter[i])
-		c.VUNPCKHPD(half[2*i+1], half[2*i], hi)
-		c.VADDPS(hi, quarter[i], quarter[i])
-	}
-	y, odd := c.XMM(), c.XMM()
-	c.VSHUFPS(operand.U8(0x88), quarter[1], quarter[0], y)
-	c.VSHUFPS(operand.U8(0xdd), quarter[1], quarter[0], odd)
-	c.VADDPS(odd, y, y)
+	y := sumQuarters(c, half, c.XMM)
 	c.TESTQ(scale, scale)
 	c.JZ(operand.LabelRef("scaled"))
 	c.VMULPS(at(scale, 0), y, y)
@@ -56,4 +45,22 @@ func floatSums(c *build.Context) {
 	c.DECQ(tokens)
 	c.JNZ(operand.LabelRef("token"))
 	c.RET()
+}
+
+// sumQuarters adds the four floats in each 16 bytes of x, by halves, then the last two:
+// the sums of x[i] are floats i of every four.
+func sumQuarters(c *build.Context, x [4]reg.VecVirtual, vector func() reg.VecVirtual) reg.VecVirtual {
+	var two [2]reg.VecVirtual // two floats of x[2i], then two of x[2i+1]
+	for i := range two {
+		hi := vector()
+		two[i] = vector()
+		c.VUNPCKLPD(x[2*i+1], x[2*i], two[i])
+		c.VUNPCKHPD(x[2*i+1], x[2*i], hi)
+		c.VADDPS(hi, two[i], two[i])
+	}
+	y, odd := vector(), vector()
+	c.VSHUFPS(operand.U8(0x88), two[1], two[0], y)
+	c.VSHUFPS(operand.U8(0xdd), two[1], two[0], odd)
+	c.VADDPS(odd, y, y)
+	return y
 }

@@ -49,18 +49,7 @@ func floatSums512(c *build.Context) {
 		c.VSHUFF32X4(operand.U8(0xdd), b, a, a)
 		c.VADDPS(a, four[j], four[j])
 	}
-	var two [2]reg.VecVirtual // a row of four[2j], then one of four[2j+1], in each quarter
-	for j := range two {
-		hi := c.ZMM()
-		two[j] = c.ZMM()
-		c.VUNPCKLPD(four[2*j+1], four[2*j], two[j])
-		c.VUNPCKHPD(four[2*j+1], four[2*j], hi)
-		c.VADDPS(hi, two[j], two[j])
-	}
-	y, odd := c.ZMM(), c.ZMM()
-	c.VSHUFPS(operand.U8(0x88), two[1], two[0], y)
-	c.VSHUFPS(operand.U8(0xdd), two[1], two[0], odd)
-	c.VADDPS(odd, y, y)
+	y := sumQuarters(c, four, c.ZMM)
 	c.VPERMPS(y, order, y)
 	c.TESTQ(scale, scale)
 	c.JZ(operand.LabelRef("scaled"))
