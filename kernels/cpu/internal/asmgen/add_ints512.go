@@ -103,12 +103,7 @@ const planesBytes = 2 * 256
 func addIntsTile(c *build.Context, label string, o, p, v, n, dim reg.GPVirtual, rows, vectors int, row func(r int) operand.Mem) {
 	var acc [2][][]reg.VecVirtual
 	for plane := range acc {
-		acc[plane] = grid(rows, vectors, c.ZMM)
-		for _, r := range acc[plane] {
-			for _, z := range r {
-				c.VPXORD(z, z, z)
-			}
-		}
+		acc[plane] = grid(rows, vectors, func() reg.VecVirtual { return zeroed512(c) })
 	}
 	value := c.GP64()
 	c.MOVQ(v, value)

@@ -65,4 +65,10 @@ func zeroed(c *build.Context) reg.VecVirtual {
 	return y
 }
 
+func zeroed512(c *build.Context) reg.VecVirtual {
+	z := c.ZMM()
+	c.VPXORD(z, z, z)
+	return z
+}
+
 func at(base reg.Register, bytes int) operand.Mem { return operand.Mem{Base: base, Disp: bytes} }

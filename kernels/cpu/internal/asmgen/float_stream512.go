@@ -49,12 +49,7 @@ func floatStream(c *build.Context, t pairType, tokens int) {
 	c.MOVQ(w, wi)
 	c.MOVQ(x, xi)
 	c.Load(c.Param("n"), left)
-	acc := grid(tokens, streamRows/2, c.ZMM)
-	for _, a := range acc {
-		for _, v := range a {
-			c.VPXORD(v, v, v)
-		}
-	}
+	acc := grid(tokens, streamRows/2, func() reg.VecVirtual { return zeroed512(c) })
 	c.Label("inputs")
 	// Asked for to the second-level cache: the first has no room for what is not
 	// needed soon.

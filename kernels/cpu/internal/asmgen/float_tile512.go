@@ -48,12 +48,7 @@ func floatTile512(c *build.Context) {
 		c.CMPQ(n, left)
 		c.CMOVQLT(n, left)
 		c.SUBQ(left, n)
-		acc := grid(tokens, pairs, c.ZMM)
-		for _, a := range acc {
-			for _, v := range a {
-				c.VPXORD(v, v, v)
-			}
-		}
+		acc := grid(tokens, pairs, func() reg.VecVirtual { return zeroed512(c) })
 		c.Label("line") // of inputs: two vectors
 		for t := range tokens {
 			c.PREFETCHT0(token(next, t, 0))

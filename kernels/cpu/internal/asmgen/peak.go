@@ -43,8 +43,7 @@ func peak(c *build.Context) {
 	})
 	// 16 chains x 64.
 	peakLoop(c, "peakInt8VNNI", 1024, c.ZMM, 16, func(sum []reg.VecVirtual) {
-		a := c.ZMM()
-		c.VPXORD(a, a, a)
+		a := zeroed512(c)
 		for _, s := range sum {
 			c.VPDPBUSD(a, a, s)
 		}
@@ -67,8 +66,7 @@ func peak(c *build.Context) {
 	})
 	// 16 chains x 16.
 	peakLoop(c, "peakFMAAVX512", 256, c.ZMM, 16, func(sum []reg.VecVirtual) {
-		a := c.ZMM()
-		c.VPXORD(a, a, a)
+		a := zeroed512(c)
 		for _, s := range sum {
 			c.VFMADD231PS(a, a, s)
 		}

@@ -84,8 +84,7 @@ func scoreTile(c *build.Context, tile int, q, k, dim reg.GPVirtual) []reg.VecVir
 	chains := max(1, 4/tile)
 	acc := make([]reg.VecVirtual, tile*chains)
 	for i := range acc {
-		acc[i] = c.ZMM()
-		c.VPXORD(acc[i], acc[i], acc[i])
+		acc[i] = zeroed512(c)
 	}
 	rows := newEight(c, dim)
 	rows.start(c, q)
