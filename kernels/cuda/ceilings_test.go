@@ -144,3 +144,9 @@ func TestCeilings(t *testing.T) {
 		t.Errorf("%d bytes are free, %d were before; error %v", free(), before, err)
 	}
 }
+
+func TestModel(t *testing.T) {
+	if d, _ := fake(t); d.Model() != "emulator" {
+		t.Errorf("the GPU is called %q", d.Model())
+	}
+}

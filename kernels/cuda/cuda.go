@@ -18,9 +18,9 @@ type Device struct {
 
 	queue   work // not yet given to the driver
 	replay  replay
-	trace   *trace // nil: kernels run without being timed
 	staging []byte // page-locked; what uploads and downloads pass through
 	staged  int    // bytes of staging that queued uploads still read
+	trace   *trace // nil: kernels run without being timed
 
 	scratchMem memory // what scratch returns
 
@@ -88,6 +88,9 @@ func (d *Device) Close() error {
 
 // Name returns "cuda/" and the GPU's architecture.
 func (d *Device) Name() string { return d.name }
+
+// Model returns what the GPU is sold as, as "NVIDIA H200".
+func (d *Device) Model() string { return d.driver.Model() }
 
 // fail keeps the first failure.
 func (d *Device) fail(err error) {

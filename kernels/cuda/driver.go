@@ -8,6 +8,8 @@ import "errors"
 type driver interface {
 	// Capability is the GPU's compute capability, as 9, 0.
 	Capability() (major, minor int)
+	// Model is what the GPU is sold as.
+	Model() string
 	// Multiprocessors is the number of SMs.
 	Multiprocessors() int
 	// SharedPerCTA is the most shared memory that a CTA may have, in bytes, what

@@ -18,6 +18,7 @@ type binding struct {
 	context                     cu.CUContext
 	stream                      cu.Stream
 	major, minor, procs, shared int
+	model                       string
 }
 
 // sharedPerCTA is CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN.
@@ -38,6 +39,9 @@ func openDriver(ordinal int) (driver, error) {
 	defer runtime.UnlockOSThread()
 	device := cu.Device(ordinal)
 	b := &binding{}
+	if b.model, err = device.Name(); err != nil {
+		return nil, explain("cuDeviceGetName", err)
+	}
 	for _, a := range []struct {
 		value *int
 		which cu.DeviceAttribute
@@ -77,6 +81,7 @@ func explain(name string, err error) error {
 }
 
 func (b *binding) Capability() (major, minor int) { return b.major, b.minor }
+func (b *binding) Model() string                  { return b.model }
 func (b *binding) Multiprocessors() int           { return b.procs }
 func (b *binding) SharedPerCTA() int              { return b.shared }
 
