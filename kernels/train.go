@@ -27,9 +27,10 @@ type TrainDevice interface {
 	// Clear sets x to 0.
 	Clear(x Floats)
 
-	// FakeQuantize sets out [T, H] to x, each row as quant.Activations has it. out may
-	// be x. It fails with quant.ErrNotFinite and the row.
-	FakeQuantize(out, x Floats, bits int)
+	// FakeQuantize sets out [T, groups·H] to x, each group of each row as
+	// quant.Activations has it: one for activations, the heads for queries. out may be
+	// x. It fails with quant.ErrNotFinite and the row.
+	FakeQuantize(out, x Floats, groups, bits int)
 
 	// WeightSteps sets step [Out] to quant.WeightScale of w's rows.
 	WeightSteps(step Buf[float32], w Floats, bits int)

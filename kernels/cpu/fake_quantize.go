@@ -24,32 +24,34 @@ func wantLen[T kernels.Elem](op, name string, b kernels.Buf[T], n int) {
 
 // fakeRows is FakeQuantize and FakeQuantizeWeight under way.
 type fakeRows struct {
-	d       *Device
-	out, x  matrix
-	cols    int
-	bits    int
-	step    []float32 // of weights
-	scratch [][]float32
-	q       [][]int8
+	d          *Device
+	out, x     matrix
+	cols, size int // of a row, of a group
+	bits       int
+	step       []float32 // of weights
+	q          [][]int8
 }
 
-func (t *fakeRows) set(d *Device, out, x kernels.Floats, bits int) {
-	t.d, t.out, t.x, t.cols, t.bits = d, matrixOf(out, false), matrixOf(x, false), x.Cols, bits
+func (t *fakeRows) set(d *Device, out, x kernels.Floats, size, bits int) {
+	t.d, t.out, t.x, t.cols, t.size, t.bits = d, matrixOf(out, false), matrixOf(x, false), x.Cols, size, bits
 	for len(t.q) < d.pool.workers {
 		t.q = append(t.q, nil)
 	}
 	for i := range t.q {
-		if len(t.q[i]) < x.Cols {
-			t.q[i] = make([]int8, quant.Align(x.Cols))
+		if len(t.q[i]) < size {
+			t.q[i] = make([]int8, quant.Align(size))
 		}
 	}
 }
 
 // FakeQuantize implements kernels.TrainDevice.
-func (d *Device) FakeQuantize(out, x kernels.Floats, bits int) {
+func (d *Device) FakeQuantize(out, x kernels.Floats, groups, bits int) {
 	wantShape("FakeQuantize", "out", out, x.Rows, x.Cols)
+	if groups < 1 || x.Cols%groups != 0 {
+		panic(fmt.Sprintf("cpu: FakeQuantize: %d columns in %d groups", x.Cols, groups))
+	}
 	t := &d.train.fakeRows
-	t.set(d, out, x, bits)
+	t.set(d, out, x, x.Cols/groups, bits)
 	t.step = nil
 	d.eachRow("FakeQuantize", x.Rows, t, quant.ErrNotFinite)
 }
@@ -59,7 +61,7 @@ func (d *Device) FakeQuantizeWeight(out, w kernels.Floats, step kernels.Buf[floa
 	wantShape("FakeQuantizeWeight", "out", out, w.Rows, w.Cols)
 	wantLen("FakeQuantizeWeight", "step", step, w.Rows)
 	t := &d.train.fakeRows
-	t.set(d, out, w, bits)
+	t.set(d, out, w, w.Cols, bits)
 	t.step = view(step)
 	d.eachRow("FakeQuantizeWeight", w.Rows, t, quant.ErrNotFinite)
 }
@@ -70,12 +72,22 @@ func (t *fakeRows) row(worker, i int) bool {
 		copy(y, x)
 		return true
 	}
+	for g := 0; g < t.cols; g += t.size {
+		if !t.group(worker, i, y[g:g+t.size], x[g:g+t.size]) {
+			return false
+		}
+	}
+	return true
+}
+
+// group does a group of row i.
+func (t *fakeRows) group(worker, i int, y, x []float32) bool {
 	k := &t.d.isa.rowKernels
 	m := k.absMaxAny(x)
 	if !quant.IsFinite(m) {
 		return false
 	}
-	q := t.q[worker][:t.cols]
+	q := t.q[worker][:t.size]
 	scale, qmax := float32(0), float32(0)
 	switch {
 	case t.step == nil:

@@ -396,19 +396,22 @@ func TestFakeQuantize(t *testing.T) {
 		x, out := c.floats(rows, cols), c.floats(rows, cols)
 		clear(view(x.Buf)[3*x.Stride:][:cols])
 		var all [][]float32
-		for _, bits := range []int{16, 8, 6, 4} {
-			c.d.FakeQuantize(out, x, bits)
-			want, q := dense(x), make([]int8, cols)
-			for i := 0; bits < 16 && i < rows; i++ {
-				scale, _, _ := quant.Activations(q, dense(x)[i*cols:][:cols], bits)
-				for j := range q {
-					want[i*cols+j] = float32(q[j]) * scale
+		for _, groups := range []int{1, 7, 11} {
+			for _, bits := range []int{16, 8, 6, 4} {
+				c.d.FakeQuantize(out, x, groups, bits)
+				want, q := dense(x), make([]int8, cols)
+				size := cols / groups
+				for i := 0; bits < 16 && i < len(want); i += size {
+					scale, _, _ := quant.Activations(q[:size], want[i:][:size], bits)
+					for j := range size {
+						want[i+j] = float32(q[j]) * scale
+					}
 				}
+				if !slices.Equal(dense(out), want) {
+					t.Errorf("activations of %d bits differ in %d groups", bits, groups)
+				}
+				all = append(all, dense(out))
 			}
-			if !slices.Equal(dense(out), want) {
-				t.Errorf("activations of %d bits differ", bits)
-			}
-			all = append(all, dense(out))
 		}
 		step := c.vector(rows)
 		for _, bits := range []int{8, 4} {
@@ -432,7 +435,7 @@ func TestFakeQuantize(t *testing.T) {
 			all = append(all, dense(out))
 		}
 		view(x.Buf)[5*x.Stride] = float32(math.NaN())
-		c.d.FakeQuantize(out, x, 8)
+		c.d.FakeQuantize(out, x, 1, 8)
 		if err := c.d.Sync(); err == nil {
 			t.Error("a NaN went through")
 		}

@@ -69,3 +69,17 @@ func SinCos(x float64) (sin, cos float64) {
 	}
 	return s, c
 }
+
+// Rotations returns the cosines and sines of positions from to to-1 at each frequency,
+// radians a position: [to-from, len(freqs)].
+func Rotations(freqs []float64, from, to int) (cos, sin []float32) {
+	n := (to - from) * len(freqs)
+	cos, sin = make([]float32, 0, n), make([]float32, 0, n)
+	for pos := from; pos < to; pos++ {
+		for _, f := range freqs {
+			s, c := SinCos(float64(float64(pos) * f))
+			cos, sin = append(cos, float32(c)), append(sin, float32(s))
+		}
+	}
+	return cos, sin
+}
