@@ -3,7 +3,6 @@ package asmgen
 import (
 	"fmt"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -43,19 +42,16 @@ func (t *tile) blockBytes() int { return blockInputs * t.bits / 8 }
 func newTile(c *build.Context, bits, rows, tokens int, suffix string) *tile {
 	t := &tile{Context: c, rows: rows, tokens: tokens, bits: bits}
 	name := fmt.Sprintf("dotsW%dx%d%s", bits, tokens, suffix)
-	c.Function(name)
-	c.Attributes(attr.NOSPLIT)
-	c.SignatureExpr("func(sum []int32, w []uint8, x []int8, k, rows, stride, ahead, step, depth int)")
-	c.Doc(fmt.Sprintf("%s is a tileFunc: %d weight rows by %d tokens.", name, rows, tokens))
-	c.Pragma("noescape")
-	t.sum.Base = c.Load(c.Param("sum").Base(), c.GP64())
-	t.w = c.Load(c.Param("w").Base(), c.GP64()).(reg.GPVirtual)
-	t.x = c.Load(c.Param("x").Base(), c.GP64()).(reg.GPVirtual)
-	t.left = c.Load(c.Param("rows"), c.GP64()).(reg.GPVirtual)
-	depth := c.Load(c.Param("depth"), c.GP64()).(reg.GPVirtual)
+	begin(c, name, "func(sum []int32, w []uint8, x []int8, k, rows, stride, ahead, step, depth int)",
+		fmt.Sprintf("a tileFunc: %d weight rows by %d tokens.", rows, tokens))
+	t.sum.Base = base(c, "sum")
+	t.w = base(c, "w")
+	t.x = base(c, "x")
+	t.left = integer(c, "rows")
+	depth := integer(c, "depth")
 	t.k = multiples(c, depth, tokens)
 	if rows == 1 {
-		t.n, t.skip = c.Load(c.Param("k"), c.GP64()), c.GP64()
+		t.n, t.skip = integer(c, "k"), c.GP64()
 		c.MOVQ(depth, t.skip)
 		c.SUBQ(t.n, t.skip)
 		c.SHRQ(operand.U8(8/bits-1), t.skip)
@@ -64,11 +60,11 @@ func newTile(c *build.Context, bits, rows, tokens int, suffix string) *tile {
 		c.MOVQ(depth, rb)
 		c.SHRQ(operand.U8(8/bits-1), rb)
 		t.n, t.rb = depth, multiples(c, rb, rows)
-		t.ahead, t.step = c.Load(c.Param("ahead"), c.GP64()), c.Load(c.Param("step"), c.GP64())
+		t.ahead, t.step = integer(c, "ahead"), integer(c, "step")
 		c.ADDQ(t.w, t.ahead)
 	}
 	if tokens > 1 {
-		t.stride.Base = c.Load(c.Param("stride"), c.GP64())
+		t.stride.Base = integer(c, "stride")
 		c.SHLQ(operand.U8(2), t.stride.Base)
 	}
 	return t
@@ -153,8 +149,7 @@ func (t *tile) end(acc [][]reg.VecVirtual) {
 	}
 	t.SUBQ(operand.U8(t.rows), t.left)
 	t.JNZ(operand.LabelRef("row"))
-	t.VZEROUPPER()
-	t.RET()
+	ret(t.Context)
 }
 
 // storeRows stores a token's sums, one of each row, which are s[j:].

@@ -1,7 +1,6 @@
 package asmgen
 
 import (
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -30,14 +29,9 @@ func floatDot(c *build.Context) {
 
 func dot(c *build.Context, t floatType) {
 	name := "dot" + t.name + "AVX2"
-	c.Function(name)
-	c.Attributes(attr.NOSPLIT)
-	c.Pragma("noescape")
-	c.Doc(name + " returns fp.Dot of w, len(x) weights, and x, a multiple of 64 inputs.")
-	c.SignatureExpr("func(w []byte, x []float32) float32")
-	w := c.Load(c.Param("w").Base(), c.GP64())
-	x := c.Load(c.Param("x").Base(), c.GP64())
-	n := c.Load(c.Param("x").Len(), c.GP64())
+	function(c, name, "func(w []byte, x []float32) float32",
+		name+" returns fp.Dot of w, len(x) weights, and x, a multiple of 64 inputs.")
+	w, x, n := base(c, "w"), base(c, "x"), length(c, "x")
 	ahead := c.GP64()
 	c.LEAQ(at(w, dotAhead), ahead)
 	k := t.constants(c)
@@ -65,8 +59,7 @@ func dot(c *build.Context, t floatType) {
 
 	c.Label("done")
 	sum8(c, total)
-	c.VZEROUPPER()
-	c.RET()
+	ret(c)
 }
 
 // chains emits the loop over dotChains blocks at a time. The lines that it will need

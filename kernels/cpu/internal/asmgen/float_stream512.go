@@ -3,7 +3,6 @@ package asmgen
 import (
 	"fmt"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -30,18 +29,12 @@ func floatStream512(c *build.Context) {
 
 func floatStream(c *build.Context, t pairType, tokens int) {
 	name := fmt.Sprintf("stream%sx%dAVX512", t.name, tokens)
-	c.Function(name)
-	c.Attributes(attr.NOSPLIT)
-	c.Pragma("noescape")
-	c.Doc(fmt.Sprintf("%s is a streamFunc of %d tokens and panels of %d rows.", name, tokens, tile512Rows))
-	c.SignatureExpr("func(total []float32, w []byte, rowBytes int, x []float32, n, rows int, next *byte)")
-	total := c.Load(c.Param("total").Base(), c.GP64())
-	w := c.Load(c.Param("w").Base(), c.GP64())
-	rb := map[int]reg.GPVirtual{1: c.Load(c.Param("rowBytes"), c.GP64()).(reg.GPVirtual), 3: c.GP64()}
+	begin(c, name, "func(total []float32, w []byte, rowBytes int, x []float32, n, rows int, next *byte)",
+		fmt.Sprintf("a streamFunc of %d tokens and panels of %d rows.", tokens, tile512Rows))
+	total, w := base(c, "total"), base(c, "w")
+	rb := map[int]reg.GPVirtual{1: integer(c, "rowBytes"), 3: c.GP64()}
 	c.LEAQ(operand.Mem{Base: rb[1], Index: rb[1], Scale: 2}, rb[3])
-	x := c.Load(c.Param("x").Base(), c.GP64())
-	rows := c.Load(c.Param("rows"), c.GP64())
-	next := c.Load(c.Param("next"), c.GP64())
+	x, rows, next := base(c, "x"), integer(c, "rows"), pointer(c, "next")
 	k := t.constants(c)
 	wi, xi, left := c.GP64(), c.GP64(), c.GP64()
 
@@ -85,6 +78,5 @@ func floatStream(c *build.Context, t pairType, tokens int) {
 	c.ADDQ(operand.U32(32*streamRows), total)
 	c.SUBQ(operand.U8(streamRows), rows)
 	c.JNZ(operand.LabelRef("rows"))
-	c.VZEROUPPER()
-	c.RET()
+	ret(c)
 }

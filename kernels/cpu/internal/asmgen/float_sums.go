@@ -1,25 +1,19 @@
 package asmgen
 
 import (
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
+const floatSumsSignature = "func(out []float32, stride int, total []float32, tokens, rows int, scale []float32, add bool)"
+
 // floatSums writes floatSumsAVX2: fp.Sum8 of four rows at once, by halves, quarters
 // and last two.
 func floatSums(c *build.Context) {
-	c.Function("floatSumsAVX2")
-	c.Attributes(attr.NOSPLIT)
-	c.Pragma("noescape")
-	c.Doc("floatSumsAVX2 is a sumsFunc for panels of 4 rows, none of them missing.")
-	c.SignatureExpr("func(out []float32, stride int, total []float32, tokens, rows int, scale []float32, add bool)")
-	out := c.Load(c.Param("out").Base(), c.GP64())
-	stride := c.Load(c.Param("stride"), c.GP64())
-	total := c.Load(c.Param("total").Base(), c.GP64())
-	tokens := c.Load(c.Param("tokens"), c.GP64())
-	scale := c.Load(c.Param("scale").Base(), c.GP64())
+	begin(c, "floatSumsAVX2", floatSumsSignature, "a sumsFunc for panels of 4 rows, none of them missing.")
+	out, stride, total, tokens := base(c, "out"), integer(c, "stride"), base(c, "total"), integer(c, "tokens")
+	scale := base(c, "scale")
 	add := c.Load(c.Param("add"), c.GP8())
 	c.SHLQ(operand.U8(2), stride)
 

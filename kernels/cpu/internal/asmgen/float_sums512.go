@@ -1,7 +1,6 @@
 package asmgen
 
 import (
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -13,17 +12,10 @@ import (
 func floatSums512(c *build.Context) {
 	// The sum of row 4j+i comes out as element 4i+j.
 	static(c, "sums_order", 16, func(i int) operand.Constant { return operand.U32(i%4*4 + i/4) })
-	c.Function("floatSumsAVX512")
-	c.Attributes(attr.NOSPLIT)
-	c.Pragma("noescape")
-	c.Doc("floatSumsAVX512 is a sumsFunc for panels of 16 rows.")
-	c.SignatureExpr("func(out []float32, stride int, total []float32, tokens, rows int, scale []float32, add bool)")
-	out := c.Load(c.Param("out").Base(), c.GP64())
-	stride := c.Load(c.Param("stride"), c.GP64())
-	total := c.Load(c.Param("total").Base(), c.GP64())
-	tokens := c.Load(c.Param("tokens"), c.GP64())
+	begin(c, "floatSumsAVX512", floatSumsSignature, "a sumsFunc for panels of 16 rows.")
+	out, stride, total, tokens := base(c, "out"), integer(c, "stride"), base(c, "total"), integer(c, "tokens")
 	c.Load(c.Param("rows"), reg.RCX)
-	scale := c.Load(c.Param("scale").Base(), c.GP64())
+	scale := base(c, "scale")
 	add := c.Load(c.Param("add"), c.GP8())
 	c.SHLQ(operand.U8(2), stride)
 	// A bit for each row that there is.
@@ -66,6 +58,5 @@ func floatSums512(c *build.Context) {
 	c.ADDQ(operand.U32(32*tile512Rows), total)
 	c.DECQ(tokens)
 	c.JNZ(operand.LabelRef("token"))
-	c.VZEROUPPER()
-	c.RET()
+	ret(c)
 }

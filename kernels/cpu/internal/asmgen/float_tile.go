@@ -3,7 +3,6 @@ package asmgen
 import (
 	"fmt"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -15,17 +14,11 @@ func floatTile(c *build.Context) {
 	const rows = 4
 	for _, tokens := range []int{2, 3} {
 		name := fmt.Sprintf("floatTile%dAVX2", tokens)
-		c.Function(name)
-		c.Attributes(attr.NOSPLIT)
-		c.Pragma("noescape")
-		c.Doc(fmt.Sprintf("%s adds the blocks' lanes of panel [n/8, %d, 8] times %d rows of x, stride", name, rows, tokens),
+		function(c, name, "func(total, panel, x *float32, stride, n int)",
+			fmt.Sprintf("%s adds the blocks' lanes of panel [n/8, %d, 8] times %d rows of x, stride", name, rows, tokens),
 			fmt.Sprintf("elements apart, to total [%d, %d, 8]. n is a multiple of 64.", tokens, rows))
-		c.SignatureExpr("func(total, panel, x *float32, stride, n int)")
-		total := c.Load(c.Param("total"), c.GP64())
-		panel := c.Load(c.Param("panel"), c.GP64())
-		x := c.Load(c.Param("x"), c.GP64())
-		stride := c.Load(c.Param("stride"), c.GP64())
-		n := c.Load(c.Param("n"), c.GP64())
+		total, panel, x := pointer(c, "total"), pointer(c, "panel"), pointer(c, "x")
+		stride, n := integer(c, "stride"), integer(c, "n")
 		c.SHLQ(operand.U8(2), stride)
 		left := c.GP64()
 
@@ -72,7 +65,6 @@ func floatTile(c *build.Context) {
 		}
 		c.TESTQ(n, n)
 		c.JNZ(operand.LabelRef("block"))
-		c.VZEROUPPER()
-		c.RET()
+		ret(c)
 	}
 }

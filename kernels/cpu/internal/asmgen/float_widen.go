@@ -1,7 +1,6 @@
 package asmgen
 
 import (
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -12,16 +11,10 @@ func floatWiden(c *build.Context) {
 	int4Data(c)
 	for _, t := range floatTypes {
 		name := "widen" + t.name + "AVX2"
-		c.Function(name)
-		c.Attributes(attr.NOSPLIT)
-		c.Pragma("noescape")
-		c.Doc(name+" sets dst to n weights of src as float32, a multiple of 64: eight, and the",
+		function(c, name, "func(dst []float32, stride int, src []byte, n int)",
+			name+" sets dst to n weights of src as float32, a multiple of 64: eight, and the",
 			"next eight stride elements on.")
-		c.SignatureExpr("func(dst []float32, stride int, src []byte, n int)")
-		dst := c.Load(c.Param("dst").Base(), c.GP64())
-		stride := c.Load(c.Param("stride"), c.GP64())
-		src := c.Load(c.Param("src").Base(), c.GP64())
-		n := c.Load(c.Param("n"), c.GP64())
+		dst, stride, src, n := base(c, "dst"), integer(c, "stride"), base(c, "src"), integer(c, "n")
 		k := t.constants(c)
 		c.SHLQ(operand.U8(2), stride)
 		stride3 := c.GP64()
@@ -42,7 +35,6 @@ func floatWiden(c *build.Context) {
 		c.ADDQ(operand.U32(t.bytes), src)
 		c.SUBQ(operand.U8(floatGroup), n)
 		c.JNZ(operand.LabelRef("group"))
-		c.VZEROUPPER()
-		c.RET()
+		ret(c)
 	}
 }

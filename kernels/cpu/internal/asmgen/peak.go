@@ -75,13 +75,8 @@ func peak(c *build.Context) {
 
 // readBytes emits a function that loads every byte of b once.
 func readBytes(c *build.Context, name string, vector func() reg.VecVirtual) {
-	c.Function(name)
-	c.Attributes(attr.NOSPLIT)
-	c.SignatureExpr("func(b []byte)")
-	c.Doc(name + " loads every byte of b, whose length is a multiple of 256.")
-	c.Pragma("noescape")
-	p := c.Load(c.Param("b").Base(), c.GP64())
-	n := c.Load(c.Param("b").Len(), c.GP64())
+	function(c, name, "func(b []byte)", name+" loads every byte of b, whose length is a multiple of 256.")
+	p, n := base(c, "b"), length(c, "b")
 	c.SHRQ(operand.U8(8), n)
 	c.JZ(operand.LabelRef("done"))
 	c.Label("loop")
@@ -101,8 +96,7 @@ func readBytes(c *build.Context, name string, vector func() reg.VecVirtual) {
 	c.DECQ(n)
 	c.JNZ(operand.LabelRef("loop"))
 	c.Label("done")
-	c.VZEROUPPER()
-	c.RET()
+	ret(c)
 }
 
 // peakLoop emits a function that runs body n times over chains sums of zero.
@@ -111,7 +105,7 @@ func peakLoop(c *build.Context, name string, macs int, vector func() reg.VecVirt
 	c.Attributes(attr.NOSPLIT)
 	c.SignatureExpr("func(n int)")
 	c.Doc(fmt.Sprintf("%s does n times %d multiply-adds, n >= 1.", name, macs))
-	n := c.Load(c.Param("n"), c.GP64())
+	n := integer(c, "n")
 	sum := make([]reg.VecVirtual, chains)
 	for i := range sum {
 		sum[i] = vector()
@@ -125,6 +119,5 @@ func peakLoop(c *build.Context, name string, macs int, vector func() reg.VecVirt
 	body(sum)
 	c.DECQ(n)
 	c.JNZ(operand.LabelRef("loop"))
-	c.VZEROUPPER()
-	c.RET()
+	ret(c)
 }

@@ -10,12 +10,17 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// begin opens a function of package cpu.
+// begin opens a function of package cpu that is what doc says.
 func begin(c *build.Context, name, signature, doc string) {
+	function(c, name, signature, name+" is "+doc)
+}
+
+// function opens a function of package cpu.
+func function(c *build.Context, name, signature string, doc ...string) {
 	c.Function(name)
 	c.Attributes(attr.NOSPLIT)
 	c.Pragma("noescape")
-	c.Doc(name + " is " + doc)
+	c.Doc(doc...)
 	c.SignatureExpr(signature)
 }
 

@@ -1,7 +1,6 @@
 package asmgen
 
 import (
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 )
@@ -14,20 +13,14 @@ func scale(c *build.Context) {
 }
 
 func scaleSums(c *build.Context, name string, add bool) {
-	c.Function(name)
-	c.Attributes(attr.NOSPLIT)
-	c.SignatureExpr("func(out []float32, outStride int, sum []int32, sumStride int, wScale, xScale []float32, xSum []int32, offset int32)")
-	c.Doc(name + " is a scaleFunc for multiples of 8 rows.")
-	c.Pragma("noescape")
-	outs := c.Load(c.Param("out").Base(), c.GP64())
-	outStride := c.Load(c.Param("outStride"), c.GP64())
-	sums := c.Load(c.Param("sum").Base(), c.GP64())
-	sumStride := c.Load(c.Param("sumStride"), c.GP64())
-	scales := c.Load(c.Param("wScale").Base(), c.GP64())
-	rows := c.Load(c.Param("wScale").Len(), c.GP64())
-	xScale := operand.Mem{Base: c.Load(c.Param("xScale").Base(), c.GP64())}
-	tokens := c.Load(c.Param("xScale").Len(), c.GP64())
-	xSum := operand.Mem{Base: c.Load(c.Param("xSum").Base(), c.GP64())}
+	begin(c, name, "func(out []float32, outStride int, sum []int32, sumStride int, wScale, xScale []float32, xSum []int32, offset int32)",
+		"a scaleFunc for multiples of 8 rows.")
+	outs, outStride := base(c, "out"), integer(c, "outStride")
+	sums, sumStride := base(c, "sum"), integer(c, "sumStride")
+	scales, rows := base(c, "wScale"), length(c, "wScale")
+	xScale := operand.Mem{Base: base(c, "xScale")}
+	tokens := length(c, "xScale")
+	xSum := operand.Mem{Base: base(c, "xSum")}
 	offset := c.Load(c.Param("offset"), c.GP32())
 	c.TESTQ(rows, rows)
 	c.JZ(operand.LabelRef("done"))
@@ -64,6 +57,5 @@ func scaleSums(c *build.Context, name string, add bool) {
 	c.DECQ(tokens)
 	c.JNZ(operand.LabelRef("token"))
 	c.Label("done")
-	c.VZEROUPPER()
-	c.RET()
+	ret(c)
 }

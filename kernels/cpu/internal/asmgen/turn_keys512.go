@@ -3,7 +3,6 @@ package asmgen
 import (
 	"fmt"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -17,12 +16,9 @@ func turnKeys(c *build.Context) {
 	vectorData(c, "turnFlip", 0x80808080)
 	for _, bits := range []int{4, 8} {
 		name := fmt.Sprintf("turnKeys%dAVX512", bits)
-		c.Function(name)
-		c.Attributes(attr.NOSPLIT)
-		c.Pragma("noescape")
-		c.Doc(name+" sets dst [n/16, dim/4, 16, 4] to src's n keys, unsigned: nibbles as they are,",
+		function(c, name, "func(dst, src []uint8, dim int)",
+			name+" sets dst [n/16, dim/4, 16, 4] to src's n keys, unsigned: nibbles as they are,",
 			"int8s plus 128. Four elements of sixteen keys stand side by side.")
-		c.SignatureExpr("func(dst, src []uint8, dim int)")
 		dst, k, dim, end := base(c, "dst"), base(c, "src"), integer(c, "dim"), length(c, "src")
 		c.LEAQ(operand.Mem{Base: k, Index: end, Scale: 1}, end)
 		c.Label("keys")
