@@ -128,6 +128,9 @@ func callError(name string, r C.CUresult) error {
 }
 
 func failure(name string, code int) error {
+	if code == C.CUDA_ERROR_OUT_OF_MEMORY {
+		return fmt.Errorf("%s: %w (CUDA error %d)", name, errNoMemory, code)
+	}
 	var text *C.char
 	if C.cuGetErrorString(C.CUresult(code), &text) != C.CUDA_SUCCESS || text == nil {
 		return fmt.Errorf("%s: CUDA error %d", name, code)

@@ -18,15 +18,16 @@ type Device struct {
 
 	queue   work // not yet given to the driver
 	replay  replay
-	staging []byte // page-locked; what uploads and downloads pass through
-	staged  int    // bytes of staging that queued uploads still read
 	trace   *trace // nil: kernels run without being timed
+	staging staging
 
 	scratchMem memory // what scratch returns
+	measuring  bool   // within Measure
+	wanted     int    // the most scratch since it began
 
 	failed *memory    // a word: the first operator and row that failed, or noFailure
 	checks []rowCheck // the operators since the last Sync that may fail on a row
-	err    error      // first failure since the last Sync
+	err    error      // first failure since the last Sync, or for ever ErrLost
 }
 
 var _ kernels.Device = (*Device)(nil)
@@ -37,11 +38,7 @@ type rowCheck struct {
 	why      error
 }
 
-const (
-	noFailure = ^uint64(0)
-	// stagingBytes holds a step's metadata and logits; weights pass in pieces.
-	stagingBytes = 4 << 20
-)
+const noFailure = ^uint64(0)
 
 // New returns the GPU of the given number. It is released by Close.
 func New(ordinal int) (*Device, error) {
@@ -66,7 +63,7 @@ func newDevice(driver driver) (*Device, error) {
 	if d.kernels, err = load(driver); err != nil {
 		return nil, err
 	}
-	if d.staging, err = driver.AllocHost(stagingBytes); err != nil {
+	if d.staging, err = newStaging(driver); err != nil {
 		return nil, err
 	}
 	if d.failed, err = d.alloc(8); err != nil {
@@ -81,7 +78,7 @@ func (d *Device) Close() error {
 	if d.driver == nil {
 		return nil
 	}
-	err := errors.Join(d.Sync(), d.driver.FreeHost(d.staging), d.driver.Close())
+	err := errors.Join(d.Sync(), d.driver.FreeHost(d.staging.all), d.driver.Close())
 	d.driver = nil
 	return err
 }
@@ -115,7 +112,7 @@ func (d *Device) launch(name string, s shape, params ...uint64) {
 		d.fail(d.driver.AllowShared(k.function, int(s.shared)))
 		k.shared = s.shared
 	}
-	if d.err != nil {
+	if d.err != nil || d.measuring {
 		return
 	}
 	q := &d.queue
@@ -147,7 +144,9 @@ func (d *Device) flush() {
 	d.queue.clear()
 }
 
-// Sync waits for queued work and returns the first failure since the last Sync.
+// Sync waits for queued work and returns the first failure since the last Sync. Where
+// the driver fails again when asked for nothing, as it does for ever after a fault, the
+// failure is ErrLost, and stays.
 func (d *Device) Sync() error {
 	d.flush()
 	if d.err == nil && len(d.checks) > 0 {
@@ -157,7 +156,13 @@ func (d *Device) Sync() error {
 	}
 	d.checks = d.checks[:0]
 	err := d.err
-	d.err = nil
+	if err == nil || errors.Is(err, kernels.ErrLost) {
+		return err
+	}
+	if d.err = nil; d.driver.Sync() != nil {
+		d.err = fmt.Errorf("%w: %w", kernels.ErrLost, err)
+		return d.err
+	}
 	return err
 }
 
@@ -165,15 +170,17 @@ func (d *Device) Sync() error {
 // staging memory when it is used again.
 func (d *Device) wait() {
 	d.fail(d.driver.Sync())
-	d.staged = 0
+	d.staging.idle()
 }
 
 // readFailed waits, and makes a failed row the device's error.
 func (d *Device) readFailed() {
-	word := d.word()
-	d.fail(d.driver.Download(word, d.failed.at))
-	d.wait()
-	if d.err != nil {
+	word, err := d.staging.room(8)
+	if d.fail(err); err == nil {
+		word = word[:8]
+		d.fail(d.driver.Download(word, d.failed.at))
+	}
+	if d.wait(); d.err != nil {
 		return
 	}
 	if v := order.Uint64(word); v != noFailure {

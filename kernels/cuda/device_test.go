@@ -123,7 +123,7 @@ func TestThreads(t *testing.T) {
 // uploads do not overwrite each other in it.
 func TestStaging(t *testing.T) {
 	d := newTestDevice(t)
-	b := make([]byte, 2*stagingBytes+12345)
+	b := make([]byte, 5*halfBytes+12345)
 	for i := range b {
 		b[i] = byte(i ^ i>>8 ^ i>>16)
 	}

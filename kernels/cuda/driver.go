@@ -35,6 +35,12 @@ type driver interface {
 	Upload(dst address, src []byte) error
 	Download(dst []byte, src address) error
 
+	// NewEvent returns a mark, Record queues it, and Await waits until the stream comes
+	// to where it was queued last.
+	NewEvent() (event, error)
+	Record(event) error
+	Await(event) error
+
 	// Launch queues launches, whose parameters are words of params.
 	Launch(l []launch, params []uint64) error
 	// Timed queues launches, waits, and returns the seconds that each took on the GPU: from
@@ -62,6 +68,9 @@ type address uint64
 // function is a kernel that the driver has loaded.
 type function uintptr
 
+// event is a mark in the stream.
+type event uintptr
+
 // graph is an executable CUDA graph.
 type graph uintptr
 
@@ -76,3 +85,6 @@ type launch struct {
 
 // ErrNotBuilt is New's error in a binary that has no CUDA in it.
 var ErrNotBuilt = errors.New("built without cuda: build with make cuda")
+
+// errNoMemory is the driver's error where the GPU's memory is full.
+var errNoMemory = errors.New("out of memory")

@@ -3,10 +3,13 @@
 package cuda
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/llmqat/llmqat/kernels"
 )
 
 // fake returns a device of the stand-in driver, and skips where there is none. inject
@@ -52,9 +55,14 @@ func TestLostDevice(t *testing.T) {
 	g.run(d)
 	g.run(d)
 	g.run(d)
-	want(t, d.Sync(), "cuStreamSynchronize: uncorrectable ECC error encountered (CUDA error 214)")
-	g.run(d)
-	want(t, d.Sync(), "uncorrectable ECC error")
+	for range 2 {
+		err := d.Sync()
+		want(t, err, "cuda: cuStreamSynchronize: uncorrectable ECC error encountered (CUDA error 214)")
+		if !errors.Is(err, kernels.ErrLost) || strings.Count(err.Error(), kernels.ErrLost.Error()) != 1 {
+			t.Errorf("error %q, want ErrLost once", err)
+		}
+		g.run(d)
+	}
 	_, err := d.Alloc(8)
 	want(t, err, "uncorrectable ECC error")
 	want(t, d.Close(), "uncorrectable ECC error")
@@ -63,6 +71,33 @@ func TestLostDevice(t *testing.T) {
 	g = newGathering(t, d, 2)
 	g.run(d)
 	g.check(t, d, 2)
+}
+
+// TestNoMemoryForGraphs: where a graph does not fit, its kernels run without.
+func TestNoMemoryForGraphs(t *testing.T) {
+	d, inject := fake(t)
+	c := &counting{driver: d.driver}
+	d.driver = c
+	g := newGathering(t, d, 0)
+	step := func(row int32) {
+		t.Helper()
+		kernels.Upload(d, g.rows, []int32{row})
+		for range graphLen {
+			g.run(d)
+		}
+		g.check(t, d, float32(row))
+	}
+	step(1)
+	inject("cuGraphInstantiateWithFlags=2@1")
+	step(2)
+	inject("cuGraphLaunch=2@1")
+	step(3)
+	inject("")
+	step(1)
+	step(2)
+	if want := (counting{driver: c.driver, launches: 3, captures: 2, updates: 1, graphs: 3}); *c != want {
+		t.Errorf("calls %+v, want %+v", *c, want)
+	}
 }
 
 // TestFailingCalls: whatever call fails, its text arrives and nothing is made up.
@@ -78,7 +113,11 @@ func TestFailingCalls(t *testing.T) {
 		g.run(d)
 		got := []byte{1, 2, 3, 4}
 		d.Download(got, g.out.Mem, 0)
-		want(t, d.Sync(), "cuda: "+strings.TrimSuffix(call, "_v2")+": invalid argument (CUDA error 1)")
+		err := d.Sync()
+		want(t, err, "cuda: "+strings.TrimSuffix(call, "_v2")+": invalid argument (CUDA error 1)")
+		if errors.Is(err, kernels.ErrLost) {
+			t.Errorf("%s failed once, and the device is given up: %v", call, err)
+		}
 		if string(got) != "\x01\x02\x03\x04" {
 			t.Errorf("%s: the failed download wrote %v", call, got)
 		}
@@ -88,7 +127,7 @@ func TestFailingCalls(t *testing.T) {
 		g.check(t, d, 3)
 		d.Close()
 	}
-	for _, call := range []string{"cuCtxCreate_v2", "cuModuleLoadData", "cuModuleGetFunction", "cuMemHostAlloc", "cuMemAllocAsync", "cuStreamCreate"} {
+	for _, call := range []string{"cuCtxCreate_v2", "cuModuleLoadData", "cuModuleGetFunction", "cuMemHostAlloc", "cuMemAllocAsync", "cuStreamCreate", "cuEventCreate"} {
 		d, inject := fake(t)
 		d.Close()
 		inject(call + "=1@1")
@@ -106,8 +145,8 @@ func TestBounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, d.driver.Upload(m.at+1, d.staging[:300]), "cuMemcpyHtoDAsync: invalid argument")
-	want(t, d.driver.Download(d.staging[:300], m.at+1), "cuMemcpyDtoHAsync: invalid argument")
+	want(t, d.driver.Upload(m.at+1, d.staging.all[:300]), "cuMemcpyHtoDAsync: invalid argument")
+	want(t, d.driver.Download(d.staging.all[:300], m.at+1), "cuMemcpyDtoHAsync: invalid argument")
 	want(t, d.driver.Clear(m.at, 301), "cuMemsetD8Async: invalid argument")
 	for _, past := range []uint64{0, 4096} { // the end's rounding, and the page behind
 		d.Close() // the stand-in has one at a time

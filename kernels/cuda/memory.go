@@ -9,7 +9,8 @@ import (
 
 var order = binary.LittleEndian
 
-// memory is a region of the GPU's memory. An empty one has no address.
+// memory is a region of the GPU's memory. An empty one has no address, nor has one that
+// was only measured.
 type memory struct {
 	at    address
 	bytes int
@@ -31,7 +32,7 @@ func (d *Device) alloc(n int) (*memory, error) {
 		return nil, fmt.Errorf("allocation of %d bytes", n)
 	}
 	m := &memory{bytes: n}
-	if n == 0 {
+	if n == 0 || d.measuring {
 		return m, nil
 	}
 	var err error
@@ -51,7 +52,7 @@ func (d *Device) Alloc(n int) (kernels.Mem, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
-	if n > 0 {
+	if m.at != 0 {
 		if err := d.driver.Clear(m.at, n); err != nil {
 			d.Free(m)
 			return nil, fmt.Errorf("cuda: clearing of %d bytes: %w", n, err)
@@ -66,17 +67,16 @@ func (d *Device) Import(b []byte, copied func(int64)) (kernels.Mem, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
-	const piece = 64 << 20
-	for from := 0; from < len(b); from += piece {
-		to := min(from+piece, len(b))
+	for from := 0; from < len(b) && d.err == nil && !d.measuring; from += halfBytes {
+		to := min(from+halfBytes, len(b))
 		d.Upload(m, from, b[from:to])
 		if copied != nil {
 			copied(int64(to))
 		}
 	}
-	if d.err != nil {
+	if err := d.Sync(); err != nil {
 		d.Free(m)
-		return nil, d.err
+		return nil, err
 	}
 	return m, nil
 }
@@ -96,14 +96,15 @@ func (d *Device) Free(mem kernels.Mem) {
 func (d *Device) Upload(dst kernels.Mem, off int, src []byte) {
 	m := dst.(*memory).part(off, len(src))
 	d.flush()
-	for len(src) > 0 && d.err == nil {
-		if d.staged == len(d.staging) {
-			d.wait()
-			continue
+	for len(src) > 0 && d.err == nil && !d.measuring {
+		room, err := d.staging.room(1)
+		d.fail(err)
+		n, err := copyFrom(room, src)
+		if d.fail(err); d.err != nil {
+			return
 		}
-		n := copy(d.staging[d.staged:], src)
-		d.fail(d.driver.Upload(m, d.staging[d.staged:d.staged+n]))
-		d.staged += n
+		d.fail(d.driver.Upload(m, room[:n]))
+		d.staging.used += n
 		src, m = src[n:], m+address(n)
 	}
 }
@@ -112,33 +113,18 @@ func (d *Device) Upload(dst kernels.Mem, off int, src []byte) {
 func (d *Device) Download(dst []byte, src kernels.Mem, off int) {
 	m := src.(*memory).part(off, len(dst))
 	d.flush()
-	if d.staged > 0 {
-		d.wait()
-	}
-	for len(dst) > 0 && d.err == nil {
-		n := min(len(dst), len(d.staging))
-		d.fail(d.driver.Download(d.staging[:n], m))
-		d.wait()
-		if d.err == nil {
-			copy(dst, d.staging[:n])
+	for len(dst) > 0 && d.err == nil && !d.measuring {
+		room, err := d.staging.room(min(len(dst), halfBytes))
+		if d.fail(err); err != nil {
+			return
+		}
+		n := min(len(dst), len(room))
+		d.fail(d.driver.Download(room[:n], m))
+		if d.wait(); d.err == nil {
+			copy(dst, room)
 		}
 		dst, m = dst[n:], m+address(n)
 	}
-}
-
-// scratch returns n bytes that the launches queued next may use until the scratch
-// after them.
-func (d *Device) scratch(n int) uint64 {
-	if n > d.scratchMem.Bytes() {
-		d.Free(&d.scratchMem)
-		m, err := d.alloc(n)
-		if err != nil {
-			d.fail(err)
-			m = &memory{}
-		}
-		d.scratchMem = *m
-	}
-	return uint64(d.scratchMem.at)
 }
 
 // part is the address of n bytes from off.
@@ -147,14 +133,6 @@ func (m *memory) part(off, n int) address {
 		panic(fmt.Sprintf("cuda: bytes %d to %d of a memory of %d", off, off+n, m.bytes))
 	}
 	return m.at + address(off)
-}
-
-// word is the part of the staging memory that the failed word comes to.
-func (d *Device) word() []byte {
-	if d.staged+8 > len(d.staging) {
-		d.wait()
-	}
-	return d.staging[d.staged : d.staged+8]
 }
 
 // resetFailed forgets the row that failed.

@@ -1,6 +1,9 @@
 package cuda
 
-import "slices"
+import (
+	"errors"
+	"slices"
+)
 
 // work is a sequence of launches, with the words that their parameters are.
 type work struct {
@@ -41,10 +44,15 @@ func (r *replay) submit(driver driver, w *work) error {
 		r.last, *w = *w, r.last
 		return driver.Launch(r.last.launches, r.last.params)
 	}
-	if err := r.capture(driver, w); err != nil {
-		return err
+	err := r.capture(driver, w)
+	if err == nil {
+		err = driver.LaunchGraph(r.graph)
 	}
-	return driver.LaunchGraph(r.graph)
+	if errors.Is(err, errNoMemory) { // a graph is only faster
+		r.holds.clear()
+		return driver.Launch(r.last.launches, r.last.params)
+	}
+	return err
 }
 
 // capture makes w the graph.

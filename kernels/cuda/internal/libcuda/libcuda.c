@@ -33,6 +33,8 @@ CUresult cuInit(unsigned flags) {
   const char* path = getenv("LLMQAT_LIBCUDA");
   if (!path || !*path) path = "libcuda.so.1";
   status = CUDA_ERROR_NO_DEVICE;
+  // Kernels take the GPU's memory when they are loaded, not when one is first launched.
+  setenv("CUDA_MODULE_LOADING", "EAGER", 0);
   void *function, *library = dlopen(path, RTLD_NOW);
   if (!library) {
     snprintf(reason, sizeof reason, "%s", dlerror());
