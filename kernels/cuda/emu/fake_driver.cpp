@@ -16,6 +16,7 @@
 #include "fake_ptx.h"
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <mutex>
 
@@ -29,12 +30,15 @@ struct CUfunc_st {
 struct CUgraph_st { std::vector<fake::Launch> launches; };
 struct CUgraphExec_st { std::vector<fake::Launch> launches; };
 struct CUstream_st {
-  std::vector<std::function<CUresult()>> queue;
+  std::deque<std::function<CUresult()>> queue;
   CUgraph capture = nullptr;
 };
 struct CUevent_st {
   CUstream stream;
   std::shared_ptr<std::chrono::steady_clock::time_point> at;  // null before it is recorded, zero until the stream comes to it
+
+
+  bool reached() const { return *at != std::chrono::steady_clock::time_point{}; }
 };
 
 namespace fake {
@@ -91,12 +95,14 @@ CUresult check(CUresult r) {
 
 CUstream_st& stream_of(CUstream s) { return s ? *s : null_stream; }
 
-CUresult drain(CUstream_st& s) {
+// drain runs a stream's work until ready, or all.
+CUresult drain(CUstream_st& s, std::function<bool()> ready = [] { return false; }) {
   if (s.capture) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-  auto queue = std::move(s.queue);
-  s.queue.clear();
-  for (auto& op : queue)
-    if (CUresult r = op()) return check(r);
+  while (!s.queue.empty() && !ready()) {
+    auto op = std::move(s.queue.front());
+    s.queue.pop_front();
+    if (CUresult r = op()) return s.queue.clear(), check(r);
+  }
   return CUDA_SUCCESS;
 }
 
@@ -258,13 +264,13 @@ CUresult cuEventRecord(CUevent e, CUstream s) {
 CUresult cuEventElapsedTime(float* ms, CUevent from, CUevent to) {
   ENTER;
   if (!from->at || !to->at) return CUDA_ERROR_INVALID_HANDLE;
-  const std::chrono::steady_clock::time_point never{};
-  if (*from->at == never || *to->at == never) return CUDA_ERROR_NOT_READY;
+  if (!from->reached() || !to->reached()) return CUDA_ERROR_NOT_READY;
   return *ms = std::chrono::duration<float, std::milli>(*to->at - *from->at).count(), CUDA_SUCCESS;
 }
 CUresult cuEventSynchronize(CUevent e) {
   ENTER;
-  return drain(stream_of(e->stream));
+  if (!e->at) return CUDA_SUCCESS;  // never recorded
+  return drain(stream_of(e->stream), [e] { return e->reached(); });
 }
 
 CUresult cuStreamBeginCapture(CUstream s, CUstreamCaptureMode) {
@@ -304,7 +310,7 @@ CUresult cuGraphLaunch(CUgraphExec e, CUstream s) {
 
 CUresult cuMemGetInfo(size_t* free, size_t* total) {
   ENTER;
-  return *free = memory.total - memory.used, *total = memory.total, CUDA_SUCCESS;
+  return *free = memory.left(), *total = memory.total, CUDA_SUCCESS;
 }
 CUresult cuMemAlloc(CUdeviceptr* p, size_t n) {
   ENTER;

@@ -20,10 +20,13 @@ struct Memory {
   size_t total = (size_t)4 << 30, used = 0;
   std::map<char*, Allocation> allocations;
 
+  // left is what alloc may still take; tests make total smaller at any time.
+  size_t left() const { return total > used ? total - used : 0; }
+
   // alloc returns memory that holds no zeros, nullptr where there is none left. Its
   // end, rounded up to `alignment`, meets a page that faults.
   char* alloc(size_t bytes) {
-    if (bytes > total - used) return nullptr;
+    if (bytes > left()) return nullptr;
     size_t inside = round_up(round_up(bytes, alignment), page), mapped = inside + 2 * page;
     char* map = (char*)mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED || mprotect(map + page, inside, PROT_READ | PROT_WRITE)) abort();
