@@ -14,7 +14,7 @@ func quads4AVX512(v []int8, src []uint8, dim int, off int8)
 //go:noescape
 func quads8AVX512(v []int8, src []uint8, dim int)
 
-// addIntsVNNI is valueKernels.addInts4 and addInts8: four products at a time, exact in int32.
+// addIntsVNNI is valueKernels.addInts4 and addInts8.
 //
 //go:noescape
 func addIntsVNNI(o []int32, p []uint8, v []int8, n int, dim int)

@@ -308,7 +308,9 @@ pairs44Test:
 	JLT  pairs4
 	MOVQ SI, R10
 
-chunk4:
+chunk4x2:
+	CMPQ    R10, $0x00000040
+	JLT     end4x2
 	VMOVDQU (AX), Y0
 	VMOVDQU 32(AX), Y1
 	VMOVDQU (AX)(SI*1), Y2
@@ -319,9 +321,9 @@ chunk4:
 	VMOVDQU 32(AX)(DI*1), Y7
 	MOVQ    DX, R8
 	XORQ    R11, R11
-	JMP     tile4Test
+	JMP     tile4x2Test
 
-tile4:
+tile4x2:
 	VMOVDQU      (R8), Y10
 	VPSLLW       $0x08, Y10, Y8
 	VPSRAW       $0x08, Y8, Y8
@@ -373,9 +375,9 @@ tile4:
 	ADDQ         SI, R8
 	ADDQ         $0x00000004, R11
 
-tile4Test:
+tile4x2Test:
 	CMPQ    R11, BX
-	JLT     tile4
+	JLT     tile4x2
 	VMOVDQU Y0, (AX)
 	VMOVDQU Y1, 32(AX)
 	VMOVDQU Y2, (AX)(SI*1)
@@ -384,14 +386,16 @@ tile4Test:
 	VMOVDQU Y5, 32(AX)(SI*2)
 	VMOVDQU Y6, (AX)(DI*1)
 	VMOVDQU Y7, 32(AX)(DI*1)
-	ADDQ    $+64, AX
-	ADDQ    $+64, DX
-	SUBQ    $+64, R10
-	JNZ     chunk4
-	SUBQ    SI, DX
-	LEAQ    (AX)(DI*1), AX
-	ADDQ    $0x00000800, CX
-	JMP     rows4
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, DX
+	SUBQ    $0x00000040, R10
+	JMP     chunk4x2
+
+end4x2:
+	SUBQ SI, DX
+	LEAQ (AX)(DI*1), AX
+	ADDQ $0x00000800, CX
+	JMP  rows4
 
 done4:
 rows1:
@@ -455,16 +459,18 @@ pairs14Test:
 	JLT  pairs1
 	MOVQ SI, DI
 
-chunk1:
+chunk1x4:
+	CMPQ    DI, $0x00000080
+	JLT     end1x4
 	VMOVDQU (AX), Y0
 	VMOVDQU 32(AX), Y1
 	VMOVDQU 64(AX), Y2
 	VMOVDQU 96(AX), Y3
 	MOVQ    DX, R8
 	XORQ    R10, R10
-	JMP     tile1Test
+	JMP     tile1x4Test
 
-tile1:
+tile1x4:
 	VMOVDQU      (R8), Y8
 	VPSLLW       $0x08, Y8, Y4
 	VPSRAW       $0x08, Y4, Y4
@@ -502,20 +508,22 @@ tile1:
 	ADDQ         SI, R8
 	ADDQ         $0x00000004, R10
 
-tile1Test:
+tile1x4Test:
 	CMPQ    R10, BX
-	JLT     tile1
+	JLT     tile1x4
 	VMOVDQU Y0, (AX)
 	VMOVDQU Y1, 32(AX)
 	VMOVDQU Y2, 64(AX)
 	VMOVDQU Y3, 96(AX)
-	ADDQ    $+128, AX
-	ADDQ    $+128, DX
-	SUBQ    $+128, DI
-	JNZ     chunk1
-	SUBQ    SI, DX
-	ADDQ    $0x00000200, CX
-	JMP     rows1
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000080, DI
+	JMP     chunk1x4
+
+end1x4:
+	SUBQ SI, DX
+	ADDQ $0x00000200, CX
+	JMP  rows1
 
 done1:
 	VZEROUPPER

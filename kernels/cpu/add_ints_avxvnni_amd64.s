@@ -24,7 +24,9 @@ rows2:
 	SUBQ   DI, R8
 	MOVQ   SI, R9
 
-chunk2:
+chunk2x2:
+	CMPQ   R9, $0x00000040
+	JLT    end2x2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -35,9 +37,9 @@ chunk2:
 	VXORPS Y7, Y7, Y7
 	MOVQ   DX, DI
 	XORQ   R10, R10
-	JMP    tile2Test
+	JMP    tile2x2Test
 
-tile2:
+tile2x2:
 	VMOVDQU      (DI), Y8
 	VMOVDQU      32(DI), Y9
 	VPBROADCASTD (CX)(R10*1), Y10
@@ -55,9 +57,9 @@ tile2:
 	ADDQ         SI, DI
 	ADDQ         $0x00000004, R10
 
-tile2Test:
+tile2x2Test:
 	CMPQ    R10, BX
-	JLT     tile2
+	JLT     tile2x2
 	VPSLLD  $0x07, Y0, Y0
 	VPADDD  Y4, Y0, Y0
 	VPADDD  (AX), Y0, Y0
@@ -74,14 +76,16 @@ tile2Test:
 	VPADDD  Y7, Y3, Y3
 	VPADDD  32(AX)(SI*1), Y3, Y3
 	VMOVDQU Y3, 32(AX)(SI*1)
-	ADDQ    $+64, AX
-	ADDQ    $+64, DX
-	SUBQ    $+64, R9
-	JNZ     chunk2
-	SUBQ    SI, DX
-	LEAQ    (AX)(SI*1), AX
-	ADDQ    $0x00000400, CX
-	JMP     rows2
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, DX
+	SUBQ    $0x00000040, R9
+	JMP     chunk2x2
+
+end2x2:
+	SUBQ SI, DX
+	LEAQ (AX)(SI*1), AX
+	ADDQ $0x00000400, CX
+	JMP  rows2
 
 done2:
 rows1:
@@ -91,7 +95,9 @@ rows1:
 	SUBQ   DI, R8
 	MOVQ   SI, R9
 
-chunk1:
+chunk1x4:
+	CMPQ   R9, $0x00000080
+	JLT    end1x4
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -102,9 +108,9 @@ chunk1:
 	VXORPS Y7, Y7, Y7
 	MOVQ   DX, DI
 	XORQ   R10, R10
-	JMP    tile1Test
+	JMP    tile1x4Test
 
-tile1:
+tile1x4:
 	VMOVDQU      (DI), Y8
 	VMOVDQU      32(DI), Y9
 	VMOVDQU      64(DI), Y10
@@ -122,9 +128,9 @@ tile1:
 	ADDQ         SI, DI
 	ADDQ         $0x00000004, R10
 
-tile1Test:
+tile1x4Test:
 	CMPQ    R10, BX
-	JLT     tile1
+	JLT     tile1x4
 	VPSLLD  $0x07, Y0, Y0
 	VPADDD  Y4, Y0, Y0
 	VPADDD  (AX), Y0, Y0
@@ -141,13 +147,15 @@ tile1Test:
 	VPADDD  Y7, Y3, Y3
 	VPADDD  96(AX), Y3, Y3
 	VMOVDQU Y3, 96(AX)
-	ADDQ    $+128, AX
-	ADDQ    $+128, DX
-	SUBQ    $+128, R9
-	JNZ     chunk1
-	SUBQ    SI, DX
-	ADDQ    $0x00000200, CX
-	JMP     rows1
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000080, R9
+	JMP     chunk1x4
+
+end1x4:
+	SUBQ SI, DX
+	ADDQ $0x00000200, CX
+	JMP  rows1
 
 done1:
 	VZEROUPPER

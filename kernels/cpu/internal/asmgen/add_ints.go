@@ -164,6 +164,12 @@ func quads(c *build.Context, bits int) {
 	ret(c)
 }
 
+// planesBytes is the distance of rows of integer weights, two planes of
+// cpu.splitTokens bytes.
+const planesBytes = 2 * 256
+
+const addIntsSignature = "func(o []int32, p []uint8, v []int8, n, dim int)"
+
 // addIntRows writes addIntsAVX2. It puts weights together again, 16 bits each: then
 // a product of two goes to int32 at once, where planes of seven bits would be
 // multiplied one by one. Four values of a dimension are an int32 of bytes; a shift or
@@ -173,7 +179,8 @@ func quads(c *build.Context, bits int) {
 func addIntRows(c *build.Context) {
 	begin(c, "addIntsAVX2", addIntsSignature, "valueKernels.addInts4 and addInts8.")
 	weights := pairs{c.AllocLocal(4 * pairsBytes)}
-	intTiles(c, [][2]int{{4, 2}, {1, 4}}, func(t intTile) { weights.set(c, t.p, t.n, t.rows) }, func(t intTile) {
+	shapes := []tileShape{{4, []int{2}}, {1, []int{4}}}
+	sumTiles{32, planesBytes, 4}.emit(c, shapes, func(t sumTile) { weights.set(c, t.p, t.n, t.rows) }, func(t sumTile) {
 		acc := grid(t.rows, t.vectors, c.YMM)
 		for r := range t.rows {
 			for i, s := range acc[r] {
@@ -206,65 +213,6 @@ func addIntRows(c *build.Context) {
 			}
 		}
 	})
-}
-
-const addIntsSignature = "func(o []int32, p []uint8, v []int8, n, dim int)"
-
-// intTile is rows x vectors·8 sums, which stay in registers for all n values.
-type intTile struct {
-	rows, vectors                  int
-	o, p, v, n, size, size3, value reg.GPVirtual // size: bytes of a row of sums, and of four values
-}
-
-// sum is the address of vector i of row r.
-func (t intTile) sum(r, i int) operand.Mem {
-	return strided(t.o, map[int]reg.GPVirtual{1: t.size, 3: t.size3}, r, 32*i)
-}
-
-// each emits the loop over the values, four at a time, which stand at value.
-func (t intTile) each(c *build.Context, body func(step reg.GPVirtual)) {
-	c.MOVQ(t.v, t.value)
-	each(c, fmt.Sprintf("tile%d", t.rows), t.n, 4, func(step reg.GPVirtual) {
-		body(step)
-		c.ADDQ(t.size, t.value)
-	})
-}
-
-// intTiles emits the body of an addIntsSignature: tiles of the first shape, rows and
-// vectors, while as many rows are left, then of the next. start comes before a row's
-// tiles.
-func intTiles(c *build.Context, shapes [][2]int, start, tile func(t intTile)) {
-	t := intTile{o: base(c, "o"), p: base(c, "p"), v: base(c, "v"), n: integer(c, "n"), size: integer(c, "dim"), size3: c.GP64(), value: c.GP64()}
-	left := length(c, "o")
-	c.SHLQ(operand.U8(2), left)
-	c.SHLQ(operand.U8(2), t.size)
-	c.LEAQ(operand.Mem{Base: t.size, Index: t.size, Scale: 2}, t.size3)
-	for _, shape := range shapes {
-		t.rows, t.vectors = shape[0], shape[1]
-		rows, chunk, done := fmt.Sprintf("rows%d", t.rows), fmt.Sprintf("chunk%d", t.rows), fmt.Sprintf("done%d", t.rows)
-		need, bytes := c.GP64(), c.GP64()
-		c.Label(rows)
-		c.IMUL3Q(operand.U8(t.rows), t.size, need)
-		c.CMPQ(left, need)
-		c.JLT(operand.LabelRef(done))
-		c.SUBQ(need, left)
-		start(t)
-		c.MOVQ(t.size, bytes)
-		c.Label(chunk)
-		tile(t)
-		c.ADDQ(operand.I32(32*t.vectors), t.o)
-		c.ADDQ(operand.I32(32*t.vectors), t.v)
-		c.SUBQ(operand.I32(32*t.vectors), bytes)
-		c.JNZ(operand.LabelRef(chunk))
-		c.SUBQ(t.size, t.v)
-		if t.rows > 1 {
-			c.LEAQ(t.sum(t.rows-1, 0), t.o)
-		}
-		c.ADDQ(operand.U32(t.rows*planesBytes), t.p)
-		c.JMP(operand.LabelRef(rows))
-		c.Label(done)
-	}
-	ret(c)
 }
 
 // pairs are weights of rows as int16: of each row those of even columns, then those

@@ -16,63 +16,7 @@ func addInts512(c *build.Context) {
 	quads512(c, 4)
 	quads512(c, 8)
 
-	begin(c, "addIntsVNNI", "func(o []int32, p []uint8, v []int8, n, dim int)", "valueKernels.addInts4 and addInts8: four products at a time, exact in int32.")
-	o, p, v, n, dim := base(c, "o"), base(c, "p"), base(c, "v"), integer(c, "n"), integer(c, "dim")
-	left := length(c, "o") // bytes, as dim from here on
-	c.SHLQ(operand.U8(2), left)
-	c.SHLQ(operand.U8(2), dim)
-	dim3, four := c.GP64(), c.GP64()
-	c.LEAQ(operand.Mem{Base: dim, Index: dim, Scale: 2}, dim3)
-	c.MOVQ(dim, four)
-	c.SHLQ(operand.U8(2), four)
-
-	c.Label("rows4")
-	c.CMPQ(left, four)
-	c.JLT(operand.LabelRef("rows1"))
-	chunk := c.GP64() // bytes left of a row
-	c.MOVQ(dim, chunk)
-	c.Label("chunk4")
-	addIntsTile(c, "tile4", o, p, v, n, dim, 4, 2, func(r int) operand.Mem {
-		switch r {
-		case 0:
-			return operand.Mem{Base: o}
-		case 3:
-			return operand.Mem{Base: o, Index: dim3, Scale: 1}
-		}
-		return operand.Mem{Base: o, Index: dim, Scale: uint8(r)}
-	})
-	c.SUBQ(operand.I32(-128), o)
-	c.SUBQ(operand.I32(-128), v)
-	c.ADDQ(operand.I32(-128), chunk)
-	c.JNZ(operand.LabelRef("chunk4"))
-	c.SUBQ(dim, v)
-	c.ADDQ(dim3, o)
-	c.ADDQ(operand.U32(4*planesBytes), p)
-	c.SUBQ(four, left)
-	c.JMP(operand.LabelRef("rows4"))
-
-	c.Label("rows1")
-	c.TESTQ(left, left)
-	c.JZ(operand.LabelRef("done"))
-	c.MOVQ(dim, chunk)
-	for _, vectors := range []int{4, 2} {
-		loop, next := fmt.Sprintf("chunk1x%d", vectors), fmt.Sprintf("end1x%d", vectors)
-		c.Label(loop)
-		c.CMPQ(chunk, operand.U32(64*vectors))
-		c.JLT(operand.LabelRef(next))
-		addIntsTile(c, fmt.Sprintf("tile1x%d", vectors), o, p, v, n, dim, 1, vectors, func(int) operand.Mem { return operand.Mem{Base: o} })
-		c.ADDQ(operand.U32(64*vectors), o)
-		c.ADDQ(operand.U32(64*vectors), v)
-		c.SUBQ(operand.U32(64*vectors), chunk)
-		c.JMP(operand.LabelRef(loop))
-		c.Label(next)
-	}
-	c.SUBQ(dim, v)
-	c.ADDQ(operand.U32(planesBytes), p)
-	c.SUBQ(dim, left)
-	c.JMP(operand.LabelRef("rows1"))
-	c.Label("done")
-	ret(c)
+	addIntsVNNI(c)
 
 	begin(c, "scaleIntsAVX512", "func(o []float32, sums []int32, unit float32)", "valueKernels.scaleInts.")
 	to, sums, count, unit := base(c, "o"), base(c, "sums"), length(c, "o"), broadcast512(c, param(c, "unit"))
@@ -91,47 +35,6 @@ func every4(c *build.Context) {
 	c.DataAttributes(attr.NOPTR | attr.RODATA)
 	for i := range 16 {
 		c.AppendDatum(operand.U8(i%4*4 + i/4))
-	}
-}
-
-// planesBytes is the distance of rows of integer weights, two planes of
-// cpu.splitTokens bytes.
-const planesBytes = 2 * 256
-
-// addIntsTile adds n values to rows x vectors·16 sums: upper and lower plane each
-// have their own.
-func addIntsTile(c *build.Context, label string, o, p, v, n, dim reg.GPVirtual, rows, vectors int, row func(r int) operand.Mem) {
-	var acc [2][][]reg.VecVirtual
-	for plane := range acc {
-		acc[plane] = grid(rows, vectors, func() reg.VecVirtual { return zeroed512(c) })
-	}
-	value := c.GP64()
-	c.MOVQ(v, value)
-	each(c, label, n, 4, func(t reg.GPVirtual) {
-		x := make([]reg.VecVirtual, vectors)
-		for i := range x {
-			x[i] = c.ZMM()
-			c.VMOVDQU32(operand.Mem{Base: value, Disp: 64 * i}, x[i])
-		}
-		for r := range rows {
-			for plane := range acc {
-				w := c.ZMM()
-				c.VPBROADCASTD(operand.Mem{Base: p, Index: t, Scale: 1, Disp: r*planesBytes + plane*planesBytes/2}, w)
-				for i := range x {
-					c.VPDPBUSD(x[i], w, acc[plane][r][i])
-				}
-			}
-		}
-		c.ADDQ(dim, value)
-	})
-	for r := range rows {
-		for i := range vectors {
-			z := acc[0][r][i]
-			c.VPSLLD(operand.U8(7), z, z)
-			c.VPADDD(acc[1][r][i], z, z)
-			c.VPADDD(row(r).Offset(64*i), z, z)
-			c.VMOVDQU32(z, row(r).Offset(64*i))
-		}
 	}
 }
 

@@ -8,43 +8,6 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// addIntsAVXVNNI writes the function of that name. Each plane of weights has its own
-// sums: int32s of four products.
-//
-//	i32 += vpdpbusd(weights, values)    o += upper<<7 + lower; the sums by contract
-func addIntsAVXVNNI(c *build.Context) {
-	begin(c, "addIntsAVXVNNI", addIntsSignature, "valueKernels.addInts4 and addInts8.")
-	intTiles(c, [][2]int{{2, 2}, {1, 4}}, func(intTile) {}, func(t intTile) {
-		var acc [2][][]reg.VecVirtual
-		for plane := range acc {
-			acc[plane] = grid(t.rows, t.vectors, func() reg.VecVirtual { return zeroed(c) })
-		}
-		t.each(c, func(step reg.GPVirtual) {
-			x := grid(1, t.vectors, c.YMM)[0]
-			for i, x := range x {
-				c.VMOVDQU(at(t.value, 32*i), x)
-			}
-			for r := range t.rows {
-				for plane := range acc {
-					w := c.YMM()
-					c.VPBROADCASTD(indexed(t.p, step, 1).Offset(r*planesBytes+plane*planesBytes/2), w)
-					for i, x := range x {
-						vpdpbusd(c, x, w, acc[plane][r][i])
-					}
-				}
-			}
-		})
-		for r := range t.rows {
-			for i, y := range acc[0][r] {
-				c.VPSLLD(operand.U8(7), y, y)
-				c.VPADDD(acc[1][r][i], y, y)
-				c.VPADDD(t.sum(r, i), y, y)
-				c.VMOVDQU(y, t.sum(r, i))
-			}
-		}
-	})
-}
-
 // scoresAVXVNNI writes scores4AVXVNNI and scores8AVXVNNI, of keys turned for AVX2.
 //
 //	4 bits  i32 += vpdpbusd(k, q)
