@@ -24,8 +24,9 @@ type TrainDevice interface {
 	// fp.Block: within one a chain of FMA from 0, in order; block after block is added.
 	MatMul(c, a, b Floats, op MatMulOp, add bool)
 
-	// Clear sets x to 0.
+	// Clear sets x to 0, and Copy dst to src.
 	Clear(x Floats)
+	Copy(dst, src Floats)
 
 	// FakeQuantize sets out [T, groups·H] to x, each group of each row as
 	// quant.Activations has it: one for activations, the heads for queries. out may be

@@ -114,5 +114,5 @@ type trainTasks struct {
 	distill  distillRows
 	squares  squareRows
 	adamw    adamwRows
-	clear    clearRows
+	copy     copyRows
 }

@@ -223,20 +223,32 @@ func (t *adamwRows) span(_, from, to int) {
 	}
 }
 
-// clearRows is Clear under way.
-type clearRows struct {
-	x    matrix
-	cols int
+// copyRows is Clear and Copy under way.
+type copyRows struct {
+	dst, src matrix // Clear has no src
+	cols     int
 }
 
 // Clear implements kernels.TrainDevice.
 func (d *Device) Clear(x kernels.Floats) {
-	d.train.clear = clearRows{matrixOf(x, false), x.Cols}
-	d.eachSpan(x.Rows, 16, &d.train.clear)
+	d.train.copy = copyRows{matrixOf(x, false), matrix{}, x.Cols}
+	d.eachSpan(x.Rows, 16, &d.train.copy)
 }
 
-func (t *clearRows) span(_, from, to int) {
+// Copy implements kernels.TrainDevice.
+func (d *Device) Copy(dst, src kernels.Floats) {
+	wantShape("Copy", "dst", dst, src.Rows, src.Cols)
+	d.train.copy = copyRows{matrixOf(dst, false), matrixOf(src, false), src.Cols}
+	d.eachSpan(src.Rows, 16, &d.train.copy)
+}
+
+func (t *copyRows) span(_, from, to int) {
 	for i := from; i < to; i++ {
-		clear(t.x.v[i*t.x.row:][:t.cols])
+		dst := t.dst.v[i*t.dst.row:][:t.cols]
+		if t.src.v == nil {
+			clear(dst)
+			continue
+		}
+		copy(dst, t.src.v[i*t.src.row:][:t.cols])
 	}
 }

@@ -1,0 +1,92 @@
+package nn
+
+import (
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/quant"
+)
+
+// shape is what all layers of a model have in common.
+type shape struct {
+	heads, kvHeads, dim int
+	actBits, queryBits  int
+	kv                  quant.KV
+}
+
+func (s *shape) queries() int { return s.heads * s.dim }
+func (s *shape) keys() int    { return s.kvHeads * s.dim }
+
+// layer is one decoder layer.
+type layer struct {
+	*shape
+	inputNorm, postNorm    norm
+	qkv, out, gateUp, down linear
+}
+
+// acts are what a layer's forward leaves for its backward. With a layer's input they
+// can be computed again.
+type acts struct {
+	in     kernels.Floats // [T, H] input of q, k and v, rounded
+	qkv    kernels.Floats // [T, queries + 2·keys] turned and rounded
+	stats  kernels.Floats // [T, 2·heads] of attention's softmax
+	attn   kernels.Floats // [T, queries] rounded
+	mid    kernels.Floats // [T, H] the residual stream behind attention
+	ffIn   kernels.Floats // [T, H] input of gate and up, rounded
+	gateUp kernels.Floats // [T, 2F]
+	ff     kernels.Floats // [T, F] input of down, rounded
+}
+
+// split are q, k and v of a [T, queries + 2·keys].
+func (s *shape) split(qkv kernels.Floats) (q, k, v kernels.Floats) {
+	n, m := s.queries(), s.queries()+s.keys()
+	return qkv.Columns(0, n), qkv.Columns(n, m), qkv.Columns(m, m+s.keys())
+}
+
+// forward sets y to the layer's output for x; y may not be x.
+func (l *layer) forward(p *pass, a *acts, y, x kernels.Floats) {
+	d := p.dev
+	l.inputNorm.forward(d, a.in, x, l.actBits)
+	l.qkv.forward(d, a.qkv, a.in, false)
+	q, k, v := l.split(a.qkv)
+	if l.kv.RotateOnRead() {
+		d.FakeQuantizeKV(k, l.kv, l.kvHeads)
+	}
+	d.Rotate(q, p.positions, p.rope, false)
+	d.Rotate(k, p.positions, p.rope, false)
+	if l.kv.Quantized() {
+		if !l.kv.RotateOnRead() {
+			d.FakeQuantizeKV(k, l.kv, l.kvHeads)
+		}
+		d.FakeQuantizeKV(v, l.kv, l.kvHeads)
+	}
+	round(d, q, l.heads, l.queryBits)
+	d.CausalAttention(a.attn, a.stats, q, k, v, p.seqs)
+	round(d, a.attn, 1, l.actBits)
+	d.Copy(a.mid, x)
+	l.out.forward(d, a.mid, a.attn, true)
+
+	l.postNorm.forward(d, a.ffIn, a.mid, l.actBits)
+	l.gateUp.forward(d, a.gateUp, a.ffIn, false)
+	d.SwiGLU(asRows(a.ff), a.gateUp)
+	round(d, a.ff, 1, l.actBits)
+	d.Copy(y, a.mid)
+	l.down.forward(d, y, a.ff, true)
+}
+
+// backward turns dx, the gradient of the output, into that of the input x, and adds
+// to those of the weights. Rounding is passed straight through.
+func (l *layer) backward(p *pass, a *acts, dx, x kernels.Floats) {
+	d, g := p.dev, &p.grads
+	l.down.backward(d, g.ff, dx, a.ff)
+	d.SwiGLUGrad(g.gateUp, g.ff, a.gateUp)
+	l.gateUp.backward(d, g.in, g.gateUp, a.ffIn)
+	l.postNorm.backward(d, dx, g.in, a.mid)
+
+	l.out.backward(d, g.attn, dx, a.attn)
+	q, k, v := l.split(a.qkv)
+	dq, dk, dv := l.split(g.qkv)
+	d.CausalAttentionGrad(dq, dk, dv, g.attn, a.stats, q, k, v, p.seqs)
+	d.Rotate(dq, p.positions, p.rope, true)
+	d.Rotate(dk, p.positions, p.rope, true)
+	l.qkv.backward(d, g.in, g.qkv, a.in)
+	l.inputNorm.backward(d, dx, g.in, x)
+}

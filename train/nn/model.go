@@ -1,0 +1,223 @@
+// Package nn is a LLaMA that learns: forward and backward of every layer, with the
+// rounding of weights, activations and KV cache that the served model will have.
+// Operators are the device's; this package says in which order they come.
+package nn
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/fp"
+)
+
+// Options say what a model's numbers are rounded to, and how much a pass holds.
+type Options struct {
+	Quantization qat.Quantization
+	Train        bool // it has gradients
+	LearnSteps   bool // of weights, as LSQ does (arXiv:1902.08153)
+	MaxTokens    int  // of a pass
+	MaxLength    int  // tokens of a sequence
+	Recompute    bool // compute layers twice rather than keep what their gradients need
+}
+
+// Model is a LLaMA in float32.
+type Model struct {
+	dev    kernels.TrainDevice
+	config format.Config
+	o      Options
+	shape  shape
+	params []*Param
+
+	embed  *Param
+	layers []layer
+	norm   norm
+	head   linear // of the embedding, where that is tied
+
+	memory, pass pass // all of it, and what the last batch took
+	packer       packer
+	hostStats    []float32
+}
+
+// New reads a model. What it takes of the device's memory is given back by nobody: a
+// training run ends with its process.
+func New(dev kernels.TrainDevice, src format.Source, o Options) (*Model, error) {
+	c := *src.Config()
+	q := o.Quantization
+	m := &Model{dev: dev, config: c, o: o, shape: shape{
+		heads: c.NumAttentionHeads, kvHeads: c.NumKeyValueHeads, dim: c.HeadDim,
+		actBits: q.Bits.A, queryBits: q.QueryBits(), kv: q.KV(),
+	}}
+	b := &builder{dev: dev, src: src, o: o, config: &c}
+	m.build(b)
+	if err := errors.Join(b.errs...); err != nil {
+		return nil, err
+	}
+	m.params = b.params
+	var err error
+	if m.memory, err = newPass(dev, &m.shape, &c, o); err != nil {
+		return nil, err
+	}
+	m.hostStats = make([]float32, m.memory.stats.Rows*m.memory.stats.Stride)
+	return m, dev.Sync()
+}
+
+func (m *Model) build(b *builder) {
+	c, w := m.config, m.o.Quantization.Bits.W
+	eps := float32(c.RMSNormEps)
+	m.embed = b.param(c.HiddenSize, tensor{format.EmbedName, c.VocabSize})
+	m.layers = make([]layer, c.NumHiddenLayers)
+	for i := range m.layers {
+		name := func(tail string) string { return format.LayerName(i, tail+".weight") }
+		q, kv := m.shape.queries(), m.shape.keys()
+		m.layers[i] = layer{
+			shape:     &m.shape,
+			inputNorm: norm{b.param(c.HiddenSize, tensor{name("input_layernorm"), 1}), eps},
+			postNorm:  norm{b.param(c.HiddenSize, tensor{name("post_attention_layernorm"), 1}), eps},
+			qkv: b.linear(w, c.HiddenSize, tensor{name("self_attn.q_proj"), q},
+				tensor{name("self_attn.k_proj"), kv}, tensor{name("self_attn.v_proj"), kv}),
+			out:    b.linear(w, q, tensor{name("self_attn.o_proj"), c.HiddenSize}),
+			gateUp: b.linear(w, c.HiddenSize, tensor{name("mlp.gate_proj"), c.IntermediateSize}, tensor{name("mlp.up_proj"), c.IntermediateSize}),
+			down:   b.linear(w, c.IntermediateSize, tensor{name("mlp.down_proj"), c.HiddenSize}),
+		}
+	}
+	m.norm = norm{b.param(c.HiddenSize, tensor{format.NormName, 1}), eps}
+	head := m.embed
+	if !c.TieWordEmbeddings {
+		head = b.param(c.HiddenSize, tensor{format.LMHeadName, c.VocabSize})
+	}
+	m.head = b.rounded(head, m.o.Quantization.LMHeadBits, false)
+}
+
+// builder makes parameters of what a source holds.
+type builder struct {
+	dev    kernels.TrainDevice
+	src    format.Source
+	o      Options
+	config *format.Config
+	params []*Param
+	errs   []error
+}
+
+type tensor struct {
+	name string
+	rows int
+}
+
+func (b *builder) floats(rows, cols int) kernels.Floats {
+	f, err := kernels.NewFloats(b.dev, rows, cols)
+	if err != nil {
+		b.errs = append(b.errs, err)
+	}
+	return f
+}
+
+// param reads tensors of the same number of columns, one below the other.
+func (b *builder) param(cols int, tensors ...tensor) *Param {
+	p := &Param{}
+	rows := 0
+	for _, t := range tensors {
+		p.Tensors = append(p.Tensors, Part{t.name, rows, rows + t.rows})
+		rows += t.rows
+	}
+	p.W = b.floats(rows, cols)
+	if b.o.Train {
+		p.Grad = b.floats(rows, cols)
+	}
+	b.params = append(b.params, p)
+	if len(b.errs) > 0 {
+		return p
+	}
+	row := make([]float32, cols)
+	for _, t := range p.Tensors {
+		for i := t.From; i < t.To; i++ {
+			if err := b.src.ReadRows(row, t.Name, i-t.From); err != nil {
+				b.errs = append(b.errs, fmt.Errorf("tensor %q: %w", t.Name, err))
+				return p
+			}
+			kernels.Upload(b.dev, p.W.Slice(i*p.W.Stride, i*p.W.Stride+cols), row)
+		}
+	}
+	return p
+}
+
+func (b *builder) linear(bits, cols int, tensors ...tensor) linear {
+	return b.rounded(b.param(cols, tensors...), bits, b.o.LearnSteps && b.o.Train)
+}
+
+// rounded is p as a weight of the given bits.
+func (b *builder) rounded(p *Param, bits int, learn bool) linear {
+	l := linear{Param: p, bits: bits, hat: p.W}
+	if bits == 16 {
+		return l
+	}
+	l.hat = b.floats(p.W.Rows, p.W.Cols)
+	if !learn {
+		var err error
+		if l.step, err = kernels.Alloc[float32](b.dev, p.W.Rows); err != nil {
+			b.errs = append(b.errs, err)
+		}
+		return l
+	}
+	l.steps = &Param{W: b.floats(1, p.W.Rows), Grad: b.floats(1, p.W.Rows), Of: p}
+	l.step = vector(l.steps.W)
+	if len(b.errs) == 0 {
+		b.dev.WeightSteps(l.step, p.W, bits)
+	}
+	b.params = append(b.params, l.steps)
+	return l
+}
+
+// Params lists what is trained: of each layer the weights, then their steps where
+// those are learned.
+func (m *Model) Params() []*Param { return m.params }
+
+// Config returns the model's shape.
+func (m *Model) Config() *format.Config { return &m.config }
+
+// Prepare rounds the weights as they are now, for the passes that follow.
+func (m *Model) Prepare() {
+	for i := range m.layers {
+		for _, l := range m.layers[i].linears() {
+			l.prepare(m.dev)
+		}
+	}
+	m.head.prepare(m.dev)
+}
+
+func (l *layer) linears() []*linear { return []*linear{&l.qkv, &l.out, &l.gateUp, &l.down} }
+
+// ClearGrads makes all gradients 0.
+func (m *Model) ClearGrads() {
+	for _, p := range m.params {
+		m.dev.Clear(p.Grad)
+	}
+}
+
+// FinishGrads turns the gradients of rounded weights into those of the weights, once
+// all passes of a step have added to them.
+func (m *Model) FinishGrads() {
+	for i := range m.layers {
+		for _, l := range m.layers[i].linears() {
+			l.finish(m.dev)
+		}
+	}
+}
+
+// rotations returns RoPE's table for positions 0..n-1.
+func rotations(dev kernels.Memory, c *format.Config, n int) (kernels.RoPE, error) {
+	r := kernels.RoPE{Positions: n, HeadDim: c.HeadDim}
+	cos, sin := fp.Rotations(c.RoPEFrequencies(), 0, n)
+	var err error
+	if r.Cos, err = kernels.Alloc[float32](dev, len(cos)); err != nil {
+		return r, err
+	}
+	if r.Sin, err = kernels.Alloc[float32](dev, len(sin)); err != nil {
+		return r, err
+	}
+	kernels.Upload(dev, r.Cos, cos)
+	kernels.Upload(dev, r.Sin, sin)
+	return r, nil
+}

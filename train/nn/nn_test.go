@@ -1,0 +1,229 @@
+package nn
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/format/tokenizer"
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/kernels/quant"
+)
+
+// noise is a source of random weights, others for each seed.
+type noise struct {
+	c    format.Config
+	seed uint64
+}
+
+func (s noise) Config() *format.Config          { return &s.c }
+func (s noise) Tokenizer() *tokenizer.Tokenizer { return nil }
+func (s noise) DType(string) format.DType       { return format.F32 }
+func (s noise) Close() error                    { return nil }
+func (s noise) ReadRows(dst []float32, name string, first int) error {
+	h := fnv.New64a()
+	fmt.Fprint(h, name, s.seed)
+	r := rand.New(rand.NewPCG(h.Sum64(), uint64(first)))
+	for i := range dst {
+		dst[i] = float32(r.NormFloat64() / math.Sqrt(float64(len(dst))))
+		if strings.Contains(name, "norm") {
+			dst[i]++
+		} else if name == format.EmbedName {
+			dst[i] *= 4
+		}
+	}
+	return nil
+}
+
+func tiny(tied bool) format.Config {
+	return format.Config{
+		HiddenSize: 24, IntermediateSize: 36, NumHiddenLayers: 3, NumAttentionHeads: 4, NumKeyValueHeads: 2, HeadDim: 6,
+		VocabSize: 40, MaxPositionEmbeddings: 64, RMSNormEps: 1e-5, RopeTheta: 10000, TieWordEmbeddings: tied, BOSTokenID: 1,
+	}
+}
+
+func setting(t testing.TB, bits string, scheme quant.KVScheme, head int) qat.Quantization {
+	t.Helper()
+	b, err := quant.ParseBits(bits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return qat.Quantization{Bits: b, KVScheme: scheme, Float: qat.Float32, LMHeadBits: head}
+}
+
+func device(t testing.TB, workers int) *cpu.Device {
+	t.Helper()
+	d, err := cpu.New(workers, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return d
+}
+
+func model(t testing.TB, d kernels.TrainDevice, src format.Source, o Options) *Model {
+	t.Helper()
+	o.MaxTokens, o.MaxLength = 300, 64
+	m, err := New(d, src, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Prepare()
+	return m
+}
+
+func batch(r *rand.Rand, vocab int, lengths ...int) (b Batch) {
+	for _, n := range lengths {
+		s := make([]int32, n)
+		for i := range s {
+			s[i] = int32(r.IntN(vocab))
+		}
+		b = append(b, s)
+	}
+	return b
+}
+
+// values is a copy of f without padding.
+func values(d kernels.Memory, f kernels.Floats) []float32 {
+	all := make([]float32, f.N)
+	kernels.Download(d, all, f.Buf)
+	v := make([]float32, 0, f.Rows*f.Cols)
+	for i := range f.Rows {
+		v = append(v, all[i*f.Stride:][:f.Cols]...)
+	}
+	return v
+}
+
+func setValues(d kernels.Memory, f kernels.Floats, v []float32) {
+	for i := range f.Rows {
+		kernels.Upload(d, f.Slice(i*f.Stride, i*f.Stride+f.Cols), v[i*f.Cols:][:f.Cols])
+	}
+}
+
+var float16s = qat.Quantization{Bits: quant.Bits{W: 16, A: 16, KV: 16}, Float: qat.Float32, LMHeadBits: 16}
+
+// Along the gradient g of one parameter the loss grows by |g|² a unit. The loss is a
+// sum of float32s good to 1e-6 of about 1 each; steps are such that it moves by 1e-2
+// of itself, so that both that error and the curvature stay within a few parts in a
+// hundred.
+func TestGradients(t *testing.T) {
+	for _, tied := range []bool{false, true} {
+		for _, recompute := range []bool{false, true} {
+			d := device(t, 2)
+			c := tiny(tied)
+			teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s})
+			m := model(t, d, noise{c, 2}, Options{Quantization: float16s, Train: true, Recompute: recompute})
+			b := batch(rand.New(rand.NewPCG(1, 1)), c.VocabSize, 9, 64, 2, 1, 33)
+			const soft, weight = 0.75, 0.01
+			loss := func() float64 {
+				s, err := m.Evaluate(teacher, b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return weight * (soft*s.KL + (1-soft)*s.CE)
+			}
+			m.ClearGrads()
+			if _, err := m.Step(teacher, b, soft, weight); err != nil {
+				t.Fatal(err)
+			}
+			base := loss()
+			for _, p := range m.Params() {
+				w, g := values(d, p.W), values(d, p.Grad)
+				square := 0.0
+				for _, v := range g {
+					square += float64(v) * float64(v)
+				}
+				if square == 0 {
+					t.Fatalf("%v: no gradient", p.Tensors)
+				}
+				h := 0.01 * base / square
+				at := func(h float64) float64 {
+					moved := slices.Clone(w)
+					for i := range moved {
+						moved[i] += float32(h * float64(g[i]))
+					}
+					setValues(d, p.W, moved)
+					return loss()
+				}
+				got := (at(h) - at(-h)) / (2 * h)
+				setValues(d, p.W, w)
+				if math.Abs(got-square) > 0.03*square {
+					t.Errorf("tied=%v recompute=%v %v: the loss grows by %v along the gradient, want %v", tied, recompute, p.Tensors, got, square)
+				}
+			}
+		}
+	}
+}
+
+// The same gradients with layers computed twice, in several passes instead of one, and
+// on any number of threads: bits, but for what is summed in another order.
+func TestGradientsDoNotDependOnMemory(t *testing.T) {
+	c := tiny(true)
+	b := batch(rand.New(rand.NewPCG(2, 1)), c.VocabSize, 30, 64, 7)
+	grads := func(workers int, recompute bool) (all []float32) {
+		d := device(t, workers)
+		q := setting(t, "4-8-4", quant.KVHeadZP, 8)
+		teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s})
+		m := model(t, d, noise{c, 2}, Options{Quantization: q, Train: true, Recompute: recompute, LearnSteps: true})
+		m.ClearGrads()
+		if _, err := m.Step(teacher, b, 1, 0.01); err != nil {
+			t.Fatal(err)
+		}
+		m.FinishGrads()
+		for _, p := range m.Params() {
+			all = append(all, values(d, p.Grad)...)
+		}
+		return all
+	}
+	want := grads(1, false)
+	if !slices.Equal(grads(3, false), want) {
+		t.Error("gradients depend on the number of threads")
+	}
+	if !slices.Equal(grads(2, true), want) {
+		t.Error("gradients of layers computed twice differ")
+	}
+}
+
+// A student that equals its teacher has no loss, and no gradient.
+func TestSameModel(t *testing.T) {
+	d := device(t, 2)
+	c := tiny(false)
+	teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s})
+	m := model(t, d, noise{c, 1}, Options{Quantization: float16s, Train: true})
+	b := batch(rand.New(rand.NewPCG(3, 1)), c.VocabSize, 40)
+	m.ClearGrads()
+	s, err := m.Step(teacher, b, 1, 1)
+	if err != nil || math.Abs(s.KL) > 1e-4 || s.Same != 39 || s.CE != s.TeacherCE || s.Tokens != 39 {
+		t.Errorf("a copy has %+v, %v", s, err)
+	}
+	for _, p := range m.Params() {
+		if top := slices.Max(values(d, p.Grad)); math.Abs(float64(top)) > 1e-5 {
+			t.Errorf("%v: gradient %v of a copy", p.Tensors, top)
+		}
+	}
+}
+
+func TestStepAllocatesNothing(t *testing.T) {
+	d := device(t, 2)
+	c := tiny(true)
+	teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s})
+	m := model(t, d, noise{c, 2}, Options{Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true, LearnSteps: true})
+	b := batch(rand.New(rand.NewPCG(3, 1)), c.VocabSize, 40, 20)
+	if n := testing.AllocsPerRun(5, func() {
+		m.Prepare()
+		m.ClearGrads()
+		if _, err := m.Step(teacher, b, 1, 1); err != nil {
+			t.Fatal(err)
+		}
+		m.FinishGrads()
+	}); n != 0 {
+		t.Errorf("%v allocations a step, want 0", n)
+	}
+}

@@ -1,0 +1,99 @@
+package nn
+
+import (
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/quant"
+)
+
+// Param is a matrix that is trained, a vector as one row. Where several of a model's
+// tensors read the same input, their rows stand in one matrix.
+type Param struct {
+	Tensors []Part
+	W       kernels.Floats
+	Grad    kernels.Floats // empty where the model is not trained
+	Of      *Param         // set where these are the steps of its rows; then there are no Tensors
+}
+
+// Part is one of a model's tensors: rows [From, To) of a Param.
+type Part struct {
+	Name     string // Hugging Face's
+	From, To int
+}
+
+// linear is a linear layer's weight with what it is rounded to.
+type linear struct {
+	*Param
+	bits  int            // 16: not rounded
+	hat   kernels.Floats // what the layer multiplies by
+	step  kernels.Buf[float32]
+	steps *Param // the same as a parameter, where steps are learned
+}
+
+// prepare rounds the weight as it is now.
+func (l *linear) prepare(d kernels.TrainDevice) {
+	if l.bits == 16 {
+		return
+	}
+	if l.steps == nil {
+		d.WeightSteps(l.step, l.W, l.bits)
+	}
+	d.FakeQuantizeWeight(l.hat, l.W, l.step, l.bits)
+}
+
+// forward sets y [T, Out] to x · ŵᵀ, or adds that to it.
+func (l *linear) forward(d kernels.TrainDevice, y, x kernels.Floats, add bool) {
+	d.MatMul(y, x, l.hat, kernels.MatMulNT, add)
+}
+
+// backward sets dx to the gradient of x, given that of y, and adds to the weight's.
+func (l *linear) backward(d kernels.TrainDevice, dx, dy, x kernels.Floats) {
+	d.MatMul(dx, dy, l.hat, kernels.MatMulNN, false)
+	d.MatMul(l.Grad, dy, x, kernels.MatMulTN, true)
+}
+
+// finish turns the gradient of ŵ into that of w, once all tokens have added to it.
+func (l *linear) finish(d kernels.TrainDevice) {
+	if l.steps != nil {
+		d.FakeQuantizeWeightGrad(l.Grad, vector(l.steps.Grad), l.W, l.step, l.bits)
+	}
+}
+
+// norm is an RMSNorm's weight.
+type norm struct {
+	*Param
+	eps float32
+}
+
+// forward sets out to the norm of x, rounded to the given bits.
+func (n *norm) forward(d kernels.TrainDevice, out, x kernels.Floats, bits int) {
+	d.RMSNorm(asRows(out), x, vector(n.W), n.eps)
+	round(d, out, 1, bits)
+}
+
+// backward adds to dx and the weight's gradient.
+func (n *norm) backward(d kernels.TrainDevice, dx, dy, x kernels.Floats) {
+	d.RMSNormGrad(dx, vector(n.Grad), dy, x, vector(n.W), n.eps)
+}
+
+// round rounds each of the groups of x's rows, where activations are rounded at all.
+func round(d kernels.TrainDevice, x kernels.Floats, groups, bits int) {
+	if bits < 16 {
+		d.FakeQuantize(x, x, groups, bits)
+	}
+}
+
+// asRows is f as operators of inference write it.
+func asRows(f kernels.Floats) kernels.Rows {
+	return kernels.Rows{Bits: 16, N: f.Rows, Cols: f.Cols, Stride: f.Stride, F: f}
+}
+
+// table is a matrix as Embed reads it.
+func table(f kernels.Floats) kernels.Weight {
+	return kernels.Weight{
+		Type: kernels.Float32, Out: f.Rows, In: f.Cols,
+		Data: kernels.Buf[uint8]{Mem: f.Mem, Off: f.Off, N: f.Rows * quant.Align(f.Cols) * 4},
+	}
+}
+
+// vector is the elements of a matrix of one row.
+func vector(f kernels.Floats) kernels.Buf[float32] { return f.Slice(0, f.Cols) }

@@ -1,0 +1,106 @@
+package nn
+
+import "github.com/llmqat/llmqat/kernels"
+
+// Stats sum up how a student does on the tokens of one or more batches.
+type Stats struct {
+	Tokens    int     // those with a target
+	KL        float64 // Σ KL(teacher ‖ student), nats
+	CE        float64 // Σ -ln student[target]
+	TeacherCE float64 // Σ -ln teacher[target]
+	Same      float64 // tokens at which both find the same token the most likely
+}
+
+// Add adds the tokens of t.
+func (s *Stats) Add(t Stats) {
+	s.Tokens, s.KL, s.CE, s.TeacherCE, s.Same = s.Tokens+t.Tokens, s.KL+t.KL, s.CE+t.CE, s.TeacherCE+t.TeacherCE, s.Same+t.Same
+}
+
+// forward computes hidden states up to what lm_head reads.
+func (m *Model) forward(b Batch) {
+	m.load(b)
+	p := &m.pass
+	m.dev.Embed(p.x[0], table(m.embed.W), p.ids)
+	for i := range m.layers {
+		m.layers[i].forward(p, m.actsOf(i), p.x[i+1], p.x[i])
+	}
+	q := m.o.Quantization
+	headBits := 16
+	if q.LMHeadBits < 16 {
+		headBits = q.LMHeadActivationBits()
+	}
+	m.norm.forward(m.dev, p.out, p.x[len(m.layers)], headBits)
+}
+
+// actsOf is where layer i keeps what its backward needs.
+func (m *Model) actsOf(i int) *acts { return &m.pass.acts[i%len(m.pass.acts)] }
+
+// Evaluate compares the model with a teacher on b. Prepare came before.
+func (m *Model) Evaluate(teacher *Model, b Batch) (Stats, error) {
+	m.forward(b)
+	teacher.forward(b)
+	return m.distill(teacher, 1, 0, false)
+}
+
+// Step adds to the gradients those of
+//
+//	weight · Σ tokens (soft·KL(teacher ‖ student) + (1-soft)·(-ln student[target])).
+//
+// Prepare came before.
+func (m *Model) Step(teacher *Model, b Batch, soft, weight float32) (Stats, error) {
+	m.forward(b)
+	teacher.forward(b)
+	s, err := m.distill(teacher, soft, weight, true)
+	if err != nil {
+		return s, err
+	}
+	m.backward()
+	return s, m.dev.Sync()
+}
+
+// distill compares logits some rows at a time; where train, it turns them into the
+// gradient of lm_head's input in p.dx.
+func (m *Model) distill(teacher *Model, soft, weight float32, train bool) (Stats, error) {
+	var sum Stats
+	p, q := &m.pass, &teacher.pass
+	for from := 0; from < p.ids.N; from += headRows {
+		n := min(headRows, p.ids.N-from)
+		logits, wanted, stats := p.logits.First(n), q.logits.First(n), p.stats.First(n)
+		in := p.out.Part(from, from+n)
+		m.head.forward(m.dev, logits, in, false)
+		teacher.head.forward(m.dev, wanted, q.out.Part(from, from+n), false)
+		m.dev.Distill(logits, stats, logits, wanted, p.targets.Slice(from, from+n), soft, weight)
+		if train {
+			m.head.backward(m.dev, p.dx.Part(from, from+n), logits, in)
+		}
+		host := m.hostStats[:n*stats.Stride]
+		kernels.Download(m.dev, host, stats.Buf)
+		if err := m.dev.Sync(); err != nil {
+			return sum, err
+		}
+		for i, target := range m.packer.targets[from : from+n] {
+			if target >= 0 {
+				v := host[i*stats.Stride:][:4]
+				sum.Add(Stats{1, float64(v[0]), float64(v[1]), float64(v[2]), float64(v[3])})
+			}
+		}
+	}
+	return sum, nil
+}
+
+// backward goes from the gradient of lm_head's input in p.dx down to the embedding.
+func (m *Model) backward() {
+	d, p := m.dev, &m.pass
+	last := len(m.layers)
+	d.Copy(p.grads.in, p.dx)
+	d.Clear(p.dx)
+	m.norm.backward(d, p.dx, p.grads.in, p.x[last])
+	for i := last - 1; i >= 0; i-- {
+		a := m.actsOf(i)
+		if len(p.acts) == 1 && i < last-1 {
+			m.layers[i].forward(p, a, p.x[i+1], p.x[i])
+		}
+		m.layers[i].backward(p, a, p.dx, p.x[i])
+	}
+	d.EmbedGrad(m.embed.Grad, p.dx, p.ids)
+}
