@@ -32,6 +32,9 @@ func (d *Device) Int8Peak(int) float64 { return d.mmaPeak("peak_mma_s8", 16*8*32
 // Float16Peak returns those of float16 operands with float32 sums.
 func (d *Device) Float16Peak() float64 { return d.mmaPeak("peak_mma_f16", 16*8*16) }
 
+// Barrier queues a kernel of no work: what every launch costs.
+func (d *Device) Barrier() { d.launch("no_work", shape{ctas: [3]uint32{1, 1, 1}, threads: 32}) }
+
 // mmaPeak measures a kernel whose warps do chains of products of macs each.
 func (d *Device) mmaPeak(kernel string, macs int) float64 {
 	ctas := peakCTAs * d.driver.Multiprocessors()
