@@ -30,9 +30,18 @@ func (s noise) Close() error                    { return nil }
 func (s noise) ReadRows(dst []float32, name string, first int) error {
 	h := fnv.New64a()
 	fmt.Fprint(h, name, s.seed)
-	r := rand.New(rand.NewPCG(h.Sum64(), uint64(first)))
+	cols := s.c.HiddenSize
+	if strings.Contains(name, "down_proj") {
+		cols = s.c.IntermediateSize
+	} else if strings.Contains(name, "o_proj") {
+		cols = s.c.NumAttentionHeads * s.c.HeadDim
+	}
+	var r *rand.Rand
 	for i := range dst {
-		dst[i] = float32(r.NormFloat64() / math.Sqrt(float64(len(dst))))
+		if i%cols == 0 {
+			r = rand.New(rand.NewPCG(h.Sum64(), uint64(first+i/cols)))
+		}
+		dst[i] = float32(r.NormFloat64() / math.Sqrt(float64(cols)))
 		if strings.Contains(name, "norm") {
 			dst[i]++
 		} else if name == format.EmbedName {

@@ -1,0 +1,99 @@
+package nn
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	"github.com/llmqat/llmqat/format/convert"
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/quant"
+	"github.com/llmqat/llmqat/runtime/kvcache"
+	runtime "github.com/llmqat/llmqat/runtime/model"
+)
+
+// The forward pass that is trained is the served one, but for the order of its float
+// operations: without rounding logits agree to float32's precision, and where a sum's
+// last bit tips a rounding they move by a step, so the distributions are compared.
+func TestForwardIsTheServedOne(t *testing.T) {
+	for _, c := range []struct {
+		bits   string
+		scheme quant.KVScheme
+		head   int
+		kl     float64 // nats a token, mean
+	}{
+		{"16-16-16", quant.KVHeadZP, 16, 1e-9},
+		{"4-16-16", quant.KVHeadZP, 16, 1e-9},
+		{"4-8-16", quant.KVHeadZP, 8, 1e-3},
+		{"4-8-4", quant.KVToken, 16, 1e-3},
+		{"4-8-4", quant.KVHead, 16, 1e-3},
+		{"4-8-4", quant.KVHeadZP, 8, 1e-3},
+		{"8-8-8", quant.KVHeadZP, 8, 1e-3},
+	} {
+		t.Run(c.bits+"/"+string(c.scheme), func(t *testing.T) {
+			d := device(t, 2)
+			src := noise{tiny(false), 5}
+			q := setting(t, c.bits, c.scheme, c.head)
+			m := model(t, d, src, Options{Quantization: q})
+			ids := batch(rand.New(rand.NewPCG(9, 1)), src.c.VocabSize, 50)
+			m.forward(ids)
+			logits := kernels.Floats{}
+			logits = m.pass.logits.First(50)
+			m.head.forward(d, logits, m.pass.out, false)
+			got := values(d, logits)
+
+			path := filepath.Join(t.TempDir(), "m.qat")
+			if err := convert.Quantize(context.Background(), src, path, convert.Options{Bits: q.Bits, KVScheme: q.KVScheme, Float: q.Float, LMHeadBits: q.LMHeadBits}); err != nil {
+				t.Fatal(err)
+			}
+			f, err := qat.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			served, err := runtime.Load(d, f, runtime.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer served.Close()
+			pool, err := kvcache.NewPool(d, &src.c, q.KV(), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows := make([]int32, 50)
+			for i := range rows {
+				rows[i] = int32(i)
+			}
+			served.Forward([]runtime.Run{{Tokens: ids[0], Pages: []int32{0}}}, rows, nil, pool.Layers)
+			sum := 0.0
+			if err := served.Logits(func(i int, want []float32) { sum += divergence(want, got[i*len(want):][:len(want)]) }); err != nil {
+				t.Fatal(err)
+			}
+			if kl := sum / 50; !(kl < c.kl) {
+				t.Errorf("KL(served ‖ trained) is %v nats a token, want %v at most", kl, c.kl)
+			} else {
+				t.Logf("KL %v", kl)
+			}
+		})
+	}
+}
+
+// divergence is KL(softmax(a) ‖ softmax(b)).
+func divergence(a, b []float32) (kl float64) {
+	lse := func(x []float32) float64 {
+		sum := 0.0
+		for _, v := range x {
+			sum += math.Exp(float64(v))
+		}
+		return math.Log(sum)
+	}
+	la, lb := lse(a), lse(b)
+	for i := range a {
+		p := float64(a[i]) - la
+		kl += math.Exp(p) * (p - float64(b[i]) + lb)
+	}
+	return kl
+}
