@@ -30,9 +30,22 @@ type Options struct {
 	Tokenizer *tokenizer.Tokenizer // nil: the source's
 	Source    string               // what is converted, in words, for provenance
 	CreatedBy string               // program and version, for provenance
-	Seed      uint64               // of Synth
+	Seed      uint64               // of Synth, of training
+	Trained   Trained              // what is known of a source that was made for these bits
 	// Progress, if not nil, is called from several goroutines with amounts of work.
 	Progress func(done, total int64)
+}
+
+// Trained is what a method that made a model for its bits has to say of it.
+type Trained struct {
+	Method     string // "": rtn
+	SourceHash string // of the model that it was made from
+	Steps      int64
+	Tokens     int64
+	Notes      map[string]string
+	// Scales returns the scales of a quantized tensor's rows, which then take all of
+	// quant.WeightRange; where it is nil or returns nil, they are MinMax's.
+	Scales func(tensor string) []float32
 }
 
 // ParseFloat reads the name of a float type as flags spell it: f32, f16 or bf16, or

@@ -236,6 +236,47 @@ func TestQuantizeRow(t *testing.T) {
 	}
 }
 
+// Scales that a method found are stored, and the weights rounded to all of the range.
+func TestQuantizeByGivenScales(t *testing.T) {
+	src := tiny()
+	const name = "model.layers.1.mlp.up_proj.weight"
+	path := filepath.Join(t.TempDir(), "m.qat")
+	scales := make([]float32, 70)
+	for i := range scales {
+		scales[i] = 0.03
+	}
+	o := Options{Bits: bits(t, "4-8-4"), Seed: 5, Trained: Trained{Method: "qat", SourceHash: "sha256:ab", Steps: 7, Tokens: 8,
+		Scales: func(tensor string) []float32 {
+			if tensor == name {
+				return scales
+			}
+			return nil
+		}}}
+	if err := Quantize(context.Background(), src, path, o); err != nil {
+		t.Fatal(err)
+	}
+	f := open(t, path)
+	least := 0.0
+	for r := range 70 {
+		for c := range 36 {
+			want := float64(src.value(name, r*36+c)) / float64(scales[r])
+			want = min(max(math.RoundToEven(want), -8), 7)
+			least = min(least, want)
+			if got := float64(stored(t, f, name, r, c)) / float64(scales[r]); math.Abs(got-want) > 1e-5 {
+				t.Fatalf("row %d, column %d is %v steps, want %v", r, c, got, want)
+			}
+		}
+	}
+	p := f.Header().Provenance
+	if least != -8 || f.Header().Quantization.Method != "qat" || p.SourceHash != "sha256:ab" || p.Steps != 7 || p.Tokens != 8 || p.Seed != 5 {
+		t.Errorf("least %v, method %s, provenance %+v", least, f.Header().Quantization.Method, p)
+	}
+	scales = scales[:5]
+	if err := Quantize(context.Background(), src, path, o); err == nil || !strings.Contains(err.Error(), "5 scales for 70 rows") {
+		t.Errorf("5 scales for 70 rows: %v", err)
+	}
+}
+
 // TestEncodePads gives the encoder memory that was used before.
 func TestEncodePads(t *testing.T) {
 	for dtype, size := range map[string]int{"I8": 64, "F16": 128, "F32": 256} {

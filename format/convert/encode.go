@@ -11,13 +11,14 @@ import (
 
 // encoder turns rows of floats into a tensor's stored rows.
 type encoder struct {
-	t qat.Tensor
-	q []int8 // one row
+	t     qat.Tensor
+	q     []int8   // one row
+	given *float32 // the next row's scale, where it is not MinMax's
 }
 
 func newEncoder(t qat.Tensor) *encoder {
 	_, cols := dims(t)
-	return &encoder{t, make([]int8, cols)}
+	return &encoder{t: t, q: make([]int8, cols)}
 }
 
 // row sets dst, a stored row, to w, and the first 4 bytes of scale, if the tensor
@@ -35,6 +36,14 @@ func (e *encoder) row(dst, scale []byte, w []float32) error {
 	s, err := quant.WeightRow(e.q, w, bits)
 	if err != nil {
 		return err
+	}
+	if e.given != nil {
+		s = *e.given
+		if !(s >= 0 && quant.IsFinite(s)) {
+			return fmt.Errorf("scale %v: want a number of 0 or more", s)
+		}
+		lo, hi := quant.WeightRange(bits)
+		quant.WeightRowScaled(e.q, w, s, lo, hi)
 	}
 	binary.LittleEndian.PutUint32(scale, math.Float32bits(s))
 	if bits == 4 {

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -16,7 +17,7 @@ import (
 // whatever the model's size. A file already at path stays until the new one is whole;
 // it may not be one of those that src is read from.
 func Quantize(ctx context.Context, src format.Source, path string, o Options) error {
-	q, err := o.quantization("rtn")
+	q, err := o.quantization(cmp.Or(o.Trained.Method, "rtn"))
 	if err != nil {
 		return err
 	}
@@ -29,7 +30,8 @@ func Quantize(ctx context.Context, src format.Source, path string, o Options) er
 	if h.Tokenizer == nil {
 		h.Tokenizer = src.Tokenizer()
 	}
-	h.Provenance = qat.Provenance{Source: o.Source, CreatedBy: o.CreatedBy}
+	h.Provenance = qat.Provenance{Source: o.Source, CreatedBy: o.CreatedBy, SourceHash: o.Trained.SourceHash,
+		Seed: o.Seed, Steps: o.Trained.Steps, Tokens: o.Trained.Tokens, Notes: o.Trained.Notes}
 	var beside []job
 	if files, ok := src.(format.FileSource); ok {
 		if err := notFrom(path, files.Files()); err != nil {
@@ -38,7 +40,14 @@ func Quantize(ctx context.Context, src format.Source, path string, o Options) er
 		beside = []job{hashing(files, &h.Provenance.SourceHash)}
 	}
 	return create(ctx, path, h, o.Progress, func(ctx context.Context, w *qat.Writer, t qat.Tensor, step func(int)) error {
-		return quantizeTensor(ctx, w, t, src, step)
+		var scales []float32
+		if t.Quantized() && o.Trained.Scales != nil {
+			scales = o.Trained.Scales(t.Name)
+		}
+		if rows, _ := dims(t); scales != nil && len(scales) != rows {
+			return fmt.Errorf("%d scales for %d rows", len(scales), rows)
+		}
+		return quantizeTensor(ctx, w, t, src, scales, step)
 	}, beside...)
 }
 
@@ -73,8 +82,9 @@ func hashing(src format.FileSource, hash *string) job {
 	}}
 }
 
-// quantizeTensor streams one tensor, a block of rows at a time.
-func quantizeTensor(ctx context.Context, w *qat.Writer, t qat.Tensor, src format.Source, step func(int)) error {
+// quantizeTensor streams one tensor, a block of rows at a time, with MinMax scales
+// unless others are given.
+func quantizeTensor(ctx context.Context, w *qat.Writer, t qat.Tensor, src format.Source, given []float32, step func(int)) error {
 	rows, cols := dims(t)
 	name := sourceName(src, t.Name)
 	rowBytes := int(t.Size) / rows
@@ -92,6 +102,9 @@ func quantizeTensor(ctx context.Context, w *qat.Writer, t qat.Tensor, src format
 			return err
 		}
 		for r := range n {
+			if given != nil {
+				enc.given = &given[first+r]
+			}
 			err := enc.row(out[r*rowBytes:][:rowBytes], scales[4*r:], in[r*cols:][:cols])
 			if err != nil {
 				return fmt.Errorf("row %d: %w", first+r, err)
