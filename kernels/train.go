@@ -112,6 +112,7 @@ type AdamWStep struct {
 	LearningRate, Beta1, Beta2, Epsilon, WeightDecay float32
 	Correct1, Correct2                               float32 // 1 - Beta1ᵗ, 1 - Beta2ᵗ
 	GradScale                                        float32 // what clipping leaves of the gradient
+	Least                                            float32 // where above 0: no element falls below it
 }
 
 // Columns returns columns [from, to) of f.

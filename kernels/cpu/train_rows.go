@@ -219,6 +219,9 @@ func (t *adamwRows) span(_, from, to int) {
 			root := float32(math.Sqrt(float64(v[j] / o.Correct2)))
 			step := float32(m[j]/o.Correct1) / (root + o.Epsilon)
 			w[j] -= float32(o.LearningRate * (step + float32(o.WeightDecay*w[j])))
+			if o.Least > 0 {
+				w[j] = max(w[j], o.Least)
+			}
 		}
 	}
 }

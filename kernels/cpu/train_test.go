@@ -542,6 +542,11 @@ func TestAdamW(t *testing.T) {
 			row := wide(dense(w)[i*9:][:9])
 			c.near("squares", view(squares)[i:i+1], []float64{dot64(row, row)}, 1e-6)
 		}
+		o.Least = 0.25
+		c.d.AdamW(w, g, m, v, o)
+		if least := slices.Min(dense(w)); least != 0.25 {
+			t.Errorf("the least weight is %v, want 0.25", least)
+		}
 		got := dense(w)
 		c.d.Clear(w)
 		if slices.ContainsFunc(dense(w), func(v float32) bool { return v != 0 }) {
