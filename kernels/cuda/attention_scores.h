@@ -30,6 +30,13 @@ template <int Bits> DEV void four_of(float* x, const uint8_t* src, int i, int di
   }
 }
 
+// element_of reads one element.
+template <int Bits> DEV float element_of(const uint8_t* src, int i, int dim, float off) {
+  if (Bits == 4) return (float)(i < dim / 2 ? src[i] & 15 : src[i - dim / 2] >> 4) - off;
+  if (Bits == 8) return (float)(int8_t)src[i];
+  return Bits == 16 ? half_to_float(((const uint16_t*)src)[i]) : ((const float*)src)[i];
+}
+
 // KeyReader reads one key as floats: quant.KV.KVLoad, rotated where it is stored
 // before RoPE.
 template <int Bits> struct KeyReader {
@@ -54,17 +61,42 @@ template <int Bits> struct KeyReader {
     four(a, at);
     four(b, at + half);
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
-      float c = cosines[at + j], s = sines[at + j];
-      x[j] = i < half ? a[j] * c - b[j] * s : b[j] * c + a[j] * s;
+    for (int j = 0; j < 4; j++) x[j] = rotated(a[j], b[j], at + j, i < half);
+  }
+  DEV_MEMBER float rotated(float a, float b, int i, bool lower) const {
+    float c = cosines[i], s = sines[i];
+    return lower ? a * c - b * s : b * c + a * s;
+  }
+  // one reads one element.
+  DEV_MEMBER float one(int i) const {
+    int half = dim / 2, other = i < half ? i + half : i - half;
+    float x = element_of<Bits>(src, i, dim, off);
+    if (Bits > 8) return x;
+    x = x * scale + zero;
+    if (!cosines) return x;
+    float y = element_of<Bits>(src, other, dim, off) * scale + zero;
+    return i < half ? rotated(x, y, i, true) : rotated(y, x, other, false);
+  }
+  // eight reads the elements i to i+7, zeros behind the last: one by one where vectors
+  // may begin anywhere.
+  DEV_MEMBER void eight(float* x, int i) const {
+    if (dim % 8 == 0) {
+      read(x, i);
+      read(x + 4, i + 4);
+      return;
     }
+    for (int j = 0; j < 8; j++) x[j] = i + j < dim ? one(i + j) : 0;
   }
 };
 
+// query_floats is how many floats a float query takes in shared memory.
+DEV int query_floats(int dim) { return (dim + 7) / 8 * 8; }
+
 // scores_float: fp.Dot(k, q)·scale. A thread does one key, four rows at a time, each
-// in fp.Dot's eight lanes. q [rows, dim] is in shared memory. Keys from n on give -∞.
+// in fp.Dot's eight lanes. q [rows, query_floats] is in shared memory. Keys from n on
+// give -∞.
 template <int Bits> DEV void scores_float(float* s, const float* q, const Attention& a, const Tile& tile, int start, int n) {
-  int key = threadIdx.x, group = a.group(), dim = (int)a.dim;
+  int key = threadIdx.x, dim = (int)a.dim, width = query_floats(dim);
   const int at_once = 4, lanes = 8;
   float scale = div_f32(1.0f, sqrt_f32((float)dim));
   if (key >= n) {
@@ -88,12 +120,11 @@ template <int Bits> DEV void scores_float(float* s, const float* q, const Attent
     float acc[at_once][lanes] = {};
     for (int i = 0; i < dim; i += lanes) {
       float x[lanes];
-      k.read(x, i);
-      k.read(x + 4, i + 4);
+      k.eight(x, i);
 #pragma unroll
       for (int r = 0; r < at_once; r++) {
         if (r0 + r >= tile.rows) break;
-        const float* y = q + (r0 + r) * dim + i;
+        const float* y = q + (r0 + r) * width + i;
 #pragma unroll
         for (int l = 0; l < lanes; l++) acc[r][l] = fma_f32(x[l], y[l], acc[r][l]);
       }
@@ -102,8 +133,7 @@ template <int Bits> DEV void scores_float(float* s, const float* q, const Attent
     for (int r = 0; r < at_once; r++) {
       if (r0 + r >= tile.rows) break;
       float b0 = acc[r][0] + acc[r][4], b1 = acc[r][1] + acc[r][5], b2 = acc[r][2] + acc[r][6], b3 = acc[r][3] + acc[r][7];
-      bool seen = start + key <= tile.position + (r0 + r) / group;
-      s[(r0 + r) * split_tokens + key] = seen ? ((b0 + b2) + (b1 + b3)) * scale : minus_infinity();
+      s[(r0 + r) * split_tokens + key] = tile.seen(r0 + r, start + key) ? ((b0 + b2) + (b1 + b3)) * scale : minus_infinity();
     }
   }
 }
@@ -113,12 +143,21 @@ template <int Bits> DEV void scores_float(float* s, const float* q, const Attent
 // them with 8 bits. It is padded to what four lanes read at once.
 template <int Bits> DEV int query_plane(int dim) { return (dim * Bits / 8 + 63) / 64 * 64; }
 
-// row16 loads 16 bytes of a row of size bytes from at on, zeros behind its end.
-DEV Words row16(const uint8_t* row, int at, int size) {
-  if (size % 16 == 0) return at < size ? load16(row + at) : Words{0, 0, 0, 0};
+// row4 loads 4 bytes of a row of size bytes from at on, which may begin anywhere: of
+// the words that hold them. Behind the row's end is anything, but no other memory.
+DEV uint32_t row4(const uint8_t* row, int at, int size) {
+  if (at >= size) return 0;
+  int by = (int)((uintptr_t)(row + at) % 4), left = size - at;
+  const uint8_t* word = row + at - by;
+  return byte_perm(load4(word), by + (left < 4 ? left : 4) > 4 ? load4(word + 4) : 0, 0x3210 + by * 0x1111);
+}
+
+// row16 loads 16 bytes; Whole says that size is a multiple.
+template <bool Whole> DEV Words row16(const uint8_t* row, int at, int size) {
+  if (Whole) return at < size ? load16(row + at) : Words{0, 0, 0, 0};
   Words v;
 #pragma unroll
-  for (int i = 0; i < 4; i++) v.w[i] = at + 4 * i < size ? load4(row + at + 4 * i) : 0;
+  for (int i = 0; i < 4; i++) v.w[i] = row4(row, at + 4 * i, size);
   return v;
 }
 
@@ -127,8 +166,8 @@ DEV Words row16(const uint8_t* row, int at, int size) {
 // eight query rows as its columns; a lane loads 16 bytes of two keys. q is
 // [rows padded to 8, planes of query_plane bytes] in shared memory. Keys from n on
 // give -∞, up to n padded to 32.
-template <int Bits> DEV void scores_int(float* s, const int8_t* q, const QueryRow* rows, const Attention& a, const Tile& tile, int start, int n) {
-  int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4, group = a.group();
+template <int Bits, bool Whole> DEV void scores_int(float* s, const int8_t* q, const QueryRow* rows, const Attention& a, const Tile& tile, int start, int n) {
+  int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
   int size = (int)a.dim * Bits / 8, plane = query_plane<Bits>((int)a.dim), qStride = plane * 8 / Bits;
   for (int first = warp * 16; first < (n + 31) / 32 * 32; first += attention_warps * 16) {
     bool any = first < n;
@@ -145,7 +184,7 @@ template <int Bits> DEV void scores_int(float* s, const int8_t* q, const QueryRo
 #pragma unroll
     for (int p = 0; p < pieces; p++)
 #pragma unroll
-      for (int i = 0; i < 2; i++) k[p][i] = any ? row16(src + i * 8 * size, p * 64 + t * 16, size) : Words{0, 0, 0, 0};
+      for (int i = 0; i < 2; i++) k[p][i] = any ? row16<Whole>(src + i * 8 * size, p * 64 + t * 16, size) : Words{0, 0, 0, 0};
     for (int n0 = 0; n0 < tile.rows; n0 += 8) {
       int c[4] = {0, 0, 0, 0};
 #pragma unroll
@@ -173,8 +212,7 @@ template <int Bits> DEV void scores_int(float* s, const int8_t* q, const QueryRo
         if (r >= tile.rows) continue;
         float x = scale[i / 2] * ((float)c[i] + rows[r].bias);
         x = fma_f32(zero[i / 2], rows[r].sum, x) * rows[r].scale;
-        bool seen = start + key <= tile.position + r / group;
-        s[r * split_tokens + key] = seen ? x : minus_infinity();
+        s[r * split_tokens + key] = tile.seen(r, start + key) ? x : minus_infinity();
       }
     }
   }

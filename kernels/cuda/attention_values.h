@@ -99,7 +99,7 @@ DEV void transpose4(uint32_t* x) {
 // vectors, its low nibbles, and row g+8 its high ones; with 8 bits that is the byte 64
 // further. Both planes of weights meet the same operand. Sums are below 2³⁰:
 // weight_max·127·split_tokens.
-template <int Bits> DEV void add_ints(int* x, const uint8_t* p, const Attention& a, const Tile& tile, int start, int n) {
+template <int Bits, bool Whole> DEV void add_ints(int* x, const uint8_t* p, const Attention& a, const Tile& tile, int start, int n) {
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4, dim = (int)a.dim, size = dim * Bits / 8;
   int from = warp * 32; // of the values, as many as a warp does
   if (from >= n) return;
@@ -117,9 +117,9 @@ template <int Bits> DEV void add_ints(int* x, const uint8_t* p, const Attention&
 #pragma unroll
         for (int i = 0; i < 4; i++) {
           uint32_t x[2] = {0, 0};
-          const uint8_t* from = src + (16 * h + i) * size + b;
-          if (b < size && size % 8 == 0) load8(x, from);
-          if (b < size && size % 8 != 0) x[0] = load4(from), x[1] = b + 4 < size ? load4(from + 4) : 0;
+          const uint8_t* row = src + (16 * h + i) * size;
+          if (Whole && b < size) load8(x, row + b);
+          if (!Whole) x[0] = row4(row, b, size), x[1] = row4(row, b + 4, size);
           v[h][w][i] = x[0], v[h][w + 1][i] = x[1];
         }
         transpose4(v[h][w]);

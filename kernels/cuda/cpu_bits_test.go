@@ -14,42 +14,49 @@ import (
 )
 
 // TestSameBitsAsCPU: all operators but linear layers of float rows, whose sums tensor
-// cores order, give the CPUs' bits. Each case runs on both devices with the same
-// random numbers.
+// cores order, give the CPUs' bits, under all schedules.
 func TestSameBitsAsCPU(t *testing.T) {
 	gpu := newTestDevice(t)
+	for name, run := range map[string]func(s *bitsCase){
+		"rows": rowBitsCase, "linear": linearBitsCase, "attention": attentionBitsCase,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range 16 {
+				t.Setenv("LLMQAT_EMU_SEED", schedules[seed%len(schedules)])
+				sameBits(t, gpu, seed, run)
+			}
+		})
+	}
+}
+
+// sameBits runs a case on both devices with the same random numbers, and wants the
+// same results.
+func sameBits(t *testing.T, gpu kernels.Device, seed int, run func(s *bitsCase)) {
+	t.Helper()
 	host, err := cpu.New(1, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	for name, run := range map[string]func(s *bitsCase){
-		"rows": rowBitsCase, "linear": linearBitsCase, "attention": attentionBitsCase,
-	} {
-		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(8) {
-				var results [2][]output
-				for i, dev := range []kernels.Device{host, gpu} {
-					s := &bitsCase{T: t, dev: dev, rand: rand.New(rand.NewPCG(seed, 0))}
-					run(s)
-					if err := dev.Sync(); err != nil {
-						t.Fatal(err)
-					}
-					results[i] = s.results
-					for _, m := range s.mems {
-						dev.Free(m)
-					}
-				}
-				for i, want := range results[0] {
-					got := results[1][i]
-					for j := range want.values {
-						if got.values[j] != want.values[j] {
-							t.Fatalf("seed %d: %s: value %d of %d is %v, the CPU's is %v", seed, want.name, j, len(want.values), got.values[j], want.values[j])
-						}
-					}
-				}
+	var results [2][]output
+	for i, dev := range []kernels.Device{host, gpu} {
+		s := &bitsCase{T: t, dev: dev, rand: rand.New(rand.NewPCG(uint64(seed), 0))}
+		run(s)
+		if err := dev.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		results[i] = s.results
+		for _, m := range s.mems {
+			dev.Free(m)
+		}
+	}
+	for i, want := range results[0] {
+		got := results[1][i]
+		for j := range want.values {
+			if got.values[j] != want.values[j] {
+				t.Fatalf("seed %d: %s: value %d of %d is %v, the CPU's is %v", seed, want.name, j, len(want.values), got.values[j], want.values[j])
 			}
-		})
+		}
 	}
 }
 
@@ -211,17 +218,21 @@ func TestFloatRowsInAnyBatch(t *testing.T) {
 	}
 }
 
-// attentionBitsCase fills the pages of some sequences by RoPEAppendKV, and attends from
-// the last tokens of each.
 func attentionBitsCase(s *bitsCase) {
-	const maxContext, maxPages = 600, 10
-	kvHeads, group, dim := 1+s.rand.IntN(3), 1+s.rand.IntN(5), s.pick(16, 48, 64, 128)
-	heads, bits := kvHeads*group, s.pick(4, 4, 8, 8, 16, 32)
-	format := quant.KV{Bits: bits, Scheme: []quant.KVScheme{quant.KVToken, quant.KVHead, quant.KVHeadZP}[s.rand.IntN(3)]}
+	kvHeads, group, dim := 1+s.rand.IntN(3), s.pick(1, 2, 3, 4, 5, 40), s.pick(2, 10, 16, 48, 64, 100, 128)
+	format := quant.KV{Bits: s.pick(4, 4, 8, 8, 16, 32), Scheme: []quant.KVScheme{quant.KVToken, quant.KVHead, quant.KVHeadZP}[s.rand.IntN(3)]}
 	qBits := 16
 	if format.Quantized() && !format.RotateOnRead() {
 		qBits = s.pick(8, 16)
 	}
+	s.attention(kvHeads, group, dim, format, qBits)
+}
+
+// attention fills the pages of some sequences by RoPEAppendKV, and attends from the
+// last tokens of each.
+func (s *bitsCase) attention(kvHeads, group, dim int, format quant.KV, qBits int) {
+	const maxContext, maxPages = 600, 10
+	heads := kvHeads * group
 	rope := s.rope(maxContext, dim)
 	sequences := 1 + s.rand.IntN(3)
 	kv := keep(s, func(kv kernels.KVCache) []kernels.Mem {

@@ -39,6 +39,22 @@ struct Dim { unsigned x, y, z; };
   extern __shared__ __attribute__((aligned(128))) char dynamic_shared[];   \
   T* name = (T*)dynamic_shared
 
+// sync_block_or is sync_block, and whether any thread's v is true.
+DEV bool sync_block_or(bool v) {
+  int r;
+  asm volatile("{\n\t.reg .pred p;\n\tsetp.ne.s32 p,%1,0;\n\tbarrier.red.or.pred p,0,p;\n\tselp.s32 %0,1,0,p;\n\t}" : "=r"(r) : "r"((int)v) : "memory");
+  return r != 0;
+}
+
+// want_shared ends the launch where it has less dynamic shared memory than the kernel
+// lays out, in the emulator also where it has more: the host's figure and the kernel's
+// cannot drift apart.
+DEV void want_shared(size_t bytes) {
+  uint32_t have;
+  asm("mov.u32 %0,%%dynamic_smem_size;" : "=r"(have));
+  if (have < bytes) asm volatile("trap;");
+}
+
 DEV void sync_warp() { asm volatile("bar.warp.sync 0xffffffff;" ::: "memory"); }
 
 DEV uint32_t smem_addr(const void* p) {

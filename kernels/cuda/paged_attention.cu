@@ -2,86 +2,101 @@
 // with scale 1/√dim. Bit for bit cpu.PagedAttention, whose comment is the definition:
 // the splits of 256 positions that it merges are what CTAs share out here.
 //
-// Grid [tiles, kvHeads, splits]: tiles are T with per = 1, else T/per + S, of which
-// some are empty (find_tile). With parts, a CTA of 256 threads does one split for its
+// Grid [tiles, kvHeads · runs of heads, splits]: tiles are T with per = 1, else
+// T/per + S, of which some are empty (find_tile). With parts, a CTA of 256 threads does one split for its
 // tile's rows and leaves what it saw in parts [T·heads, splits, dim + 3] for
 // merge_attention: decode. Without, gridDim.z is 1, and it does all splits and
 // merges them itself: prefill. Both give the same bits, as does any per.
 //
 // attention_int4 and attention_int8 have queries of 8 bits and caches of 4 or 8; both
-// products run on tensor cores. attention_f4, f8, f16, f32 have float queries and
+// products run on tensor cores. attention_any4 and any8 are they where a vector's bytes
+// are no multiple of 16, and begin anywhere. attention_f4, f8, f16, f32 have float queries and
 // caches of so many bits: scores are FMAs in fp.Dot's order, and so are float values.
 // What is rotated on read is rotated twice, for the first and the second half, and
 // reads 8 bytes of tables for each element.
 //
-// Registers are held to 80, at which ptxas spills 10 to 50 words a thread, so that an SM
+// Registers are held to 80, at which ptxas spills 10 to 70 words a thread, so that an SM
 // has three CTAs: one waits for keys while another adds values.
 //
-// dim is a multiple of 8, up to 256. Dynamic shared memory, rows = per·group, r8
-// those padded to 8: attention_shared. Speed: unmeasured.
+// A tile whose first token's position, or whose pages, are not there fails by that
+// token (fail_row).
+//
+// dim is even, up to 256. Dynamic shared memory: Layout. Speed: unmeasured.
 #include "attention_values.h"
 
-// Layout of the dynamic shared memory, in bytes, for rows rows. Keep in step with
-// attentionShared in attention.go.
+// Layout is the dynamic shared memory for up to rows = per·width rows, r8 those padded
+// to 8. attentionShared in paged_attention.go knows its size (want_shared).
 struct Layout {
+  int* found;             // [1] find_tile's
+  void* q;                // int8 [r8, query_plane·8/Bits], or float [r8, query_floats]
+  float *vScale, *vZero;  // [256] the split's values'
   float *s, *x, *o;       // scores [rows, 256]; a split's values [rows, dim]; without parts all splits' [rows, dim]
-  uint8_t* p;             // integer weights [r8, 2, 256]
-  void* q;                // int8 [r8, query_plane·8/Bits], or float [rows, dim]
+  uint8_t* p;             // integer weights [r8, 2, 256], where values are integers
   QueryRow* query;        // [r8]
   RowSum* sums;           // [r8]
   Part *part, *all;       // [r8]
   Merge* merge;           // [r8]
-  DEV_MEMBER Layout(char* m, int rows, int dim, int qBytes) {
+  char* end;
+  DEV_MEMBER Layout(char* m, int rows, int dim, int qBytes, bool ints, bool parts) {
     int r8 = (rows + 7) / 8 * 8;
     auto take = [&](int bytes) {
       char* p = m;
       m += (bytes + 15) / 16 * 16;
       return p;
     };
+    found = (int*)take(4);
+    vScale = (float*)take(split_tokens * 4);
+    vZero = (float*)take(split_tokens * 4);
     q = take(r8 * qBytes);
-    p = (uint8_t*)take(r8 * 2 * split_tokens);
+    p = (uint8_t*)take(ints ? r8 * 2 * split_tokens : 0);
     s = (float*)take(rows * split_tokens * 4);
     x = (float*)take(rows * dim * 4);
+    o = (float*)take(parts ? 0 : rows * dim * 4);
     query = (QueryRow*)take(r8 * sizeof(QueryRow));
     sums = (RowSum*)take(r8 * sizeof(RowSum));
     part = (Part*)take(r8 * sizeof(Part));
     all = (Part*)take(r8 * sizeof(Part));
     merge = (Merge*)take(r8 * sizeof(Merge));
-    o = (float*)take(rows * dim * 4);
+    end = m;
   }
 };
 
 // load_queries copies a tile's queries to shared memory.
 template <int Bits, bool Ints> DEV void load_queries(const Layout& m, const Attention& a, const Tile& tile) {
-  int dim = (int)a.dim, group = a.group(), rows = Ints ? (tile.rows + 7) / 8 * 8 : tile.rows;
-  int plane = query_plane<Bits>(dim), width = Ints ? plane * 8 / Bits : dim;
-  auto source = [&](int r) { return (tile.token + r / group) * a.heads + tile.head * group + r % group; };
+  int dim = (int)a.dim, rows = Ints ? (tile.rows + 7) / 8 * 8 : tile.rows;
+  int plane = query_plane<Bits>(dim), width = Ints ? plane * 8 / Bits : query_floats(dim);
   for (int i = threadIdx.x; i < rows * width; i += attention_threads) {
     int r = i / width, at = i % width;
     if (!Ints) {
-      ((float*)m.q)[i] = a.qFloats[source(r) * dim + at];
+      ((float*)m.q)[i] = at < dim ? a.qFloats[tile.row(r, a.heads) * dim + at] : 0;
       continue;
     }
     int d = at % plane; // the element, of the low or the high plane
     bool there = r < tile.rows && d < dim * Bits / 8;
-    ((int8_t*)m.q)[i] = there ? a.q[source(r) * dim + d + at / plane * (dim / 2)] : 0;
+    ((int8_t*)m.q)[i] = there ? a.q[tile.row(r, a.heads) * dim + d + at / plane * (dim / 2)] : 0;
   }
   if (!Ints) return;
   float scale = div_f32(1.0f, sqrt_f32((float)dim));
   for (int r = threadIdx.x; r < tile.rows; r += attention_threads) {
-    int sum = a.qSum[source(r)], bias = Bits == 4 && a.scheme != HEAD_ZP ? -8 : 0;
-    m.query[r] = {(float)(bias * sum), (float)sum, a.qScale[source(r)] * scale};
+    int64_t row = tile.row(r, a.heads);
+    int sum = a.qSum[row], bias = Bits == 4 && a.scheme != HEAD_ZP ? -8 : 0;
+    m.query[r] = {(float)(bias * sum), (float)sum, a.qScale[row] * scale};
   }
 }
 
-template <int Bits, bool Ints> DEV void attend(float* out, int64_t outStride, const Attention& a, const Tile& tile, float* parts, int rowsMax) {
+template <int Bits, bool Ints, bool Whole> DEV void attend(float* out, int64_t outStride, const Attention& a, const Cut& cut, float* parts, uint64_t* failed, int64_t op) {
   DYNAMIC_SMEM(char, dynamic);
-  SMEM(float, vScale, split_tokens);
-  SMEM(float, vZero, split_tokens);
+  const bool int_values = Bits <= 8;
+  int dim = (int)a.dim, thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
+  Layout m(dynamic, (int)(cut.per * cut.width), dim, Ints ? query_plane<Bits>(dim) * 8 / Bits : query_floats(dim) * 4, int_values, parts);
+  want_shared(m.end - dynamic);
+  Tile tile = find_tile(cut, (int)(a.heads / a.kvHeads), m.found);
   if (tile.rows == 0) return;
-  int dim = (int)a.dim, thread = threadIdx.x, warp = thread / 32, lane = thread % 32, group = a.group();
-  Layout m(dynamic, rowsMax, dim, Ints ? query_plane<Bits>(dim) * 8 / Bits : dim * 4);
   int last = tile.position + tile.tokens - 1, splits = last / split_tokens + 1;
+  if (tile.position < 0 || last >= a.positions) {
+    if (thread == 0) fail_row(failed, op, tile.token);
+    return;
+  }
   int from = parts ? (int)blockIdx.z : 0, to = parts ? from + 1 : splits;
   if (from >= splits) return;
 
@@ -89,56 +104,58 @@ template <int Bits, bool Ints> DEV void attend(float* out, int64_t outStride, co
   for (int r = thread; r < tile.rows; r += attention_threads) m.all[r] = {minus_infinity(), 0, 0};
   if (!parts)
     for (int i = thread; i < tile.rows * dim; i += attention_threads) m.o[i] = 0;
-  const bool int_values = Bits <= 8;
   for (int split = from; split < to; split++) {
     int start = split * split_tokens, n = last + 1 - start < split_tokens ? last + 1 - start : split_tokens;
     int padded = (n + 31) / 32 * 32;
+    int64_t page = thread < n ? tile.pages[(start + thread) / page_tokens] : 0;
+    bool there = page >= 0 && page < a.pages;
     if (int_values) {
       float scale = 0, zero = 0;
-      if (thread < n) {
-        int64_t groups = a.scheme == TOKEN ? 1 : a.kvHeads, page = tile.pages[(start + thread) / page_tokens];
+      if (thread < n && there) {
+        int64_t groups = a.scheme == TOKEN ? 1 : a.kvHeads;
         int64_t at = (page * groups + (a.scheme == TOKEN ? 0 : tile.head)) * page_tokens + (start + thread) % page_tokens;
         scale = half_to_float(a.v.scale[at]);
         if (a.scheme == HEAD_ZP) zero = half_to_float(a.v.zero[at]);
       }
-      vScale[thread] = scale, vZero[thread] = zero;
+      m.vScale[thread] = scale, m.vZero[thread] = zero;
       for (int i = thread; i < tile.rows * dim; i += attention_threads) m.x[i] = 0; // integers too
     } else {
-      vScale[thread] = 1, vZero[thread] = 0;
+      m.vScale[thread] = 1, m.vZero[thread] = 0;
     }
-    sync_block(); // queries, scales
+    if (sync_block_or(!there)) { // and queries, scales
+      if (thread == 0) fail_row(failed, op, tile.token);
+      return;
+    }
     if constexpr (Ints) {
-      scores_int<Bits>(m.s, (const int8_t*)m.q, m.query, a, tile, start, n);
+      scores_int<Bits, Whole>(m.s, (const int8_t*)m.q, m.query, a, tile, start, n);
     } else {
       scores_float<Bits>(m.s, (const float*)m.q, a, tile, start, n);
     }
     sync_block();
     for (int r = warp; r < tile.rows; r += attention_warps) {
       int nibble = Bits == 4 && a.scheme != HEAD_ZP ? 8 : 0;
-      Part part = softmax<int_values>(m.s + r * split_tokens, m.p + r * 2 * split_tokens, &m.sums[r], nibble, vScale, vZero, padded);
+      Part part = softmax<int_values>(m.s + r * split_tokens, m.p + r * 2 * split_tokens, &m.sums[r], nibble, m.vScale, m.vZero, padded);
       if (lane == 0) {
-        bool seen = start <= tile.position + r / group;
         m.part[r] = part;
-        m.merge[r] = seen ? merge(&m.all[r], part) : Merge{1, 0, 0};
+        m.merge[r] = tile.seen(r, start) ? merge(&m.all[r], part) : Merge{1, 0, 0};
       }
     }
     sync_block();
     if constexpr (int_values) {
-      add_ints<Bits>((int*)m.x, m.p, a, tile, start, n);
+      add_ints<Bits, Whole>((int*)m.x, m.p, a, tile, start, n);
     } else {
       add_values<Bits>(m.x, m.s, a, tile, start, n);
     }
     sync_block();
     for (int i = thread; i < tile.rows * dim; i += attention_threads) {
       int r = i / dim, d = i % dim;
-      int64_t row = (tile.token + r / group) * a.heads + tile.head * group + r % group;
       float x = m.x[i];
       if (int_values) x = (float)(((const int*)m.x)[i] - m.sums[r].offset) * m.sums[r].unit;
       if (parts) {
-        float* to = parts + (row * gridDim.z + split) * (dim + 3);
+        float* to = parts + (tile.row(r, a.heads) * gridDim.z + split) * (dim + 3);
         to[3 + d] = x;
         if (d == 0) to[0] = m.part[r].m, to[1] = m.part[r].l, to[2] = m.part[r].c;
-      } else if (start <= tile.position + r / group) {
+      } else if (tile.seen(r, start)) {
         m.o[i] = m.merge[r](m.o[i], x);
       }
     }
@@ -146,34 +163,42 @@ template <int Bits, bool Ints> DEV void attend(float* out, int64_t outStride, co
   if (parts) return;
   for (int i = thread; i < tile.rows * dim; i += attention_threads) {
     int r = i / dim;
-    out[(tile.token + r / group) * outStride + (int64_t)(tile.head * group + r % group) * dim + i % dim] = quotient(m.o[i], m.all[r].l);
+    out[(tile.token + r / tile.heads) * outStride + (int64_t)(tile.first + r % tile.heads) * dim + i % dim] = quotient(m.o[i], m.all[r].l);
   }
 }
 
 #define PARAMETERS                                                                                                                       \
   float *out, int64_t outStride, float *parts, const int8_t *q, const float *qScale, const int *qSum, const float *qFloats,             \
       const uint8_t *k, const uint16_t *kScale, const uint16_t *kZero, const uint8_t *v, const uint16_t *vScale, const uint16_t *vZero, \
-      int64_t scheme, int64_t heads, int64_t kvHeads, int64_t dim, const float *cosines, const float *sines, const int *starts,         \
-      const int *lens, const int *table, int64_t maxPages, int64_t sequences, int64_t per
-#define ARGUMENTS                                                                                                                           \
-  out, outStride, {q, qScale, qSum, qFloats, {k, kScale, kZero}, {v, vScale, vZero}, scheme, heads, kvHeads, dim, cosines, sines},          \
-      find_tile(blockIdx.x, per, starts, lens, table, maxPages, sequences, (int)(heads / kvHeads)), parts, (int)(per * (heads / kvHeads))
+      int64_t pages, int64_t positions, int64_t scheme, int64_t heads, int64_t kvHeads, int64_t dim, const float *cosines,              \
+      const float *sines, const int *starts, const int *lens, const int *table, int64_t maxPages, int64_t sequences, int64_t per,       \
+      int64_t width, uint64_t *failed, int64_t op
+#define ARGUMENTS                                                                                                                            \
+  out, outStride,                                                                                                                            \
+      Attention{q, qScale, qSum, qFloats, {k, kScale, kZero}, {v, vScale, vZero}, pages, positions, scheme, heads, kvHeads, dim, cosines, sines}, \
+      Cut{starts, lens, table, maxPages, sequences, per, width}, parts, failed, op
 
-extern "C" __global__ void __launch_bounds__(256, 3) attention_int4(PARAMETERS) { attend<4, true>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(256, 3) attention_int8(PARAMETERS) { attend<8, true>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(256, 3) attention_f4(PARAMETERS) { attend<4, false>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(256, 3) attention_f8(PARAMETERS) { attend<8, false>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(256, 3) attention_f16(PARAMETERS) { attend<16, false>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(256, 3) attention_f32(PARAMETERS) { attend<32, false>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_int4(PARAMETERS) { attend<4, true, true>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_int8(PARAMETERS) { attend<8, true, true>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_any4(PARAMETERS) { attend<4, true, false>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_any8(PARAMETERS) { attend<8, true, false>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_f4(PARAMETERS) { attend<4, false, false>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_f8(PARAMETERS) { attend<8, false, false>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_f16(PARAMETERS) { attend<16, false, false>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 3) attention_f32(PARAMETERS) { attend<32, false, false>(ARGUMENTS); }
 
 // merge_attention merges the parts of each row, in order of its splits.
 //
 // Grid [T·heads]; a thread does every blockDim-th element. positions [T] are the
 // tokens': a row has the splits up to its own position's.
-extern "C" __global__ void merge_attention(float* out, int64_t outStride, const float* parts, int64_t splits, const int* positions, int64_t heads, int64_t dim) {
+extern "C" __global__ void merge_attention(float* out, int64_t outStride, const float* parts, int64_t splits, const int* positions, int64_t heads, int64_t dim, uint64_t* failed, int64_t op) {
   int64_t row = blockIdx.x, token = row / heads;
   const float* from = parts + row * splits * (dim + 3);
   int n = positions[token] / split_tokens + 1;
+  if (n > splits) {
+    if (threadIdx.x == 0) fail_row(failed, op, token);
+    return;
+  }
   for (int64_t d = threadIdx.x; d < dim; d += blockDim.x) {
     Part all = {minus_infinity(), 0, 0};
     float o = 0;

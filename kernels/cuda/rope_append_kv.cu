@@ -5,7 +5,8 @@
 // Grid [T, heads + 2·groups], groups = KV heads, or 1 where all share a scale: a CTA
 // does one query head, or one group of keys or values, of one token; a thread does
 // every blockDim-th pair of elements j, j + dim/2. It reads them twice, for the
-// range and for the integers; what is not quantized, once more than needed.
+// range and for the integers; what is not quantized, once more than needed. A token
+// without a rotation or a slot fails as operator place, and stores nothing.
 //
 // Shared memory: 512 bytes. Speed: unmeasured.
 #include "kv.h"
@@ -44,13 +45,18 @@ DEV Scale kv_scale(float lo, float hi, int64_t bits, int64_t scheme) {
   return {float_to_half(div_f32(d, 127)), zero};
 }
 
-extern "C" __global__ void __launch_bounds__(1024) rope_append_kv(int64_t qBits, int8_t* q, float* qScale, int* qSum, float* qFloats, int64_t bits, int64_t scheme, uint8_t* k, uint8_t* v, uint16_t* kScale, uint16_t* vScale, uint16_t* kZero, uint16_t* vZero, int64_t heads, int64_t kvHeads, int64_t dim, const float* qkv, int64_t stride, const int* positions, const int* slots, const float* cosines, const float* sines, uint64_t* failed, int64_t op) {
+extern "C" __global__ void __launch_bounds__(1024) rope_append_kv(int64_t qBits, int8_t* q, float* qScale, int* qSum, float* qFloats, int64_t bits, int64_t scheme, int64_t pages, uint8_t* k, uint8_t* v, uint16_t* kScale, uint16_t* vScale, uint16_t* kZero, uint16_t* vZero, int64_t heads, int64_t kvHeads, int64_t dim, const float* qkv, int64_t stride, const int* positions, const int* slots, const float* cosines, const float* sines, int64_t rotations, uint64_t* failed, int64_t op, int64_t place) {
   int64_t token = blockIdx.x, part = blockIdx.y, half = dim / 2;
   int t = threadIdx.x, n = blockDim.x;
   bool shared = bits <= 8 && scheme == TOKEN;
   int64_t groups = shared ? 1 : kvHeads, per = kvHeads / groups; // heads a group
-  const float* c = cosines + positions[token] * half;
-  const float* s = sines + positions[token] * half;
+  int64_t position = positions[token], slot = slots[token];
+  if (position < 0 || position >= rotations || slot < 0 || slot >= pages * page_tokens) {
+    if (t == 0) fail_row(failed, place, token);
+    return;
+  }
+  const float* c = cosines + position * half;
+  const float* s = sines + position * half;
   const float* x = qkv + token * stride;
 
   // pair j of the row's part from column on, rotated or not
@@ -86,7 +92,7 @@ extern "C" __global__ void __launch_bounds__(1024) rope_append_kv(int64_t qBits,
     if (t == 0) fail_row(failed, op, token);
     return;
   }
-  int64_t page = slots[token] / page_tokens, offset = slots[token] % page_tokens;
+  int64_t page = slot / page_tokens, offset = slot % page_tokens;
   // the bytes of head h of the group
   auto vector = [&](int64_t h) { return (key ? k : v) + ((page * kvHeads + group * per + h) * page_tokens + offset) * (dim * bits / 8); };
   if (bits > 8) {

@@ -49,6 +49,7 @@ inline void* scheduler_sp;
 inline Dim block_index, block_dim, grid_dim;
 inline const std::function<void()>* body;
 inline char* dynamic_shared;
+inline size_t dynamic_bytes;
 
 // seed is the schedule: 0 all warps in step, 1 the first warp runs ahead, 2 the
 // last warp and the last CTA do, else random.
@@ -205,7 +206,8 @@ inline void run_cta() {
 
 // launch runs kernel for each thread of the grid and reports whether it got to its
 // end; `failure` says why not.
-inline bool launch(Dim grid, Dim block, size_t dynamic_bytes, const std::function<void()>& kernel) {
+inline bool launch(Dim grid, Dim block, size_t dynamic_size, const std::function<void()>& kernel) {
+  dynamic_bytes = dynamic_size;
   std::vector<char> dynamic(dynamic_bytes + 127);
   dynamic_shared = (char*)(((uintptr_t)dynamic.data() + 127) & ~(uintptr_t)127);
   grid_dim = grid, block_dim = block, body = &kernel;

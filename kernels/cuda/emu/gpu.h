@@ -121,6 +121,18 @@ inline void op_mma_tf32(Warp& w) {
 }  // namespace emu
 
 DEV void sync_block() { emu::barrier(); }
+DEV bool sync_block_or(bool v) {
+  static bool any;
+  emu::barrier();
+  if (emu::current == 0) any = false;
+  emu::barrier();
+  any |= v;
+  emu::barrier();
+  return any;
+}
+DEV void want_shared(size_t bytes) {
+  if (emu::dynamic_bytes != bytes) emu::fail("%zu bytes of dynamic shared memory, the kernel wants %zu", emu::dynamic_bytes, bytes);
+}
 DEV void sync_warp() { emu::collective(emu::op_sync, nullptr, nullptr); }
 
 DEV int shfl_xor(int v, int mask) {
