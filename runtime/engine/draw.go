@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -29,13 +28,9 @@ type drawer struct {
 // where top-k or top-p keep many.
 const maxDrawers = 15
 
-// newDrawers returns one drawer less than the device has threads, and than a step
-// draws tokens.
-func newDrawers(dev kernels.Device, vocab, maxSeqs int) (*drawers, error) {
-	threads := runtime.GOMAXPROCS(0)
-	if d, ok := dev.(interface{ Workers() int }); ok {
-		threads = d.Workers()
-	}
+// newDrawers returns one drawer less than there are threads, and than a step draws
+// tokens.
+func newDrawers(threads, vocab, maxSeqs int) (*drawers, error) {
 	d := &drawers{idle: make(chan *drawer, min(threads-1, maxSeqs-1, maxDrawers))}
 	for range cap(d.idle) {
 		work, err := sample.NewWork(vocab)

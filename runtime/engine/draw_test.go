@@ -12,14 +12,6 @@ import (
 	"github.com/llmqat/llmqat/runtime/sample"
 )
 
-// fixed is a device of which only the number of threads matters.
-type fixed struct {
-	kernels.Device
-	threads int
-}
-
-func (f fixed) Workers() int { return f.threads }
-
 // rowsOf is a forwarder that yields the same logits for every row.
 type rowsOf struct {
 	n      int
@@ -43,7 +35,7 @@ func drawing(t testing.TB, n, vocab, threads int, p sample.Params) *loop {
 	for i := range logits {
 		logits[i] = float32(2.5*r.NormFloat64() + 2*r.ExpFloat64())
 	}
-	e := &Engine{info: Info{VocabSize: vocab, KVPages: 1}, o: Options{Device: fixed{threads: threads}, MaxSeqs: n, Budget: n}}
+	e := &Engine{info: Info{VocabSize: vocab, KVPages: 1}, o: Options{Threads: threads, MaxSeqs: n, Budget: n}}
 	l, err := newLoop(e, rowsOf{n, logits})
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +73,7 @@ func TestDrawerPanics(t *testing.T) {
 // No more drawers than a step has tokens to draw, but for the loop's own.
 func TestDrawersAreBounded(t *testing.T) {
 	for _, c := range []struct{ threads, maxSeqs, want int }{{8, 1, 0}, {8, 3, 2}, {2, 16, 1}, {64, 64, maxDrawers}} {
-		d, err := newDrawers(fixed{threads: c.threads}, 10, c.maxSeqs)
+		d, err := newDrawers(c.threads, 10, c.maxSeqs)
 		if err != nil || len(d.idle) != c.want {
 			t.Errorf("%d threads, %d sequences: %d drawers, %v; want %d", c.threads, c.maxSeqs, len(d.idle), err, c.want)
 		}

@@ -22,10 +22,15 @@ type Options struct {
 	MaxContext     int            // tokens of prompt and answer: the model's
 	MaxSeqs        int            // sequences run together: 16
 	Budget         int            // tokens of a step: 512
-	KVBytes        int64          // KV cache: MaxSeqs times min(MaxContext, 2048) tokens, at least MaxContext
+	KVBytes        int64          // KV cache: MaxSeqs times min(MaxContext, 2048) tokens, at least MaxContext; see plan.go for GPUs
 	MaxQueue       int            // requests that wait: 256
 	MaxQueueTokens int64          // their tokens, prompts and answers: four times the cache's, at least
-	MemoryBytes    int64          // that weights, cache and scratch may take: what the host has available
+	MemoryBytes    int64          // that weights, cache and scratch may take: what the device has available
+	Threads        int            // of the host that draw tokens: one a core
+
+	// Progress, where it is not nil, is called while weights are copied to a device that
+	// has memory of its own.
+	Progress func(done, total int64)
 }
 
 // Info says what an engine runs and what it takes.
@@ -72,6 +77,7 @@ type Engine struct {
 
 	mu           sync.Mutex
 	closed       bool
+	lost         error // ErrLost with its reason: every request's, from now on
 	queued       int   // requests that no step has touched yet
 	queuedTokens int64 // their prompts and answers
 	arrivals     chan *request
@@ -90,22 +96,35 @@ func New(f *qat.File, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Path(), err)
 	}
-	h := f.Header()
-	m, err := model.Load(o.Device, f, modelOptions(o))
+	fw, err := load(f, &info, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Path(), err)
 	}
-	kv, err := kvcache.NewPool(o.Device, &h.Config, h.Quantization.KV(), info.KVPages)
+	e, err := start(fw, info, o, ends(&f.Header().Config))
 	if err != nil {
-		m.Close()
-		return nil, fmt.Errorf("%s: %w", f.Path(), err)
-	}
-	e, err := start(&loaded{m, kv}, info, o, ends(&h.Config))
-	if err != nil {
-		m.Close()
+		fw.Close()
 		return nil, fmt.Errorf("%s: %w", f.Path(), err)
 	}
 	return e, nil
+}
+
+// load takes the memory that was planned. A device with memory of its own takes there
+// and then all that it ever will.
+func load(f *qat.File, info *Info, o Options) (*loaded, error) {
+	h := f.Header()
+	l := &loaded{}
+	var err error
+	if l.Model, err = model.Load(o.Device, f, modelOptions(o)); err == nil {
+		l.kv, err = kvcache.NewPool(o.Device, &h.Config, h.Quantization.KV(), info.KVPages)
+	}
+	if _, own := o.Device.(kernels.OwnMemory); own && err == nil {
+		err = l.Warm(l.kv.Layers)
+	}
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // ends lists the tokens that end an answer: EOS, and BOS, which begins another
@@ -127,6 +146,15 @@ type loaded struct {
 
 func (l *loaded) Forward(runs []model.Run, rows []int32, draws []kernels.Draw) {
 	l.Model.Forward(runs, rows, draws, l.kv.Layers)
+}
+
+func (l *loaded) Close() {
+	if l.kv != nil {
+		l.kv.Close()
+	}
+	if l.Model != nil {
+		l.Model.Close()
+	}
 }
 
 // start runs the loop over fw. info and o are complete.
@@ -161,6 +189,13 @@ func (e *Engine) Stats() Stats {
 	s.Waiting = e.queued
 	e.mu.Unlock()
 	return s
+}
+
+// Err returns why no request can be answered any more, an ErrLost, or nil while they can.
+func (e *Engine) Err() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lost
 }
 
 // Drain refuses new requests, waits for those there are, and closes the engine;

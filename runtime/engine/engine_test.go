@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func fakeEngine(t *testing.T, f *fake) *Engine {
 	t.Helper()
 	e, err := start(f, Info{VocabSize: fakeVocab, MaxContext: 300, KVPages: 8},
-		Options{MaxSeqs: 3, Budget: 32, MaxQueue: 4, MaxQueueTokens: 1000}, []int32{fakeEOS})
+		Options{Threads: 2, MaxSeqs: 3, Budget: 32, MaxQueue: 4, MaxQueueTokens: 1000}, []int32{fakeEOS})
 	if err != nil {
 		t.Fatal(err)
 	}

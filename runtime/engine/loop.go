@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -56,7 +57,7 @@ func newLoop(e *Engine, fw forwarder) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	drawers, err := newDrawers(e.o.Device, vocab, e.o.MaxSeqs)
+	drawers, err := newDrawers(e.o.Threads, vocab, e.o.MaxSeqs)
 	if err != nil {
 		return nil, err
 	}
@@ -206,9 +207,27 @@ func (l *loop) step() {
 			l.stats.Failed++
 			l.end(q, Event{Err: err})
 		}
+		if errors.Is(err, ErrLost) {
+			l.lose(err)
+		}
 		return
 	}
 	l.deliver(step)
+}
+
+// lose ends all requests, for the device will run no step any more. Others are refused.
+func (l *loop) lose(err error) {
+	l.e.mu.Lock()
+	l.e.lost = err
+	l.e.mu.Unlock()
+	for len(l.e.arrivals) > 0 { // no more come
+		l.arrive(<-l.e.arrivals)
+	}
+	for _, q := range slices.Clone(l.live) {
+		l.sched.Remove(q.seq)
+		l.stats.Failed++
+		l.end(q, Event{Err: err})
+	}
 }
 
 // pack lists the step's runs, and the rows whose logits it needs, with how their

@@ -18,7 +18,7 @@ var ErrMemory = errors.New("not enough memory")
 const moderate = 2048
 
 func modelOptions(o Options) model.Options {
-	return model.Options{MaxTokens: o.Budget, MaxSeqs: o.MaxSeqs, MaxContext: o.MaxContext}
+	return model.Options{MaxTokens: o.Budget, MaxSeqs: o.MaxSeqs, MaxContext: o.MaxContext, Progress: o.Progress}
 }
 
 // plan fills in o's defaults and says what the engine will take, before it is taken.
@@ -36,22 +36,44 @@ func plan(f *qat.File, o Options) (Info, Options, error) {
 	if o.MaxQueue == 0 {
 		o.MaxQueue = 256
 	}
+	if o.Threads == 0 {
+		o.Threads = threads(o.Device)
+	}
 	m, err := modelOptions(o).Resolve(&h.Config)
 	if err != nil {
 		return Info{}, o, err
 	}
 	o.MaxContext = m.MaxContext
 
-	kv := h.Quantization.KV()
-	page := kvcache.PageBytes(&h.Config, kv)
+	info := Info{
+		Device: o.Device.Name(), Bits: h.Quantization.Bits, KVScheme: h.Quantization.KVScheme,
+		Parameters: h.Config.Parameters(), VocabSize: h.Config.VocabSize,
+		MaxContext: o.MaxContext, MaxSeqs: o.MaxSeqs, Budget: o.Budget,
+		WeightBytes: int64(len(f.Bytes())),
+	}
+	scratch, err := model.DeviceScratch(o.Device, f, m)
+	if err != nil {
+		return Info{}, o, err
+	}
+	info.ScratchBytes = scratch + model.ScratchBytes(h, m)
+	room, err := roomOn(o.Device, o.MemoryBytes)
+	if err != nil {
+		return Info{}, o, err
+	}
+
+	page := kvcache.PageBytes(&h.Config, h.Quantization.KV())
 	least := int64(kvcache.Count(o.MaxContext))
 	pages := o.KVBytes / page
-	if o.KVBytes == 0 {
+	switch most := int64(o.MaxSeqs) * least; {
+	case o.KVBytes != 0:
+	case room.own:
+		pages = max(least, min(most, maxPages, (room.bytes-info.WeightBytes-info.ScratchBytes)/page))
+	default:
 		pages = max(least, int64(o.MaxSeqs)*int64(kvcache.Count(min(o.MaxContext, moderate))))
 	}
 	if pages < least {
 		return Info{}, o, fmt.Errorf("a KV cache of %s holds %d tokens, one sequence of the whole context of %d needs %s: "+
-			"give it more, or shorten the context: %w", size(o.KVBytes), pages*kernels.PageTokens, o.MaxContext, size(least*page), ErrMemory)
+			"give it more, or shorten the context: %w", Size(o.KVBytes), pages*kernels.PageTokens, o.MaxContext, Size(least*page), ErrMemory)
 	}
 	if pages > maxPages {
 		return Info{}, o, fmt.Errorf("a KV cache of %d pages; at most %d can be numbered: %w", pages, maxPages, ErrMemory)
@@ -59,35 +81,26 @@ func plan(f *qat.File, o Options) (Info, Options, error) {
 	if o.MaxQueueTokens == 0 {
 		o.MaxQueueTokens = 4 * pages * kernels.PageTokens
 	}
-	info := Info{
-		Device: o.Device.Name(), Bits: h.Quantization.Bits, KVScheme: h.Quantization.KVScheme,
-		Parameters: h.Config.Parameters(), VocabSize: h.Config.VocabSize,
-		MaxContext: o.MaxContext, MaxSeqs: o.MaxSeqs, Budget: o.Budget, KVPages: int(pages),
-		WeightBytes: int64(len(f.Bytes())), KVBytes: pages * page, ScratchBytes: model.ScratchBytes(h, m),
-	}
-	return info, o, info.fits(o.MemoryBytes)
+	info.KVPages, info.KVBytes = int(pages), pages*page
+	return info, o, info.fits(room)
 }
 
 // maxPages keeps every slot an int32.
 const maxPages = (1<<31 - 1) / kernels.PageTokens
 
-// fits returns ErrMemory with the sums where i needs more than the given bytes, or,
-// where they are 0, than the host has available.
-func (i *Info) fits(available int64) error {
-	if available == 0 {
-		available = AvailableMemory()
-	}
+// fits returns ErrMemory with the sums where i needs more than there is room for.
+func (i *Info) fits(r room) error {
 	need := i.WeightBytes + i.KVBytes + i.ScratchBytes
-	if available <= 0 || need <= available {
+	if r.bytes < 0 || need <= r.bytes {
 		return nil
 	}
-	return fmt.Errorf("weights %s + KV cache %s (%d tokens) + scratch %s = %s, and %s are available: "+
-		"shorten the context or run fewer sequences: %w", size(i.WeightBytes), size(i.KVBytes),
-		i.KVPages*kernels.PageTokens, size(i.ScratchBytes), size(need), size(available), ErrMemory)
+	return fmt.Errorf("weights %s + KV cache %s (%d tokens) + scratch %s = %s, and %s are available%s: "+
+		"shorten the context, run fewer sequences, or take a smaller model or another device: %w", Size(i.WeightBytes), Size(i.KVBytes),
+		i.KVPages*kernels.PageTokens, Size(i.ScratchBytes), Size(need), Size(r.bytes), r.told, ErrMemory)
 }
 
-// size spells a number of bytes.
-func size(n int64) string {
+// Size spells a number of bytes, in decimal units.
+func Size(n int64) string {
 	switch {
 	case n < 10_000:
 		return fmt.Sprintf("%d bytes", n)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/sample"
 	"github.com/llmqat/llmqat/runtime/sched"
 )
@@ -15,6 +16,7 @@ var (
 	ErrQueueFull = errors.New("engine: the queue is full")
 	ErrTooLong   = errors.New("engine: more tokens than the context holds")
 	ErrClosed    = errors.New("engine: closed")
+	ErrLost      = kernels.ErrLost
 )
 
 // MaxLogprobs is the largest Request.Logprobs.
@@ -81,7 +83,7 @@ type request struct {
 // Generate queues a request. Its events come through a channel with room for all
 // of them, so that nobody waits for the reader; the last is KindDone, then the channel
 // is closed. When ctx ends, so does the request, within one step. An error comes
-// at once: a *sample.ParamError, ErrTooLong, ErrQueueFull or ErrClosed.
+// at once: a *sample.ParamError, ErrTooLong, ErrQueueFull, ErrClosed or ErrLost.
 func (e *Engine) Generate(ctx context.Context, r Request) (<-chan Event, error) {
 	if err := e.check(&r); err != nil {
 		return nil, err
@@ -125,6 +127,8 @@ func (e *Engine) enqueue(q *request) error {
 	switch {
 	case e.closed:
 		return ErrClosed
+	case e.lost != nil:
+		return e.lost
 	case e.queued == e.o.MaxQueue:
 		return fmt.Errorf("%w: %d requests wait", ErrQueueFull, e.queued)
 	case e.queued > 0 && e.queuedTokens+tokens > e.o.MaxQueueTokens:

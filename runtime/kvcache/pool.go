@@ -11,6 +11,7 @@ import (
 // Pool is the device memory of a model's cache.
 type Pool struct {
 	Layers []kernels.KVCache // all of the same number of pages
+	mem    kernels.Memory
 }
 
 // PageBytes is what one page costs in all layers, scales included.
@@ -20,13 +21,26 @@ func PageBytes(c *format.Config, kv quant.KV) int64 {
 
 // NewPool allocates pages pages for each layer of c.
 func NewPool(m kernels.Memory, c *format.Config, kv quant.KV, pages int) (*Pool, error) {
-	p := &Pool{Layers: make([]kernels.KVCache, c.NumHiddenLayers)}
+	p := &Pool{Layers: make([]kernels.KVCache, c.NumHiddenLayers), mem: m}
 	for i := range p.Layers {
 		var err error
 		p.Layers[i], err = kernels.NewKVCache(m, kv, pages, c.NumKeyValueHeads, c.HeadDim)
 		if err != nil {
+			p.Close()
 			return nil, fmt.Errorf("KV cache of %d pages, %d bytes: layer %d: %w", pages, int64(pages)*PageBytes(c, kv), i, err)
 		}
 	}
 	return p, nil
+}
+
+// Close frees the pages.
+func (p *Pool) Close() {
+	for _, c := range p.Layers {
+		for _, m := range []kernels.Mem{c.K.Mem, c.V.Mem, c.KScale.Mem, c.VScale.Mem, c.KZero.Mem, c.VZero.Mem} {
+			if m != nil {
+				p.mem.Free(m)
+			}
+		}
+	}
+	p.Layers = nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/quant"
 )
 
 // Model is a LLaMA whose weights lie in a device's memory, and the memory for one
@@ -17,6 +18,7 @@ type Model struct {
 	drawer kernels.Drawer // dev, where it draws tokens
 	arena  *arena
 	config format.Config
+	kv     quant.KV
 	eps    float32
 
 	embed  kernels.Weight
@@ -39,6 +41,10 @@ type Options struct {
 	MaxTokens  int // tokens of a pass: 512
 	MaxSeqs    int // sequences of a pass: 16
 	MaxContext int // tokens of a sequence: the model's max_position_embeddings
+
+	// Progress, where it is not nil, is called as weights are copied to a device that
+	// has memory of its own, with the bytes so far and of all.
+	Progress func(done, total int64)
 }
 
 // maxPositions is how far RoPE's sines are exact (fp.SinCos).
@@ -75,17 +81,26 @@ func Load(dev kernels.Device, f *qat.File, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{dev: dev, arena: &arena{Memory: dev}, config: h.Config, eps: float32(h.Config.RMSNormEps)}
-	m.drawer, _ = dev.(kernels.Drawer)
-	if err := m.load(f, h, o); err != nil {
+	m := newModel(dev, h)
+	err = m.load(f, h, o)
+	if own, ok := dev.(kernels.OwnMemory); ok && err == nil {
+		err = own.Reserve(own.Measure(m.shapes))
+	}
+	if err != nil {
 		m.Close()
 		return nil, err
 	}
 	return m, nil
 }
 
+func newModel(dev kernels.Device, h *qat.Header) *Model {
+	m := &Model{dev: dev, arena: &arena{Memory: dev}, config: h.Config, kv: h.Quantization.KV(), eps: float32(h.Config.RMSNormEps)}
+	m.drawer, _ = dev.(kernels.Drawer)
+	return m
+}
+
 func (m *Model) load(f *qat.File, h *qat.Header, o Options) (err error) {
-	if err := m.weights(f); err != nil {
+	if err := m.weights(f, o.Progress); err != nil {
 		return err
 	}
 	if m.rope, err = newRoPE(m.arena, &m.config, o.MaxContext); err != nil {
@@ -100,17 +115,6 @@ func (m *Model) load(f *qat.File, h *qat.Header, o Options) (err error) {
 
 // Close frees the model's device memory.
 func (m *Model) Close() { m.arena.free() }
-
-// ScratchBytes is the device memory that Load takes beside the weights for the
-// resolved options o.
-func ScratchBytes(h *qat.Header, o Options) int64 {
-	a := &arena{Memory: nowhere{}}
-	m := &Model{arena: a, config: h.Config}
-	m.rope, _ = newRoPE(a, &m.config, o.MaxContext)
-	m.meta, _ = newBatcher(a, o)
-	m.scratch, _ = newScratch(a, h, o) // nowhere never fails
-	return a.bytes
-}
 
 // Forward puts K and V of the runs' tokens in kv, one cache a layer, and computes
 // the hidden states of the tokens whose logits are wanted: rows, counted over the
@@ -152,9 +156,7 @@ func (m *Model) Logits(yield func(i int, logits []float32)) error {
 	m.rows, m.drawn = 0, nil
 	for from := 0; from < rows; from += s.logits.Rows {
 		n := min(s.logits.Rows, rows-from)
-		logits := s.logits.First(n)
-		d.RMSNorm(s.lmIn.First(n), m.part.x.Part(from, from+n), m.norm, m.eps)
-		d.Linear(logits, s.lmIn.First(n), m.lmHead...)
+		logits := m.head(m.part.x.Part(from, from+n))
 		if m.draws != nil {
 			m.drawer.Draw(s.ids.Slice(from, from+n), logits, m.meta.draws.Slice(from*kernels.DrawWords, (from+n)*kernels.DrawWords))
 		}
@@ -167,6 +169,14 @@ func (m *Model) Logits(yield func(i int, logits []float32)) error {
 		kernels.Download(d, m.drawn, s.ids)
 	}
 	return m.Sync()
+}
+
+// head returns the logits of the hidden states x, good until the next call.
+func (m *Model) head(x kernels.Floats) kernels.Floats {
+	in, logits := m.scratch.lmIn.First(x.Rows), m.scratch.logits.First(x.Rows)
+	m.dev.RMSNorm(in, x, m.norm, m.eps)
+	m.dev.Linear(logits, in, m.lmHead...)
+	return logits
 }
 
 // yield downloads those of the n rows of logits from the given one on whose tokens

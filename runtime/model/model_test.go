@@ -431,7 +431,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%+v was accepted", o)
 		}
 	}
-	if o, err := (Options{}).Resolve(&c); err != nil || o != (Options{512, 16, 400}) {
+	if o, err := (Options{}).Resolve(&c); err != nil || o.MaxTokens != 512 || o.MaxSeqs != 16 || o.MaxContext != 400 {
 		t.Errorf("defaults are %+v, %v", o, err)
 	}
 }

@@ -9,8 +9,12 @@ import (
 )
 
 // weights makes views of f's tensors. qat.Open has checked names, types and shapes.
-func (m *Model) weights(f *qat.File) error {
-	mem, err := m.arena.Import(f.Bytes(), nil)
+func (m *Model) weights(f *qat.File, progress func(done, total int64)) error {
+	var copied func(int64)
+	if progress != nil {
+		copied = func(bytes int64) { progress(bytes, int64(len(f.Bytes()))) }
+	}
+	mem, err := m.arena.Import(f.Bytes(), copied)
 	if err != nil {
 		return fmt.Errorf("%s: weights to %s: %w", f.Path(), m.dev.Name(), err)
 	}

@@ -37,7 +37,6 @@ struct CUevent_st {
   CUstream stream;
   std::shared_ptr<std::chrono::steady_clock::time_point> at;  // null before it is recorded, zero until the stream comes to it
 
-
   bool reached() const { return *at != std::chrono::steady_clock::time_point{}; }
 };
 
