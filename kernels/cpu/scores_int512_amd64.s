@@ -141,8 +141,8 @@ dims8:
 	VMOVUPS          Z9, 7168(R11)
 	ADDQ             $0x00002000, R11
 	ADDQ             $0x60, R9
-	SUBQ             $0x08, R10
 	LEAQ             (R8)(DI*8), R8
+	SUBQ             $0x08, R10
 	JMP              rows8
 
 end8:
@@ -211,8 +211,8 @@ dims4:
 	VMOVUPS          Z14, 3072(R11)
 	ADDQ             $0x00001000, R11
 	ADDQ             $0x30, R9
-	SUBQ             $0x04, R10
 	LEAQ             (R8)(DI*4), R8
+	SUBQ             $0x04, R10
 	JMP              rows4
 
 end4:
@@ -254,8 +254,8 @@ dims1:
 	VMOVUPS          Z15, (R11)
 	ADDQ             $0x00000400, R11
 	ADDQ             $0x0c, R9
+	LEAQ             (R8)(DI*1), R8
 	SUBQ             $0x01, R10
-	ADDQ             DI, R8
 	JMP              rows1
 
 end1:
@@ -412,8 +412,8 @@ dims8:
 	VMOVUPS          Z9, 7168(R11)
 	ADDQ             $0x00002000, R11
 	ADDQ             $0x60, R9
-	SUBQ             $0x08, R10
 	LEAQ             (R8)(DI*8), R8
+	SUBQ             $0x08, R10
 	JMP              rows8
 
 end8:
@@ -490,8 +490,8 @@ dims4:
 	VMOVUPS          Z14, 3072(R11)
 	ADDQ             $0x00001000, R11
 	ADDQ             $0x30, R9
-	SUBQ             $0x04, R10
 	LEAQ             (R8)(DI*4), R8
+	SUBQ             $0x04, R10
 	JMP              rows4
 
 end4:
@@ -535,8 +535,8 @@ dims1:
 	VMOVUPS          Z15, (R11)
 	ADDQ             $0x00000400, R11
 	ADDQ             $0x0c, R9
+	LEAQ             (R8)(DI*1), R8
 	SUBQ             $0x01, R10
-	ADDQ             DI, R8
 	JMP              rows1
 
 end1:

@@ -14,27 +14,27 @@ import (
 //	8 bits  i32 += vpdpbusd(|k|, ±q)    |128·127·256| < 2²⁴: exact as float32
 func scoresAVXVNNI(c *build.Context) {
 	for _, bits := range []int{4, 8} {
-		scoreRows(c, bits, "AVXVNNI", []int{4, 1}, func() scoreTiles {
-			return func(rows int, q, k, dim reg.GPVirtual) [][]reg.VecVirtual {
-				return scoreTileAVXVNNI(c, bits, rows, q, k, dim)
-			}
+		t := newScores(c, bits, "AVXVNNI")
+		t.forKeys([]int{4, 1}, func() func(rows int) {
+			return func(rows int) { t.store(t.productsAVXVNNI(rows)) }
 		})
 	}
 }
 
-// scoreTileAVXVNNI is scoreTiles. One query alone has four sums of each eight keys,
+// productsAVXVNNI is productsAVX2. One query alone has four sums of each eight keys,
 // since a product waits for the one before it.
-func scoreTileAVXVNNI(c *build.Context, bits, rows int, q0, k0, dim reg.GPVirtual) [][]reg.VecVirtual {
+func (t *scores) productsAVXVNNI(rows int) [][]reg.VecVirtual {
+	c := t.Context
 	acc := make([][][]reg.VecVirtual, 4/rows)
 	for i := range acc {
 		acc[i] = grid(rows, 2, func() reg.VecVirtual { return zeroed(c) })
 	}
 	q, k, left, dim3 := c.GP64(), c.GP64(), c.GP64(), c.GP64()
-	c.MOVQ(q0, q)
-	c.MOVQ(k0, k)
-	c.MOVQ(dim, left)
+	c.MOVQ(t.q, q)
+	c.MOVQ(t.k, k)
+	c.MOVQ(t.dim, left)
 	if rows > 3 {
-		c.LEAQ(operand.Mem{Base: dim, Index: dim, Scale: 2}, dim3)
+		c.LEAQ(operand.Mem{Base: t.dim, Index: t.dim, Scale: 2}, dim3)
 	}
 	label := fmt.Sprintf("dims%d", rows)
 	c.Label(label)
@@ -42,21 +42,21 @@ func scoreTileAVXVNNI(c *build.Context, bits, rows int, q0, k0, dim reg.GPVirtua
 		key, size := grid(1, 2, c.YMM)[0], grid(1, 2, c.YMM)[0]
 		for i := range key {
 			c.VMOVDQU(at(k, 64*j+32*i), key[i])
-			if bits == 8 {
+			if t.bits == 8 {
 				c.VPABSB(key[i], size[i])
 			}
 		}
 		for r := range rows {
 			x := c.YMM()
-			c.VPBROADCASTD(strided(q, map[int]reg.GPVirtual{1: dim, 3: dim3}, r, 4*j), x)
+			c.VPBROADCASTD(strided(q, map[int]reg.GPVirtual{1: t.dim, 3: dim3}, r, 4*j), x)
 			for i, sum := range acc[j%len(acc)][r] {
-				if bits == 4 {
+				if t.bits == 4 {
 					vpdpbusd(c, x, key[i], sum)
 					continue
 				}
-				t := c.YMM()
-				c.VPSIGNB(key[i], x, t)
-				vpdpbusd(c, t, size[i], sum)
+				y := c.YMM()
+				c.VPSIGNB(key[i], x, y)
+				vpdpbusd(c, y, size[i], sum)
 			}
 		}
 	}

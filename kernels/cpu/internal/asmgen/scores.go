@@ -58,77 +58,92 @@ func (r eight) row(i, disp int) operand.Mem {
 //	8 bits  i32 += pmaddwd(pmaddubsw(|k|, ±q), 1)    |128·127·2| < 2¹⁵
 func scoresInt(c *build.Context) {
 	for _, bits := range []int{4, 8} {
-		scoreRows(c, bits, "AVX2", []int{2, 1}, func() scoreTiles {
-			ones := c.YMM()
-			c.VPCMPEQW(ones, ones, ones)
-			c.VPSRLW(operand.U8(15), ones, ones)
-			return func(rows int, q, k, dim reg.GPVirtual) [][]reg.VecVirtual {
-				return scoreTileAVX2(c, bits, rows, q, k, dim, ones)
-			}
+		t := newScores(c, bits, "AVX2")
+		ones := c.YMM()
+		c.VPCMPEQW(ones, ones, ones)
+		c.VPSRLW(operand.U8(15), ones, ones)
+		t.forKeys([]int{2, 1}, func() func(rows int) {
+			return func(rows int) { t.store(t.productsAVX2(rows, ones)) }
 		})
 	}
 }
 
-// scoreTiles emits the products of sixteen turned keys with rows queries.
-type scoreTiles func(rows int, q, k, dim reg.GPVirtual) [][]reg.VecVirtual
-
-// scoreRows emits a scores4 or scores8 of turned keys, from products that start
-// makes: of as many queries as are first of tiles while they are left, then the next.
-func scoreRows(c *build.Context, bits int, suffix string, tiles []int, start func() scoreTiles) {
-	name := fmt.Sprintf("scores%d", bits)
-	begin(c, name+suffix, "func(s []float32, k []uint8, q []int8, a [][3]float32, kscale, kzero []float32, dim int)", "scoreKernels."+name+", of keys that turnKeys turned.")
-	s, k := base(c, "s"), base(c, "k")
-	kscale, kzero, n, dim := base(c, "kscale"), base(c, "kzero"), length(c, "kscale"), integer(c, "dim")
-	products := start()
-
-	c.Label("keys")
-	q, a, rows, to := base(c, "q"), base(c, "a"), length(c, "a"), c.GP64()
-	c.MOVQ(s, to)
-	for _, tile := range tiles {
-		loop, end := fmt.Sprintf("rows%d", tile), fmt.Sprintf("end%d", tile)
-		c.Label(loop)
-		c.CMPQ(rows, operand.U8(tile))
-		c.JLT(operand.LabelRef(end))
-		for r, sums := range products(tile, q, k, dim) {
-			var part [3]reg.VecVirtual
-			for i := range part {
-				part[i] = c.YMM()
-				c.VBROADCASTSS(at(a, r*queryBytes+4*i), part[i])
-			}
-			for i, y := range sums {
-				c.VCVTDQ2PS(y, y)
-				c.VADDPS(part[0], y, y)
-				c.VMULPS(at(kscale, 32*i), y, y)
-				c.VFMADD231PS(at(kzero, 32*i), part[1], y)
-				c.VMULPS(part[2], y, y)
-				c.VMOVUPS(y, at(to, r*splitBytes+32*i))
-			}
-		}
-		c.ADDQ(operand.U32(tile*splitBytes), to)
-		c.ADDQ(operand.U8(tile*queryBytes), a)
-		c.LEAQ(operand.Mem{Base: q, Index: dim, Scale: uint8(tile)}, q)
-		c.SUBQ(operand.U8(tile), rows)
-		c.JMP(operand.LabelRef(loop))
-		c.Label(end)
-	}
-	for range 2 {
-		c.LEAQ(operand.Mem{Base: k, Index: dim, Scale: 8}, k)
-	}
-	for _, p := range []reg.GPVirtual{kscale, kzero, s} {
-		c.ADDQ(operand.U8(64), p)
-	}
-	c.SUBQ(operand.U8(16), n)
-	c.JNZ(operand.LabelRef("keys"))
-	ret(c)
+// scores is the frame of a scores4 or scores8 of turned keys: sixteen keys at a time
+// meet tiles of queries.
+type scores struct {
+	*build.Context
+	bits                                  int
+	s, k, q, a, kscale, kzero, n, dim, to reg.GPVirtual // q, a and to: of a tile's first query
 }
 
-// scoreTileAVX2 is scoreTiles, of scoresInt.
-func scoreTileAVX2(c *build.Context, bits, rows int, q0, k0, dim reg.GPVirtual, ones reg.VecVirtual) [][]reg.VecVirtual {
+// newScores begins the function.
+func newScores(c *build.Context, bits int, suffix string) *scores {
+	name := fmt.Sprintf("scores%d", bits)
+	begin(c, name+suffix, "func(s []float32, k []uint8, q []int8, a [][3]float32, kscale, kzero []float32, dim int)", "scoreKernels."+name+", of keys that turnKeys turned.")
+	return &scores{Context: c, bits: bits, s: base(c, "s"), k: base(c, "k"),
+		kscale: base(c, "kscale"), kzero: base(c, "kzero"), n: length(c, "kscale"), dim: integer(c, "dim")}
+}
+
+// forKeys emits the rest: what start does for sixteen keys, then the tiles that it
+// returns, of as many queries as are first of tiles while they are left, then the next.
+func (t *scores) forKeys(tiles []int, start func() func(rows int)) {
+	t.Label("keys")
+	tile := start()
+	t.q, t.a = base(t.Context, "q"), base(t.Context, "a")
+	left := length(t.Context, "a")
+	t.to = t.GP64()
+	t.MOVQ(t.s, t.to)
+	for _, rows := range tiles {
+		loop, end := fmt.Sprintf("rows%d", rows), fmt.Sprintf("end%d", rows)
+		t.Label(loop)
+		t.CMPQ(left, operand.U8(rows))
+		t.JLT(operand.LabelRef(end))
+		tile(rows)
+		t.ADDQ(operand.U32(rows*splitBytes), t.to)
+		t.ADDQ(operand.U8(rows*queryBytes), t.a)
+		t.LEAQ(operand.Mem{Base: t.q, Index: t.dim, Scale: uint8(rows)}, t.q)
+		t.SUBQ(operand.U8(rows), left)
+		t.JMP(operand.LabelRef(loop))
+		t.Label(end)
+	}
+	for range 2 {
+		t.LEAQ(operand.Mem{Base: t.k, Index: t.dim, Scale: 8}, t.k)
+	}
+	for _, p := range []reg.GPVirtual{t.kscale, t.kzero, t.s} {
+		t.ADDQ(operand.U8(64), p)
+	}
+	t.SUBQ(operand.U8(16), t.n)
+	t.JNZ(operand.LabelRef("keys"))
+	ret(t.Context)
+}
+
+// store emits scoreKernels' definition of scores, of products in two registers a query.
+func (t *scores) store(products [][]reg.VecVirtual) {
+	for r, sums := range products {
+		var part [3]reg.VecVirtual
+		for i := range part {
+			part[i] = t.YMM()
+			t.VBROADCASTSS(at(t.a, r*queryBytes+4*i), part[i])
+		}
+		for i, y := range sums {
+			t.VCVTDQ2PS(y, y)
+			t.VADDPS(part[0], y, y)
+			t.VMULPS(at(t.kscale, 32*i), y, y)
+			t.VFMADD231PS(at(t.kzero, 32*i), part[1], y)
+			t.VMULPS(part[2], y, y)
+			t.VMOVUPS(y, at(t.to, r*splitBytes+32*i))
+		}
+	}
+}
+
+// productsAVX2 returns the products of sixteen keys with each of rows queries.
+func (t *scores) productsAVX2(rows int, ones reg.VecVirtual) [][]reg.VecVirtual {
+	c := t.Context
 	acc := grid(rows, 2, func() reg.VecVirtual { return zeroed(c) })
 	q, k, left := c.GP64(), c.GP64(), c.GP64()
-	c.MOVQ(q0, q)
-	c.MOVQ(k0, k)
-	c.MOVQ(dim, left)
+	c.MOVQ(t.q, q)
+	c.MOVQ(t.k, k)
+	c.MOVQ(t.dim, left)
 	label := fmt.Sprintf("dims%d", rows)
 	c.Label(label)
 	words := grid(rows, 2, c.YMM)
@@ -137,31 +152,31 @@ func scoreTileAVX2(c *build.Context, bits, rows int, q0, k0, dim reg.GPVirtual, 
 		for i := range key {
 			key[i], size[i] = c.YMM(), c.YMM()
 			c.VMOVDQU(at(k, 64*j+32*i), key[i])
-			if bits == 8 {
+			if t.bits == 8 {
 				c.VPABSB(key[i], size[i])
 			}
 		}
 		for r := range rows {
 			x := c.YMM()
-			c.VPBROADCASTD(strided(q, map[int]reg.GPVirtual{1: dim}, r, 4*j), x)
+			c.VPBROADCASTD(strided(q, map[int]reg.GPVirtual{1: t.dim}, r, 4*j), x)
 			for i, sum := range words[r] {
-				t := c.YMM()
+				y := c.YMM()
 				switch {
-				case bits == 8:
-					c.VPSIGNB(key[i], x, t)
-					c.VPMADDUBSW(t, size[i], t)
-					c.VPMADDWD(ones, t, t)
-					c.VPADDD(t, acc[r][i], acc[r][i])
+				case t.bits == 8:
+					c.VPSIGNB(key[i], x, y)
+					c.VPMADDUBSW(y, size[i], y)
+					c.VPMADDWD(ones, y, y)
+					c.VPADDD(y, acc[r][i], acc[r][i])
 				case j == 0:
 					c.VPMADDUBSW(x, key[i], sum)
 				default:
-					c.VPMADDUBSW(x, key[i], t)
-					c.VPADDW(t, sum, sum)
+					c.VPMADDUBSW(x, key[i], y)
+					c.VPADDW(y, sum, sum)
 				}
 			}
 		}
 	}
-	if bits == 4 {
+	if t.bits == 4 {
 		for r := range rows {
 			for i, sum := range words[r] {
 				c.VPMADDWD(ones, sum, sum)

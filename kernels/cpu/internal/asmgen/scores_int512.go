@@ -18,57 +18,29 @@ import (
 func scoresInt512(c *build.Context) {
 	vectorData(c, "scoresMinus128", math.Float32bits(-128))
 	for _, bits := range []int{4, 8} {
-		name := fmt.Sprintf("scores%d", bits)
-		begin(c, name+"VNNI", "func(s []float32, k []uint8, q []int8, a [][3]float32, kscale, kzero []float32, dim int)", "scoreKernels."+name+", of keys that turnKeys turned.")
-		s, k, kscale, kzero := base(c, "s"), base(c, "k"), base(c, "kscale"), base(c, "kzero")
-		n, dim := length(c, "kscale"), integer(c, "dim")
+		t := newScores(c, bits, "VNNI")
+		t.forKeys([]int{8, 4, 1}, func() func(rows int) {
+			scale, zero := c.ZMM(), c.ZMM()
+			c.VMOVUPS(at(t.kscale, 0), scale)
+			c.VMOVUPS(at(t.kzero, 0), zero)
+			return func(rows int) { t.store512(t.productsVNNI(rows), scale, zero) }
+		})
+	}
+}
 
-		c.Label("keys")
-		scale, zero := c.ZMM(), c.ZMM()
-		c.VMOVUPS(operand.Mem{Base: kscale}, scale)
-		c.VMOVUPS(operand.Mem{Base: kzero}, zero)
-
-		q, a, rows, to := base(c, "q"), base(c, "a"), length(c, "a"), c.GP64()
-		c.MOVQ(s, to)
-		for _, tile := range []int{8, 4, 1} {
-			loop, end := fmt.Sprintf("rows%d", tile), fmt.Sprintf("end%d", tile)
-			c.Label(loop)
-			c.CMPQ(rows, operand.U8(tile))
-			c.JLT(operand.LabelRef(end))
-			acc := scoreTile(c, tile, q, k, dim)
-			for r := range tile {
-				y := acc[r]
-				part := func(i int) operand.Mem { return operand.Mem{Base: a, Disp: r*queryBytes + 4*i} }
-				c.VCVTDQ2PS(y, y)
-				c.VADDPS_BCST(part(0), y, y)
-				if bits == 8 {
-					c.VFMADD231PS_BCST(data("scoresMinus128"), broadcast512(c, part(1)), y)
-				}
-				c.VMULPS(scale, y, y)
-				c.VFMADD231PS_BCST(part(1), zero, y)
-				c.VMULPS_BCST(part(2), y, y)
-				c.VMOVUPS(y, operand.Mem{Base: to, Disp: r * splitBytes})
-			}
-			c.ADDQ(operand.U32(tile*splitBytes), to)
-			c.ADDQ(operand.U8(tile*queryBytes), a)
-			c.SUBQ(operand.U8(tile), rows)
-			if tile > 1 {
-				c.LEAQ(operand.Mem{Base: q, Index: dim, Scale: uint8(tile)}, q)
-			} else {
-				c.ADDQ(dim, q)
-			}
-			c.JMP(operand.LabelRef(loop))
-			c.Label(end)
+// store512 is store, of products in a register a query, with the keys' scale and zero.
+func (t *scores) store512(products []reg.VecVirtual, scale, zero reg.VecVirtual) {
+	for r, y := range products {
+		part := func(i int) operand.Mem { return at(t.a, r*queryBytes+4*i) }
+		t.VCVTDQ2PS(y, y)
+		t.VADDPS_BCST(part(0), y, y)
+		if t.bits == 8 {
+			t.VFMADD231PS_BCST(data("scoresMinus128"), broadcast512(t.Context, part(1)), y)
 		}
-		for range 2 {
-			c.LEAQ(operand.Mem{Base: k, Index: dim, Scale: 8}, k)
-		}
-		for _, p := range []reg.GPVirtual{kscale, kzero, s} {
-			c.ADDQ(operand.U8(64), p)
-		}
-		c.SUBQ(operand.U8(16), n)
-		c.JNZ(operand.LabelRef("keys"))
-		ret(c)
+		t.VMULPS(scale, y, y)
+		t.VFMADD231PS_BCST(part(1), zero, y)
+		t.VMULPS_BCST(part(2), y, y)
+		t.VMOVUPS(y, at(t.to, r*splitBytes))
 	}
 }
 
@@ -78,26 +50,27 @@ func broadcast512(c *build.Context, m operand.Mem) reg.VecVirtual {
 	return z
 }
 
-// scoreTile returns the products of sixteen turned keys with tile queries. One
+// productsVNNI returns the products of sixteen keys with each of count queries. One
 // query alone has four sums, since a product waits for the one before it.
-func scoreTile(c *build.Context, tile int, q, k, dim reg.GPVirtual) []reg.VecVirtual {
-	chains := max(1, 4/tile)
-	acc := make([]reg.VecVirtual, tile*chains)
+func (t *scores) productsVNNI(count int) []reg.VecVirtual {
+	c := t.Context
+	chains := max(1, 4/count)
+	acc := make([]reg.VecVirtual, count*chains)
 	for i := range acc {
 		acc[i] = zeroed512(c)
 	}
-	rows := newEight(c, dim)
-	rows.start(c, q)
+	rows := newEight(c, t.dim)
+	rows.start(c, t.q)
 	keys, left := c.GP64(), c.GP64()
-	c.MOVQ(k, keys)
-	c.MOVQ(dim, left)
-	label := fmt.Sprintf("dims%d", tile)
+	c.MOVQ(t.k, keys)
+	c.MOVQ(t.dim, left)
+	label := fmt.Sprintf("dims%d", count)
 	const unroll = 4
 	c.Label(label)
 	for j := range unroll {
 		z := c.ZMM()
 		c.VMOVDQU32(operand.Mem{Base: keys, Disp: 64 * j}, z)
-		for r := range tile {
+		for r := range count {
 			c.VPDPBUSD_BCST(rows.row(r, 4*j), z, acc[r+j%chains])
 		}
 	}
@@ -105,8 +78,8 @@ func scoreTile(c *build.Context, tile int, q, k, dim reg.GPVirtual) []reg.VecVir
 	rows.advance(c, 4*unroll)
 	c.SUBQ(operand.U8(4*unroll), left)
 	c.JNZ(operand.LabelRef(label))
-	for _, v := range acc[tile:] {
+	for _, v := range acc[count:] {
 		c.VPADDD(v, acc[0], acc[0])
 	}
-	return acc[:tile]
+	return acc[:count]
 }
