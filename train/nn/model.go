@@ -11,6 +11,7 @@ import (
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/fp"
+	"github.com/llmqat/llmqat/kernels/quant"
 )
 
 // Options say what a model's numbers are rounded to, and how much a pass holds.
@@ -135,6 +136,10 @@ func (b *builder) param(cols int, tensors ...tensor) *Param {
 		for i := t.From; i < t.To; i++ {
 			if err := b.src.ReadRows(row, t.Name, i-t.From); err != nil {
 				b.errs = append(b.errs, fmt.Errorf("tensor %q: %w", t.Name, err))
+				return p
+			}
+			if !quant.IsFinite(quant.AbsMax(row)) {
+				b.errs = append(b.errs, fmt.Errorf("tensor %q: row %d: %w", t.Name, i-t.From, quant.ErrNotFinite))
 				return p
 			}
 			kernels.Upload(b.dev, p.W.Slice(i*p.W.Stride, i*p.W.Stride+cols), row)

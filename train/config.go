@@ -1,0 +1,117 @@
+package train
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/qat"
+)
+
+// Config is all that decides a run's numbers: two runs of one Config on the same data
+// have the same weights, bit for bit, on any number of threads.
+type Config struct {
+	Quantization qat.Quantization `json:"quantization"`
+
+	Length int `json:"length"` // tokens of a window of text, at most
+	Batch  int `json:"batch"`  // windows of a step
+	Pass   int `json:"pass"`   // windows that go through the model at a time
+	Steps  int `json:"steps"`
+
+	LearningRate float64 `json:"learning_rate"`
+	Warmup       int     `json:"warmup"` // steps
+	Beta1        float64 `json:"beta1"`
+	Beta2        float64 `json:"beta2"`
+	Epsilon      float64 `json:"epsilon"`
+	WeightDecay  float64 `json:"weight_decay"`
+	Clip         float64 `json:"clip"` // of the gradient's norm; 0: none
+
+	Soft       float64 `json:"soft"`        // of the loss, the part that is KL to the teacher; the rest is the data's own tokens
+	LearnSteps bool    `json:"learn_steps"` // LSQ
+	StepsRate  float64 `json:"steps_rate"`  // learning rate of steps, as a part of the weights'
+	Recompute  bool    `json:"recompute"`
+
+	Seed      uint64 `json:"seed"`
+	EvalEvery int    `json:"eval_every"` // steps; 0: at the end alone
+	SaveEvery int    `json:"save_every"` // steps; 0: at the end alone
+	Keep      int    `json:"keep"`       // checkpoints beside the best
+}
+
+// leastStep is what learned steps do not fall below.
+const leastStep = 1e-5
+
+// Resolve returns c with defaults for a model of shape m in place of zeros.
+func (c Config) Resolve(m *format.Config) (Config, error) {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	deff := func(v *float64, d float64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&c.Length, min(m.MaxPositionEmbeddings, 2048))
+	def(&c.Batch, max(1, 2048/c.Length))
+	def(&c.Pass, c.Batch)
+	def(&c.Steps, 600)
+	deff(&c.LearningRate, DefaultLearningRate(m.Parameters()))
+	deff(&c.Beta1, 0.9)
+	deff(&c.Beta2, 0.999)
+	deff(&c.Epsilon, 1e-8)
+	deff(&c.StepsRate, 0.1)
+	def(&c.Keep, 2)
+	return c, c.check(m)
+}
+
+// DefaultLearningRate is 3e-3 for 260 thousand parameters, as measured, and falls
+// with the root of their number, to 2e-5 for 7 billion, as published.
+func DefaultLearningRate(parameters int64) float64 {
+	return 3e-3 * math.Sqrt(260_000/float64(parameters))
+}
+
+func (c *Config) check(m *format.Config) error {
+	if err := c.Quantization.Check(); err != nil {
+		return err
+	}
+	for _, v := range []struct {
+		name     string
+		v        float64
+		from, to float64
+	}{
+		{"length", float64(c.Length), 2, float64(m.MaxPositionEmbeddings)},
+		{"batch", float64(c.Batch), 1, 1 << 20},
+		{"pass", float64(c.Pass), 1, float64(c.Batch)},
+		{"steps", float64(c.Steps), 1, 1 << 40},
+		{"learning rate", c.LearningRate, 0, 1},
+		{"warmup", float64(c.Warmup), 0, float64(c.Steps)},
+		{"beta1", c.Beta1, 0, 0.9999999},
+		{"beta2", c.Beta2, 0, 0.9999999},
+		{"epsilon", c.Epsilon, 0, 1},
+		{"weight decay", c.WeightDecay, 0, 1},
+		{"clip", c.Clip, 0, math.MaxFloat32},
+		{"soft", c.Soft, 0, 1},
+		{"steps' rate", c.StepsRate, 0, 100},
+		{"eval every", float64(c.EvalEvery), 0, 1 << 40},
+		{"save every", float64(c.SaveEvery), 0, 1 << 40},
+		{"keep", float64(c.Keep), 1, 1 << 20},
+	} {
+		if !(v.v >= v.from && v.v <= v.to) {
+			return fmt.Errorf("%s is %v, want %v to %v", v.name, v.v, v.from, v.to)
+		}
+	}
+	if c.LearnSteps && c.Quantization.Bits.W == 16 {
+		return fmt.Errorf("weights of 16 bits have no steps to learn")
+	}
+	return nil
+}
+
+// rate is the learning rate of a step counted from 0: a linear warm-up, then a cosine
+// to 0.
+func (c *Config) rate(step int) float64 {
+	if step < c.Warmup {
+		return c.LearningRate * float64(step+1) / float64(c.Warmup)
+	}
+	return c.LearningRate * 0.5 * (1 + math.Cos(math.Pi*float64(step-c.Warmup)/float64(c.Steps-c.Warmup)))
+}

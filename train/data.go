@@ -1,0 +1,67 @@
+package train
+
+import "math/bits"
+
+// Data is text as token ids, in windows.
+type Data struct {
+	ids   []int32
+	start []int // [windows+1]
+}
+
+// Add appends a text, in windows of up to length tokens; a rest of one token, which
+// has nothing to predict, is left out.
+func (d *Data) Add(ids []int32, length int) {
+	if len(d.start) == 0 {
+		d.start = append(d.start, 0)
+	}
+	for len(ids) > 1 {
+		n := min(length, len(ids))
+		d.ids = append(d.ids, ids[:n]...)
+		d.start = append(d.start, len(d.ids))
+		ids = ids[n:]
+	}
+}
+
+// Len is the number of windows.
+func (d *Data) Len() int { return max(len(d.start)-1, 0) }
+
+// Tokens is the number of tokens in all.
+func (d *Data) Tokens() int { return len(d.ids) }
+
+// Window returns window i, which must not be changed.
+func (d *Data) Window(i int) []int32 { return d.ids[d.start[i]:d.start[i+1]] }
+
+// batch sets b to the n windows of a step. Windows come in another order each epoch,
+// a function of the seed alone: a run may begin at any step.
+func (d *Data) batch(b [][]int32, step, n int, seed uint64) [][]int32 {
+	b = b[:0]
+	for i := step * n; i < (step+1)*n; i++ {
+		epoch := i / d.Len()
+		b = append(b, d.Window(shuffled(i%d.Len(), d.Len(), seed, uint64(epoch))))
+	}
+	return b
+}
+
+// shuffled is where a pseudo-random permutation of 0..n-1 sends i: a Feistel cipher on
+// as many bits as n needs, applied until it is below n.
+func shuffled(i, n int, seed, epoch uint64) int {
+	half := (bits.Len(uint(n-1)) + 1) / 2
+	mask := uint64(1)<<half - 1
+	for {
+		l, r := uint64(i)>>half, uint64(i)&mask
+		for round := range uint64(4) {
+			l, r = r, l^mix(mix(mix(seed)+epoch)+round<<32+r)&mask
+		}
+		if i = int(l<<half | r); i < n {
+			return i
+		}
+	}
+}
+
+// mix is splitmix64's output function.
+func mix(z uint64) uint64 {
+	z += 0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}

@@ -1,0 +1,142 @@
+package train
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"time"
+
+	"github.com/llmqat/llmqat/internal/replace"
+	"github.com/llmqat/llmqat/train/nn"
+)
+
+// Line is what a run says of a step, on the text that it was trained on, or of an
+// evaluation on held-out text: means per token. TokensPerSecond and what follows are
+// the only fields that differ between two runs of the same Config.
+type Line struct {
+	Step         int     `json:"step"`
+	Held         bool    `json:"held,omitempty"`
+	Tokens       int64   `json:"tokens"` // trained on so far
+	KL           float64 `json:"kl"`     // nats
+	CE           float64 `json:"ce"`
+	Perplexity   float64 `json:"ppl"`
+	TeacherPPL   float64 `json:"teacher_ppl"`
+	Agreement    float64 `json:"top1"` // part of the tokens
+	GradNorm     float64 `json:"grad_norm,omitempty"`
+	LearningRate float64 `json:"lr,omitempty"`
+	Skipped      bool    `json:"skipped,omitempty"`
+
+	TokensPerSecond float64 `json:"tok_s,omitempty"`
+	Seconds         float64 `json:"seconds,omitempty"`
+	ETA             float64 `json:"eta_s,omitempty"`
+}
+
+func newLine(step int, tokens int64, s nn.Stats) Line {
+	n := float64(max(s.Tokens, 1))
+	l := Line{Step: step, Tokens: tokens, KL: s.KL / n, CE: s.CE / n, Agreement: s.Same / n}
+	l.Perplexity, l.TeacherPPL = math.Exp(l.CE), math.Exp(s.TeacherCE/n)
+	return l
+}
+
+func (l *Line) time(start time.Time, tokens, stepsLeft int) {
+	l.Seconds = time.Since(start).Seconds()
+	l.TokensPerSecond = float64(tokens) / l.Seconds
+	l.ETA = l.Seconds * float64(stepsLeft)
+}
+
+// logFile is a run's log, JSON Lines.
+type logFile struct {
+	f *os.File
+	w *bufio.Writer
+}
+
+// openLog opens a log for what follows the given step: of a run that went further
+// before it was killed, the rest is cut off, for it comes again.
+func openLog(path string, step int) (*logFile, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	keep := int64(0)
+	lines := bufio.NewReader(f)
+	for {
+		text, err := lines.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			f.Close()
+			return nil, err
+		}
+		var l Line
+		if err != nil || step == 0 || json.Unmarshal(text, &l) != nil || l.Step > step {
+			break
+		}
+		keep += int64(len(text))
+	}
+	_, err = f.Seek(keep, io.SeekStart)
+	if err := errors.Join(err, f.Truncate(keep)); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &logFile{f, bufio.NewWriter(f)}, nil
+}
+
+func (l *logFile) write(line Line) error {
+	for _, v := range []*float64{&line.KL, &line.CE, &line.Perplexity, &line.TeacherPPL, &line.GradNorm} {
+		if !finite(*v) {
+			*v = math.MaxFloat64 // JSON has no infinities
+		}
+	}
+	b, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	_, err = l.w.Write(append(b, '\n'))
+	return errors.Join(err, l.w.Flush())
+}
+
+func (l *logFile) sync() error { return errors.Join(l.w.Flush(), l.f.Sync()) }
+
+func (l *logFile) close() { l.w.Flush(); l.f.Close() }
+
+// ReadLog returns the lines of a run's log.
+func ReadLog(path string) ([]Line, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var lines []Line
+	d := json.NewDecoder(f)
+	for {
+		var l Line
+		if err := d.Decode(&l); errors.Is(err, io.EOF) {
+			return lines, nil
+		} else if err != nil {
+			return lines, fmt.Errorf("%s: line %d: %w", path, len(lines)+1, err)
+		}
+		lines = append(lines, l)
+	}
+}
+
+func saveConfig(path string, c Config) error {
+	return replace.File(path, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(c)
+	})
+}
+
+// LoadConfig reads the config of a run.
+func LoadConfig(path string) (c Config, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}

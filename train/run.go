@@ -1,0 +1,350 @@
+// Package train makes a student of a float LLaMA: a copy that lives with quantized
+// weights, activations and KV cache and keeps its teacher's distribution
+// (LLM-QAT, arXiv:2305.17888).
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/quant"
+	"github.com/llmqat/llmqat/train/nn"
+)
+
+// Reducer adds up what the workers of one run have. A run of one worker has none: nil.
+type Reducer interface {
+	// Sum replaces the gradients by their sums over all workers, in an order that is the
+	// same each time.
+	Sum(grads []kernels.Floats) error
+	// SumStats does the same with what was measured.
+	SumStats(*nn.Stats) error
+}
+
+// Options are what a run needs beside its Config. None of it changes its numbers.
+type Options struct {
+	Dir     string // of the run's files
+	Teacher format.Source
+	// Start is what the student begins as; nil: the teacher.
+	Start   format.Source
+	Data    *Data // to train on
+	Held    *Data // to evaluate on
+	Resume  bool
+	Reducer Reducer
+	// Log is called after each step, and after each evaluation.
+	Log func(Line)
+	// Export writes the student's weights as they are to a .qat file at path.
+	Export func(ctx context.Context, path string, student *nn.Model, s Summary) error
+}
+
+// Summary says how much a student was trained.
+type Summary struct {
+	Steps  int64
+	Tokens int64
+}
+
+// ErrDiverged means that the loss was no number again and again.
+var ErrDiverged = errors.New("training diverged")
+
+const (
+	// badSteps steps in a row without a finite gradient roll a run back to its last
+	// checkpoint, from which it goes on with other data; after rollbacks of those it ends.
+	badSteps  = 5
+	rollbacks = 3
+)
+
+// run is one under way.
+type run struct {
+	Options
+	c       Config
+	dev     kernels.TrainDevice
+	teacher *nn.Model
+	student *nn.Model
+	opt     *optimizer
+	ckpt    *checkpoint
+	log     *logFile
+	s       state
+	windows [][]int32
+	grads   []kernels.Floats
+}
+
+// Run trains, or goes on where a run in o.Dir was. When ctx ends, it saves its state
+// and returns ctx's error; Resume then continues as if nothing had been. The student
+// that did best on o.Held is student.qat in o.Dir.
+func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) error {
+	r := &run{Options: o, c: c, dev: dev}
+	if o.Data.Len() == 0 || o.Held.Len() == 0 {
+		return fmt.Errorf("%d windows to train on and %d to evaluate on: want one at least of each", o.Data.Len(), o.Held.Len())
+	}
+	if err := r.open(); err != nil {
+		return err
+	}
+	defer r.log.close()
+	if r.s.Step == 0 {
+		if err := r.evaluate(0); err != nil {
+			return err
+		}
+	}
+	for r.s.Step < r.c.Steps {
+		if ctx.Err() != nil {
+			return errors.Join(ctx.Err(), r.save())
+		}
+		if err := r.step(); err != nil {
+			return err
+		}
+		last := r.s.Step == r.c.Steps
+		if last || r.c.EvalEvery > 0 && r.s.Step%r.c.EvalEvery == 0 {
+			if err := r.evaluate(r.s.Step); err != nil {
+				return err
+			}
+		}
+		if last || r.c.SaveEvery > 0 && r.s.Step%r.c.SaveEvery == 0 {
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+	}
+	return r.export(ctx)
+}
+
+// open makes the models and finds the state to begin with.
+func (r *run) open() error {
+	float := qat.Quantization{Float: qat.Float32, LMHeadBits: 16}
+	float.Bits.W, float.Bits.A, float.Bits.KV = 16, 16, 16
+	longest := 0
+	for _, d := range []*Data{r.Data, r.Held} {
+		for i := range d.Len() {
+			longest = max(longest, len(d.Window(i)))
+		}
+	}
+	o := nn.Options{Quantization: float, MaxTokens: r.c.Pass * longest, MaxLength: longest}
+	var err error
+	if r.teacher, err = nn.New(r.dev, r.Teacher, o); err != nil {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	r.teacher.Prepare()
+	start := r.Start
+	if start == nil {
+		start = r.Teacher
+	}
+	o.Quantization, o.Train, o.LearnSteps, o.Recompute = r.c.Quantization, true, r.c.LearnSteps, r.c.Recompute
+	if r.student, err = nn.New(r.dev, start, o); err != nil {
+		return fmt.Errorf("student: %w", err)
+	}
+	for _, p := range r.student.Params() {
+		r.grads = append(r.grads, p.Grad)
+	}
+	if r.opt, err = newOptimizer(r.dev, r.student.Params()); err != nil {
+		return err
+	}
+	r.ckpt = newCheckpoint(r.dev, r.opt)
+	if r.Resume {
+		if err := r.resume(); err != nil {
+			return err
+		}
+	} else if err := r.begin(); err != nil {
+		return err
+	}
+	r.student.Prepare()
+	r.log, err = openLog(filepath.Join(r.Dir, logName), r.s.Step)
+	return err
+}
+
+const (
+	logName     = "log.jsonl"
+	configName  = "config.json"
+	bestName    = "best.safetensors"
+	studentName = "student.qat"
+	ckptPrefix  = "step-"
+	ckptSuffix  = ".safetensors"
+)
+
+// begin makes the folder of a new run.
+func (r *run) begin() error {
+	if err := os.MkdirAll(r.Dir, 0o777); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(r.Dir, configName)); err == nil {
+		return fmt.Errorf("%s: a run is there: go on with it by --resume, or choose another folder", r.Dir)
+	}
+	return saveConfig(filepath.Join(r.Dir, configName), r.c)
+}
+
+// resume loads the newest checkpoint that is whole. Without any the run begins anew.
+func (r *run) resume() error {
+	had, err := LoadConfig(filepath.Join(r.Dir, configName))
+	if err != nil {
+		return err
+	}
+	if had != r.c {
+		return fmt.Errorf("%s: begun with other settings: %s: give the same, or choose another folder", r.Dir, differences(had, r.c))
+	}
+	return r.reload()
+}
+
+// reload goes back to the newest checkpoint.
+func (r *run) reload() error {
+	list, err := r.checkpoints()
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	r.s, err = r.ckpt.load(filepath.Join(r.Dir, list[len(list)-1]), r.c)
+	return err
+}
+
+// checkpoints lists the names of the run's checkpoints by step.
+func (r *run) checkpoints() ([]string, error) {
+	files, err := os.ReadDir(r.Dir)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), ckptPrefix) && strings.HasSuffix(f.Name(), ckptSuffix) {
+			list = append(list, f.Name())
+		}
+	}
+	slices.Sort(list) // steps have leading zeros
+	return list, nil
+}
+
+// save writes the state, and removes the oldest checkpoints.
+func (r *run) save() error {
+	name := fmt.Sprintf("%s%012d%s", ckptPrefix, r.s.Step, ckptSuffix)
+	if err := r.log.sync(); err != nil {
+		return err
+	}
+	if err := r.ckpt.save(filepath.Join(r.Dir, name), r.c, r.s); err != nil {
+		return err
+	}
+	list, err := r.checkpoints()
+	for i := 0; err == nil && i < len(list)-r.c.Keep; i++ {
+		err = os.Remove(filepath.Join(r.Dir, list[i]))
+	}
+	return err
+}
+
+// step does one step.
+func (r *run) step() error {
+	start := time.Now()
+	r.windows = r.Data.batch(r.windows, r.s.Step, r.c.Batch, r.c.Seed+uint64(r.s.Rollbacks))
+	batch := nn.Batch(r.windows)
+	r.student.Prepare()
+	r.student.ClearGrads()
+	var sum nn.Stats
+	for from := 0; from < len(batch); from += r.c.Pass {
+		s, err := r.student.Step(r.teacher, batch[from:min(from+r.c.Pass, len(batch))], float32(r.c.Soft), float32(1/float64(batch.Targets())))
+		switch {
+		case errors.Is(err, quant.ErrNotFinite): // of activations
+			s.KL = math.NaN()
+		case err != nil:
+			return fmt.Errorf("step %d: %w", r.s.Step, err)
+		}
+		sum.Add(s)
+	}
+	r.student.FinishGrads()
+	if r.Reducer != nil {
+		if err := errors.Join(r.Reducer.Sum(r.grads), r.Reducer.SumStats(&sum)); err != nil {
+			return err
+		}
+	}
+	norm, err := r.opt.gradNorm()
+	if err != nil {
+		return err
+	}
+	rate := r.c.rate(r.s.Step)
+	line := newLine(r.s.Step+1, r.s.Tokens+int64(batch.Tokens()), sum)
+	line.GradNorm, line.LearningRate = norm, rate
+	if line.Skipped = !finite(norm) || !finite(sum.KL); line.Skipped {
+		if err := r.bad(); err != nil {
+			return err
+		}
+	} else {
+		scale := 1.0
+		if r.c.Clip > 0 && norm > r.c.Clip {
+			scale = r.c.Clip / norm
+		}
+		if err := r.opt.step(&r.c, r.s.Updates+1, rate, scale); err != nil {
+			return err
+		}
+		r.s.Updates, r.s.BadInRow = r.s.Updates+1, 0
+	}
+	r.s.Step, r.s.Tokens = r.s.Step+1, r.s.Tokens+int64(batch.Tokens())
+	line.time(start, batch.Tokens(), r.c.Steps-r.s.Step)
+	return r.tell(line)
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// bad counts a step whose gradient is no number, and goes back where there were too
+// many.
+func (r *run) bad() error {
+	if r.s.BadInRow++; r.s.BadInRow < badSteps {
+		return nil
+	}
+	at, n := r.s.Step, r.s.Rollbacks+1
+	if n > rollbacks {
+		return fmt.Errorf("%w: %d times %d steps in a row, the last %d, without a finite gradient: lower the learning rate", ErrDiverged, n, badSteps, at)
+	}
+	if err := r.reload(); err != nil {
+		return err
+	}
+	r.s.BadInRow, r.s.Rollbacks = 0, n
+	return nil
+}
+
+// evaluate compares the student with its teacher on the held-out windows, and keeps
+// the best.
+func (r *run) evaluate(step int) error {
+	r.student.Prepare()
+	var sum nn.Stats
+	for i := 0; i < r.Held.Len(); i += r.c.Pass {
+		var b nn.Batch
+		for j := i; j < min(i+r.c.Pass, r.Held.Len()); j++ {
+			b = append(b, r.Held.Window(j))
+		}
+		s, err := r.student.Evaluate(r.teacher, b)
+		if err != nil {
+			return fmt.Errorf("evaluation after step %d: %w", step, err)
+		}
+		sum.Add(s)
+	}
+	line := newLine(step, r.s.Tokens, sum)
+	line.Held = true
+	if err := r.tell(line); err != nil {
+		return err
+	}
+	if step > 0 && finite(line.KL) && (r.s.BestStep == 0 || line.KL < r.s.Best) {
+		r.s.Best, r.s.BestStep = line.KL, step
+		return r.ckpt.save(filepath.Join(r.Dir, bestName), r.c, r.s)
+	}
+	return nil
+}
+
+func (r *run) tell(l Line) error {
+	if r.Log != nil {
+		r.Log(l)
+	}
+	return r.log.write(l)
+}
+
+// export writes the student that did best.
+func (r *run) export(ctx context.Context) error {
+	if r.Export == nil {
+		return nil
+	}
+	best, err := r.ckpt.load(filepath.Join(r.Dir, bestName), r.c)
+	if err != nil {
+		return err
+	}
+	return r.Export(ctx, filepath.Join(r.Dir, studentName), r.student, Summary{int64(best.Step), best.Tokens})
+}
