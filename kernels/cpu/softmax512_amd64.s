@@ -194,11 +194,9 @@ rows:
 	VXORPS       Y13, Y13, Y13
 	VXORPS       Y14, Y14, Y14
 	XORQ         R10, R10
-	LEAQ         -64(BX), R11
+	JMP          exp64Test
 
-exp4:
-	CMPQ          R10, R11
-	JG            end4
+exp64:
 	VMOVUPS       (AX)(R10*4), Z15
 	VSUBPS        Z12, Z15, Z15
 	VMOVUPS       64(AX)(R10*4), Z16
@@ -307,15 +305,15 @@ exp4:
 	VFMADD231PS   224(DX)(R10*4), Y19, Y14
 	VMULPS        192(CX)(R10*4), Z18, Z18
 	VMOVUPS       Z18, 192(AX)(R10*4)
-	ADDQ          $0x40, R10
-	JMP           exp4
+	ADDQ          $0x00000040, R10
 
-end4:
-	LEAQ -16(BX), R11
+exp64Test:
+	LEAQ 64(R10), R11
+	CMPQ R11, BX
+	JLE  exp64
+	JMP  exp16Test
 
-exp1:
-	CMPQ          R10, R11
-	JG            end1
+exp16:
 	VMOVUPS       (AX)(R10*4), Z15
 	VSUBPS        Z12, Z15, Z15
 	VCMPPS        $0x0d, Z0, Z15, K1
@@ -343,10 +341,12 @@ exp1:
 	VFMADD231PS   32(DX)(R10*4), Y16, Y14
 	VMULPS        (CX)(R10*4), Z15, Z15
 	VMOVUPS       Z15, (AX)(R10*4)
-	ADDQ          $0x10, R10
-	JMP           exp1
+	ADDQ          $0x00000010, R10
 
-end1:
+exp16Test:
+	LEAQ         16(R10), R11
+	CMPQ         R11, BX
+	JLE          exp16
 	VEXTRACTI128 $0x01, Y13, X12
 	VADDPS       X12, X13, X13
 	VPSHUFD      $0x4e, X13, X12

@@ -154,14 +154,12 @@ TEXT ·swigluAVX512(SB), NOSPLIT, $0-72
 	VBROADCASTSS expC1<>+0(SB), Z10
 	VBROADCASTSS expC0<>+0(SB), Z11
 	VBROADCASTSS swigluSign<>+0(SB), Z12
+	MOVL         $0x000000ff, SI
+	KMOVW        SI, K1
 	XORQ         SI, SI
-	MOVL         $0x000000ff, DI
-	KMOVW        DI, K1
-	LEAQ         -48(BX), DI
+	JMP          loop48Test
 
-loop3:
-	CMPQ        SI, DI
-	JG          end3
+loop48:
 	VMOVUPS     (CX)(SI*4), Z13
 	VPXORD      Z12, Z13, Z16
 	VMOVUPS     64(CX)(SI*4), Z14
@@ -234,15 +232,15 @@ loop3:
 	VDIVPS      Z18, Z15, Z15
 	VMULPS      128(DX)(SI*4), Z15, Z15
 	VMOVUPS     Z15, 128(AX)(SI*4)
-	ADDQ        $0x30, SI
-	JMP         loop3
+	ADDQ        $0x00000030, SI
 
-end3:
-	LEAQ -16(BX), DI
+loop48Test:
+	LEAQ 48(SI), DI
+	CMPQ DI, BX
+	JLE  loop48
+	JMP  loop16Test
 
-loop1:
-	CMPQ        SI, DI
-	JG          end1
+loop16:
 	VMOVUPS     (CX)(SI*4), Z13
 	VPXORD      Z12, Z13, Z14
 	VCMPPS      $0x0d, Z0, Z14, K2
@@ -267,10 +265,12 @@ loop1:
 	VDIVPS      Z14, Z13, Z13
 	VMULPS      (DX)(SI*4), Z13, Z13
 	VMOVUPS     Z13, (AX)(SI*4)
-	ADDQ        $0x10, SI
-	JMP         loop1
+	ADDQ        $0x00000010, SI
 
-end1:
+loop16Test:
+	LEAQ        16(SI), DI
+	CMPQ        DI, BX
+	JLE         loop16
 	CMPQ        SI, BX
 	JGE         done
 	VMOVUPS.Z   (CX)(SI*4), K1, Z13

@@ -72,8 +72,9 @@ func each(c *build.Context, label string, n reg.GPVirtual, step int, body func(i
 	c.JLT(operand.LabelRef(label))
 }
 
-// eachOf is each with several steps: the first while as many are left, then the next.
-func eachOf(c *build.Context, label string, n reg.GPVirtual, steps []int, body func(i reg.GPVirtual, step int)) {
+// eachOf is each with several steps: the first while as many are left, then the next. It
+// returns where the last one ended.
+func eachOf(c *build.Context, label string, n reg.GPVirtual, steps []int, body func(i reg.GPVirtual, step int)) reg.GPVirtual {
 	i, end := c.GP64(), c.GP64()
 	c.XORQ(i, i)
 	for _, step := range steps {
@@ -87,6 +88,7 @@ func eachOf(c *build.Context, label string, n reg.GPVirtual, steps []int, body f
 		c.CMPQ(end, n)
 		c.JLE(operand.LabelRef(loop))
 	}
+	return i
 }
 
 func ret(c *build.Context) {

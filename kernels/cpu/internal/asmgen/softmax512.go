@@ -1,7 +1,6 @@
 package asmgen
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/mmcloughlin/avo/build"
@@ -77,16 +76,8 @@ func softmax512(c *build.Context) {
 	c.Label("rows")
 	top := broadcast512(c, operand.Mem{Base: m})
 	sum, corrs := zeroed(c), zeroed(c)
-	i := c.GP64()
-	c.XORQ(i, i)
-	for _, vectors := range []int{4, 1} {
-		loop, end := fmt.Sprintf("exp%d", vectors), fmt.Sprintf("end%d", vectors)
-		last := c.GP64()
-		c.LEAQ(operand.Mem{Base: n, Disp: -16 * vectors}, last)
-		c.Label(loop)
-		c.CMPQ(i, last)
-		c.JG(operand.LabelRef(end))
-		x, high := vectors512(c, vectors), c.YMM()
+	eachOf(c, "exp", n, []int{64, 16}, func(i reg.GPVirtual, step int) {
+		x, high := vectors512(c, step/16), c.YMM()
 		for j := range x {
 			c.VMOVUPS(indexed(s, i, 4).Offset(64*j), x[j])
 			c.VSUBPS(top, x[j], x[j])
@@ -101,10 +92,7 @@ func softmax512(c *build.Context) {
 			c.VMULPS(indexed(scale, i, 4).Offset(64*j), x, x)
 			c.VMOVUPS(x, indexed(s, i, 4).Offset(64*j))
 		}
-		c.ADDQ(operand.U8(16*vectors), i)
-		c.JMP(operand.LabelRef(loop))
-		c.Label(end)
-	}
+	})
 	endSoftmax(c, sum, corrs, s, m, l, corr, rows)
 }
 

@@ -1,8 +1,6 @@
 package asmgen
 
 import (
-	"fmt"
-
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -16,27 +14,16 @@ func swiglu512(c *build.Context) {
 	y, gate, up, n := base(c, "y"), base(c, "gate"), base(c, "up"), length(c, "y")
 	e := newExp512(c)
 	sign := broadcast512(c, data("swigluSign"))
-	i := c.GP64()
-	c.XORQ(i, i)
 	half := c.K()
 	word := c.GP32()
 	c.MOVL(operand.U32(0xff), word)
 	c.KMOVW(word, half)
-	for _, vectors := range []int{3, 1} {
-		loop, end := fmt.Sprintf("loop%d", vectors), fmt.Sprintf("end%d", vectors)
-		last := c.GP64()
-		c.LEAQ(operand.Mem{Base: n, Disp: -16 * vectors}, last)
-		c.Label(loop)
-		c.CMPQ(i, last)
-		c.JG(operand.LabelRef(end))
-		swigluOf(c, e, vectors, sign, func(j int, g reg.VecVirtual) { c.VMOVUPS(indexed(gate, i, 4).Offset(64*j), g) }, func(j int, g reg.VecVirtual) {
+	i := eachOf(c, "loop", n, []int{48, 16}, func(i reg.GPVirtual, step int) {
+		swigluOf(c, e, step/16, sign, func(j int, g reg.VecVirtual) { c.VMOVUPS(indexed(gate, i, 4).Offset(64*j), g) }, func(j int, g reg.VecVirtual) {
 			c.VMULPS(indexed(up, i, 4).Offset(64*j), g, g)
 			c.VMOVUPS(g, indexed(y, i, 4).Offset(64*j))
 		})
-		c.ADDQ(operand.U8(16*vectors), i)
-		c.JMP(operand.LabelRef(loop))
-		c.Label(end)
-	}
+	})
 	c.CMPQ(i, n)
 	c.JGE(operand.LabelRef("done"))
 	swigluOf(c, e, 1, sign, func(_ int, g reg.VecVirtual) { c.VMOVUPS_Z(indexed(gate, i, 4), half, g) }, func(_ int, g reg.VecVirtual) {
