@@ -1,0 +1,364 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/format/tokenizer"
+	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/kernels/quant"
+	"github.com/llmqat/llmqat/train/nn"
+)
+
+// noise is a model of random weights.
+type noise struct{ c format.Config }
+
+func (s noise) Config() *format.Config          { return &s.c }
+func (s noise) Tokenizer() *tokenizer.Tokenizer { return nil }
+func (s noise) DType(string) format.DType       { return format.F32 }
+func (s noise) Close() error                    { return nil }
+func (s noise) ReadRows(dst []float32, name string, first int) error {
+	h := fnv.New64a()
+	fmt.Fprint(h, name, first)
+	r := rand.New(rand.NewPCG(h.Sum64(), 1))
+	for i := range dst {
+		dst[i] = float32(r.NormFloat64() / math.Sqrt(float64(len(dst))))
+		if strings.Contains(name, "norm") {
+			dst[i]++
+		} else if name == format.EmbedName {
+			dst[i] *= 4
+		}
+	}
+	return nil
+}
+
+func teacher() noise {
+	return noise{format.Config{
+		HiddenSize: 24, IntermediateSize: 36, NumHiddenLayers: 2, NumAttentionHeads: 4, NumKeyValueHeads: 2, HeadDim: 6,
+		VocabSize: 40, MaxPositionEmbeddings: 64, RMSNormEps: 1e-5, RopeTheta: 10000, TieWordEmbeddings: true, BOSTokenID: 1,
+	}}
+}
+
+func config() Config {
+	c := Config{
+		Length: 16, Batch: 5, Pass: 2, Steps: 40, LearningRate: 3e-3, Warmup: 3, Clip: 1, Soft: 0.9, LearnSteps: true,
+		Seed: 3, EvalEvery: 10, SaveEvery: 4,
+	}
+	c.Quantization = qat.Quantization{Bits: quant.Bits{W: 4, A: 8, KV: 4}, KVScheme: quant.KVHeadZP, Float: qat.Float32, LMHeadBits: 8}
+	return c
+}
+
+func data(seed uint64, texts int) *Data {
+	r, d := rand.New(rand.NewPCG(seed, 5)), &Data{}
+	for range texts {
+		ids := make([]int32, 2+r.IntN(30))
+		for i := range ids {
+			ids[i] = int32(r.IntN(40))
+		}
+		d.Add(ids, 16)
+	}
+	return d
+}
+
+// start runs in dir with o's remaining fields.
+func start(ctx context.Context, dir string, threads int, c Config, o Options) error {
+	dev, err := cpu.New(threads, "")
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	c, err = c.Resolve(teacher().Config())
+	if err != nil {
+		return err
+	}
+	o.Dir, o.Teacher = dir, teacher()
+	if o.Data == nil {
+		o.Data = data(1, 30)
+	}
+	if o.Held == nil {
+		o.Held = data(2, 6)
+	}
+	return Run(ctx, dev, c, o)
+}
+
+// outcome is all of a run that must not depend on how it came about.
+func outcome(t *testing.T, dir string) string {
+	t.Helper()
+	lines, err := ReadLog(filepath.Join(dir, logName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, l := range lines {
+		l.TokensPerSecond, l.Seconds, l.ETA = 0, 0, 0
+		fmt.Fprintf(&b, "%+v\n", l)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if f.Name() == logName || strings.HasPrefix(f.Name(), ".") {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := fnv.New64a()
+		h.Write(text)
+		fmt.Fprintf(&b, "%s %x\n", f.Name(), h.Sum64())
+	}
+	return b.String()
+}
+
+func TestRunDoesNotDependOnThreads(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	if err := errors.Join(start(context.Background(), a, 1, config(), Options{}), start(context.Background(), b, 3, config(), Options{})); err != nil {
+		t.Fatal(err)
+	}
+	if x, y := outcome(t, a), outcome(t, b); x != y {
+		t.Errorf("with one thread:\n%s\nwith three:\n%s", x, y)
+	}
+}
+
+func TestTrainingHelps(t *testing.T) {
+	dir := t.TempDir()
+	c := config()
+	c.Steps, c.Soft, c.LearningRate = 150, 1, 1e-3
+	if err := start(context.Background(), dir, 2, c, Options{Held: data(1, 30)}); err != nil {
+		t.Fatal(err)
+	}
+	lines, err := ReadLog(filepath.Join(dir, logName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, last := lines[0], lines[len(lines)-1]
+	if !first.Held || !last.Held || first.Step != 0 || last.Step != 150 || !(last.KL < 0.7*first.KL) {
+		t.Errorf("KL on the text that it was trained on went from %v (step %d) to %v (step %d), want 0.7 of it at most", first.KL, first.Step, last.KL, last.Step)
+	}
+}
+
+// childDir makes the test binary a run that its parent kills.
+const childDir = "LLMQAT_TEST_RUN"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		_, err := os.Stat(filepath.Join(dir, configName))
+		if err := start(context.Background(), dir, 1, config(), Options{Resume: err == nil}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// A run that is killed at random moments, and begun again each time, has the log and
+// the weights of one that was left alone.
+func TestKillAndResume(t *testing.T) {
+	want := t.TempDir()
+	if err := start(context.Background(), want, 2, config(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	kills := 12
+	if s := os.Getenv("LLMQAT_LONG"); s != "" {
+		kills, _ = strconv.Atoi(s)
+	}
+	r := rand.New(rand.NewPCG(uint64(kills), 1))
+	for done := 0; done < kills; {
+		dir := t.TempDir()
+		for {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), childDir+"="+dir)
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			timer := time.AfterFunc(time.Duration(r.IntN(250))*time.Millisecond, func() { cmd.Process.Kill() })
+			err := cmd.Wait()
+			timer.Stop()
+			if err == nil {
+				break
+			}
+			if cmd.ProcessState.ExitCode() != -1 {
+				t.Fatalf("%v: %s", err, &stderr)
+			}
+			done++
+		}
+		if x, y := outcome(t, dir), outcome(t, want); x != y {
+			t.Fatalf("after kills:\n%s\nalone:\n%s", x, y)
+		}
+	}
+}
+
+// Whoever interrupts a run finds its state saved.
+func TestInterrupt(t *testing.T) {
+	dir, want := t.TempDir(), t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	err := start(ctx, dir, 2, config(), Options{Log: func(l Line) {
+		if l.Step == 11 {
+			cancel()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("ended with %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "step-000000000011.safetensors")); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(start(context.Background(), dir, 2, config(), Options{Resume: true}), start(context.Background(), want, 2, config(), Options{})); err != nil {
+		t.Fatal(err)
+	}
+	if x, y := outcome(t, dir), outcome(t, want); x != y {
+		t.Errorf("interrupted:\n%s\nalone:\n%s", x, y)
+	}
+}
+
+func TestResumeRefuses(t *testing.T) {
+	dir := t.TempDir()
+	if err := start(context.Background(), dir, 2, config(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(context.Background(), dir, 2, config(), Options{}); err == nil || !strings.Contains(err.Error(), "--resume") {
+		t.Errorf("a second run in the folder: %v", err)
+	}
+	c := config()
+	c.LearningRate = 0.5
+	if err := start(context.Background(), dir, 2, c, Options{Resume: true}); err == nil || !strings.Contains(err.Error(), "learning_rate 0.003, now 0.5") {
+		t.Errorf("other settings: %v", err)
+	}
+	newest := filepath.Join(dir, "step-000000000040.safetensors")
+	whole, err := os.ReadFile(newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 40 {
+		broken := slices.Clone(whole)
+		if n := r.IntN(len(broken)); r.IntN(2) == 0 {
+			broken = broken[:n]
+		} else {
+			broken[n] ^= 1 << r.IntN(8)
+		}
+		if err := os.WriteFile(newest, broken, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		err := start(context.Background(), dir, 2, config(), Options{Resume: true})
+		if err == nil || !errors.Is(err, ErrCheckpoint) || !strings.Contains(err.Error(), newest) {
+			t.Fatalf("%d of %d bytes: %v, want ErrCheckpoint that names the file", len(broken), len(whole), err)
+		}
+	}
+}
+
+// spoiler makes gradients NaN in some steps.
+type spoiler struct {
+	dev   kernels.Memory
+	step  int
+	spoil func(step int) bool
+}
+
+func (s *spoiler) SumStats(*nn.Stats) error { return nil }
+func (s *spoiler) Sum(grads []kernels.Floats) error {
+	if s.step++; s.spoil(s.step) {
+		kernels.Upload(s.dev, grads[0].Buf, []float32{float32(math.NaN())})
+	}
+	return nil
+}
+
+func TestNaN(t *testing.T) {
+	dev, err := cpu.New(1, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	for _, c := range []struct {
+		name    string
+		spoil   func(step int) bool
+		skipped int
+		want    error
+	}{
+		{"two steps", func(n int) bool { return n == 6 || n == 7 }, 2, nil},
+		{"a rollback", func(n int) bool { return n >= 10 && n < 10+badSteps }, badSteps, nil},
+		{"for good", func(n int) bool { return n > 10 }, 0, ErrDiverged},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			skipped := 0
+			err := start(context.Background(), dir, 1, config(), Options{Reducer: &spoiler{dev: dev, spoil: c.spoil}, Log: func(l Line) {
+				if l.Skipped {
+					skipped++
+				}
+				if !l.Skipped && !finite(l.KL) {
+					t.Errorf("step %d: KL %v", l.Step, l.KL)
+				}
+			}})
+			if !errors.Is(err, c.want) || c.want == nil && (err != nil || skipped != c.skipped) {
+				t.Errorf("%d steps skipped, %v; want %d, %v", skipped, err, c.skipped, c.want)
+			}
+		})
+	}
+}
+
+func TestData(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 63, 64, 65, 1000} {
+		seen := map[int]bool{}
+		for i := range n {
+			seen[shuffled(i, n, 7, 2)] = true
+		}
+		if len(seen) != n {
+			t.Errorf("of %d windows %d come in an epoch", n, len(seen))
+		}
+	}
+	d := &Data{}
+	d.Add([]int32{1, 2, 3, 4, 5, 6, 7}, 3)
+	d.Add([]int32{8}, 3)
+	if d.Len() != 2 || d.Tokens() != 6 || !slices.Equal(d.Window(1), []int32{4, 5, 6}) {
+		t.Errorf("%d windows of %d tokens", d.Len(), d.Tokens())
+	}
+}
+
+func TestConfig(t *testing.T) {
+	m := teacher().Config()
+	c, err := Config{Quantization: config().Quantization, Soft: 1}.Resolve(m)
+	if err != nil || c.Length != 64 || c.Batch != 32 || c.Pass != 32 || c.Keep != 2 {
+		t.Errorf("defaults are %+v, %v", c, err)
+	}
+	for p, want := range map[int64]float64{260_000: 3e-3, 6_740_000_000: 2e-5} {
+		if got := DefaultLearningRate(p); math.Abs(got/want-1) > 0.1 {
+			t.Errorf("learning rate %v for %d parameters, want about %v", got, p, want)
+		}
+	}
+	for want, change := range map[string]func(c *Config){
+		"length is 65": func(c *Config) { c.Length = 65 }, "pass is 9": func(c *Config) { c.Pass = 9 }, "learning rate is -1": func(c *Config) { c.LearningRate = -1 },
+		"warmup is 99": func(c *Config) { c.Warmup = 99 }, "soft is 2": func(c *Config) { c.Soft = 2 }, "3 bits": func(c *Config) { c.Quantization.Bits.W = 3 },
+		"no steps to learn": func(c *Config) { c.Quantization.Bits = quant.Bits{W: 16, A: 16, KV: 4} },
+	} {
+		c := config()
+		change(&c)
+		if _, err := c.Resolve(m); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want one that says %q", err, want)
+		}
+	}
+	c = config()
+	if a, b, end := c.rate(0), c.rate(3), c.rate(40); math.Abs(a-1e-3) > 1e-9 || math.Abs(b-3e-3) > 1e-9 || math.Abs(end) > 1e-12 {
+		t.Errorf("learning rates %v, %v and %v", a, b, end)
+	}
+}
