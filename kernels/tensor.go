@@ -94,6 +94,20 @@ func (f Floats) Part(from, to int) Floats {
 	return f
 }
 
+// UploadFloats copies src [f.Rows, f.Cols], rows without padding, to f.
+func UploadFloats(m Memory, f Floats, src []float32) {
+	for i := range f.Rows {
+		Upload(m, f.Slice(i*f.Stride, i*f.Stride+f.Cols), src[i*f.Cols:][:f.Cols])
+	}
+}
+
+// DownloadFloats copies f to dst [f.Rows, f.Cols], rows without padding.
+func DownloadFloats(m Memory, dst []float32, f Floats) {
+	for i := range f.Rows {
+		Download(m, dst[i*f.Cols:][:f.Cols], f.Slice(i*f.Stride, i*f.Stride+f.Cols))
+	}
+}
+
 // Rows are what a linear layer reads, one row a token, or an attention reads as
 // queries, one row per token and head. With Bits 4, 6 or 8 row i stands for
 // Q[i]·Scale[i]; with 16 it is F's row i, and Q, Scale and Sum are empty.

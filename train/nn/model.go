@@ -22,6 +22,10 @@ type Options struct {
 	MaxTokens    int  // of a pass
 	MaxLength    int  // tokens of a sequence
 	Recompute    bool // compute layers twice rather than keep what their gradients need
+	// Steps, where it is not nil and does not return nil, has the steps of a tensor's rows:
+	// what learning begins from or, where steps are not learned, what they stay. Tensors
+	// that read the same input have them all or none. Others are MinMax's.
+	Steps func(tensor string) []float32
 }
 
 // Model is a LLaMA in float32.
@@ -159,20 +163,52 @@ func (b *builder) rounded(p *Param, bits int, learn bool) linear {
 		return l
 	}
 	l.hat = b.floats(p.W.Rows, p.W.Cols)
-	if !learn {
+	given := b.given(p)
+	l.kept = learn || given != nil
+	if learn {
+		l.steps = &Param{W: b.floats(1, p.W.Rows), Grad: b.floats(1, p.W.Rows), Of: p}
+		l.step = vector(l.steps.W)
+		b.params = append(b.params, l.steps)
+	} else {
 		var err error
 		if l.step, err = kernels.Alloc[float32](b.dev, p.W.Rows); err != nil {
 			b.errs = append(b.errs, err)
 		}
+	}
+	if len(b.errs) > 0 {
 		return l
 	}
-	l.steps = &Param{W: b.floats(1, p.W.Rows), Grad: b.floats(1, p.W.Rows), Of: p}
-	l.step = vector(l.steps.W)
-	if len(b.errs) == 0 {
+	if given != nil {
+		kernels.Upload(b.dev, l.step, given)
+	} else {
 		b.dev.WeightSteps(l.step, p.W, bits)
 	}
-	b.params = append(b.params, l.steps)
 	return l
+}
+
+// given returns the steps that the options have for p's rows, or nil.
+func (b *builder) given(p *Param) (all []float32) {
+	if b.o.Steps == nil {
+		return nil
+	}
+	for _, t := range p.Tensors {
+		steps := b.o.Steps(t.Name)
+		if want := t.To - t.From; len(steps) != want && (len(steps) != 0 || len(all) != 0) {
+			b.errs = append(b.errs, fmt.Errorf("tensor %q: %d steps, want %d: one a row", t.Name, len(steps), want))
+			return nil
+		}
+		for i, s := range steps {
+			if !(s >= 0 && quant.IsFinite(s)) {
+				b.errs = append(b.errs, fmt.Errorf("tensor %q: row %d: step %v: want a number of 0 or more", t.Name, i, s))
+				return nil
+			}
+		}
+		all = append(all, steps...)
+	}
+	if n := len(all); n != 0 && n != p.W.Rows {
+		b.errs = append(b.errs, fmt.Errorf("tensor %q: no steps, others that read the same input have them", p.Tensors[0].Name))
+	}
+	return all
 }
 
 // Params lists what is trained: of each layer the weights, then their steps where

@@ -27,6 +27,7 @@ type linear struct {
 	hat   kernels.Floats // what the layer multiplies by
 	step  kernels.Buf[float32]
 	steps *Param // the same as a parameter, where steps are learned
+	kept  bool   // steps are learned or given: they do not follow from the weights
 }
 
 // prepare rounds the weight as it is now.
@@ -34,7 +35,7 @@ func (l *linear) prepare(d kernels.TrainDevice) {
 	if l.bits == 16 {
 		return
 	}
-	if l.steps == nil {
+	if !l.kept {
 		d.WeightSteps(l.step, l.W, l.bits)
 	}
 	d.FakeQuantizeWeight(l.hat, l.W, l.step, l.bits)

@@ -67,5 +67,8 @@ func (m *Model) Steps(tensor string) []float32 {
 			}
 		}
 	}
+	if m.o.Steps != nil {
+		return m.o.Steps(tensor)
+	}
 	return nil
 }
