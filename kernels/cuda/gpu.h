@@ -76,6 +76,11 @@ DEV uint32_t byte_perm(uint32_t a, uint32_t b, uint32_t how) {
   return r;
 }
 
+DEV uint32_t fetch_add_shared(uint32_t* p, uint32_t v) {
+  uint32_t r;
+  asm volatile("atom.shared.add.u32 %0,[%1],%2;" : "=r"(r) : "r"(smem_addr(p)), "r"(v) : "memory");
+  return r;
+}
 DEV void atomic_add_shared(int* p, int v) { asm volatile("red.shared.add.s32 [%0],%1;" ::"r"(smem_addr(p)), "r"(v) : "memory"); }
 
 DEV void cp_async16(void* shared, const void* global) {

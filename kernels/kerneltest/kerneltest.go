@@ -29,6 +29,7 @@ func Run(t *testing.T, dev kernels.Device) {
 		{"LinearFloat", testLinearFloat},
 		{"RoPEAppendKV", testAppendKV},
 		{"PagedAttention", testAttention},
+		{"Draw", testDraw},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := &env{T: t, dev: dev, rand: rand.New(rand.NewPCG(1, 1))}

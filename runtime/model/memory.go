@@ -68,7 +68,7 @@ func (m *Model) shapes() {
 // is first used, as the memory of a graph, is there before a request comes.
 func (m *Model) Warm(kv []kernels.KVCache) error {
 	for range 2 {
-		m.Forward([]Run{{Tokens: []int32{0}, Pages: []int32{0}}}, []int32{0}, nil, kv)
+		m.Forward([]Run{{Tokens: []int32{0}, Pages: []int32{0}}}, []int32{0}, []kernels.Draw{{Scale: 1, TopK: 1}}, kv)
 		if err := m.Logits(func(int, []float32) {}); err != nil {
 			return err
 		}

@@ -130,35 +130,15 @@ func TestDrawIsItsDefinition(t *testing.T) {
 // Logits of every shape, in vocabularies of many blocks and of few, with any cuts.
 func TestDrawEdges(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
-	shapes := map[string]func(i, n int) float32{
-		"all equal":      func(int, int) float32 { return -3 },
-		"zeros":          func(i, _ int) float32 { return []float32{0, float32(math.Copysign(0, -1))}[i%2] },
-		"two values":     func(i, _ int) float32 { return float32(i % 2) },
-		"few values":     func(i, _ int) float32 { return float32(r.IntN(5)) },
-		"rising":         func(i, n int) float32 { return float32(i) / float32(n) * 40 },
-		"falling":        func(i, n int) float32 { return -float32(i) / float32(n) * 4 },
-		"normal":         func(int, int) float32 { return float32(2 * r.NormFloat64()) },
-		"sure":           func(i, n int) float32 { return float32(r.NormFloat64()) + float32(30*((i+1)/n)) },
-		"far":            func(int, int) float32 { return float32(1e30 * r.NormFloat64()) },
-		"largest":        func(i, _ int) float32 { return []float32{math.MaxFloat32, -math.MaxFloat32, inf}[i%3] },
-		"denormal":       func(int, int) float32 { return math.Float32frombits(uint32(r.IntN(100))) },
-		"all but one":    func(i, n int) float32 { return []float32{negInf, 1}[1-min(1, (n-1-i))] },
-		"mostly NaN":     func(i, n int) float32 { return []float32{nan, 1, 2}[max(0, i+3-n)] },
-		"few above -Inf": func(i, _ int) float32 { return []float32{negInf, float32(i)}[min(1, r.IntN(20)/19)] },
-	}
-	for _, name := range slices.Sorted(maps.Keys(shapes)) {
-		shape := shapes[name]
-		for _, n := range []int{1, 2, 7, 8, 127, 128, 129, 1003} {
-			logits := make([]float32, n)
-			for i := range logits {
-				logits[i] = shape(i, n)
-			}
+	for _, n := range []int{1, 2, 7, 8, 127, 128, 129, 1003} {
+		rows := kerneltest.Logits(r, n)
+		for _, name := range slices.Sorted(maps.Keys(rows)) {
 			t.Run(fmt.Sprintf("%s/n=%d", name, n), func(t *testing.T) {
 				for range 40 {
 					sameDraws(t, Params{
 						Temperature: pick(r, 0, 1e-300, 1e-5, 0.7, 1, 100), TopK: pick(r, 0, 0, 1, 3, 8, 9, 40, n, n+1),
 						TopP: pick(r, 0, 1e-20, 0.5, 0.95, 0.9999999999999999, 1), MinP: pick(r, 0, 0, 1e-300, 0.05, 1), Seed: r.Uint64(),
-					}, logits)
+					}, rows[name])
 				}
 			})
 		}

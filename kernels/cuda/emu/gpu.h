@@ -182,6 +182,7 @@ DEV uint32_t byte_perm(uint32_t a, uint32_t b, uint32_t how) {
   return r;
 }
 
+DEV uint32_t fetch_add_shared(uint32_t* p, uint32_t v) { return (*p += v) - v; }
 DEV void atomic_add_shared(int* p, int v) { *p += v; }
 
 DEV void atomic_min(uint64_t* p, uint64_t v) {
