@@ -149,12 +149,7 @@ func (d *Device) flush() {
 // failure is ErrLost, and stays.
 func (d *Device) Sync() error {
 	d.flush()
-	if d.err == nil && len(d.checks) > 0 {
-		d.readFailed()
-	} else {
-		d.wait()
-	}
-	d.checks = d.checks[:0]
+	d.settle()
 	err := d.err
 	if err == nil || errors.Is(err, kernels.ErrLost) {
 		return err
@@ -163,6 +158,7 @@ func (d *Device) Sync() error {
 		d.err = fmt.Errorf("%w: %w", kernels.ErrLost, err)
 		return d.err
 	}
+	d.resetFailed()
 	return err
 }
 
@@ -173,19 +169,23 @@ func (d *Device) wait() {
 	d.staging.idle()
 }
 
-// readFailed waits, and makes a failed row the device's error.
-func (d *Device) readFailed() {
-	word, err := d.staging.room(8)
-	if d.fail(err); err == nil {
-		word = word[:8]
-		d.fail(d.driver.Download(word, d.failed.at))
+// settle waits, and makes a row that failed the device's error.
+func (d *Device) settle() {
+	checks := d.checks
+	d.checks = d.checks[:0]
+	var word []byte
+	if d.err == nil && len(checks) > 0 {
+		room, err := d.staging.room(8)
+		if d.fail(err); err == nil {
+			word = room[:8]
+			d.fail(d.driver.Download(word, d.failed.at))
+		}
 	}
-	if d.wait(); d.err != nil {
+	if d.wait(); d.err != nil || word == nil {
 		return
 	}
 	if v := order.Uint64(word); v != noFailure {
-		d.resetFailed() // before the failure is kept, after which nothing is uploaded
-		c := d.checks[v>>32]
+		c := checks[v>>32]
 		d.fail(fmt.Errorf("%s: row %d: %w", c.operator, uint32(v), c.why))
 	}
 }

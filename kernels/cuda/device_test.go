@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"runtime"
@@ -102,6 +103,34 @@ func TestBadRowIsNamedAndForgotten(t *testing.T) {
 	good.run(d)
 	good.check(t, d, 3, 0)
 }
+
+// TestDownloadSettles: a step ends with one wait, for what it downloads and for whether
+// a row failed; then nothing is downloaded.
+func TestDownloadSettles(t *testing.T) {
+	d := newTestDevice(t)
+	g := newGathering(t, d, 3)
+	g.run(d)
+	got := []float32{7}
+	kernels.Download(d, got, g.out.Buf)
+	d.driver = noDownloads{d.driver}
+	if err := d.Sync(); err != nil || got[0] != 3 {
+		t.Errorf("downloaded %v, want 3; Sync: %v", got, err)
+	}
+	d.driver = d.driver.(noDownloads).driver
+	bad := newGathering(t, d, 4)
+	bad.run(d)
+	kernels.Download(d, got, g.out.Buf)
+	g.run(d)
+	if want(t, d.Sync(), "cuda: Gather: row 0: x has no such row"); got[0] != 3 {
+		t.Errorf("after a failure %v was downloaded", got)
+	}
+	g.run(d)
+	g.check(t, d, 3)
+}
+
+type noDownloads struct{ driver }
+
+func (noDownloads) Download([]byte, address) error { return errors.New("a download") }
 
 // TestThreads: a device works from whatever thread its user's goroutine is on.
 func TestThreads(t *testing.T) {

@@ -138,6 +138,18 @@ func TestFailingCalls(t *testing.T) {
 	}
 }
 
+// TestFailedRowIsForgotten also where another failure hid it.
+func TestFailedRowIsForgotten(t *testing.T) {
+	d, inject := fake(t)
+	newGathering(t, d, 4).run(d)
+	inject("cuMemcpyDtoHAsync_v2=1@1")
+	want(t, d.Sync(), "cuda: cuMemcpyDtoHAsync: invalid argument")
+	inject("")
+	g := newGathering(t, d, 2)
+	g.run(d)
+	g.check(t, d, 2)
+}
+
 // TestBounds: copies and kernels that leave their memory fail.
 func TestBounds(t *testing.T) {
 	d, _ := fake(t)

@@ -109,7 +109,8 @@ func (d *Device) Upload(dst kernels.Mem, off int, src []byte) {
 	}
 }
 
-// Download copies from src at byte off to dst, after the operators queued before.
+// Download copies from src at byte off to dst, after the operators queued before. It
+// settles them, so that a Sync that follows has nothing to wait for.
 func (d *Device) Download(dst []byte, src kernels.Mem, off int) {
 	m := src.(*memory).part(off, len(dst))
 	d.flush()
@@ -120,7 +121,8 @@ func (d *Device) Download(dst []byte, src kernels.Mem, off int) {
 		}
 		n := min(len(dst), len(room))
 		d.fail(d.driver.Download(room[:n], m))
-		if d.wait(); d.err == nil {
+		d.staging.used += n
+		if d.settle(); d.err == nil {
 			copy(dst, room)
 		}
 		dst, m = dst[n:], m+address(n)
