@@ -116,17 +116,20 @@ func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) erro
 	return r.export(ctx)
 }
 
+// floats is the setting of a model that is not rounded.
+func floats() qat.Quantization {
+	return qat.Quantization{Bits: quant.Bits{W: 16, A: 16, KV: 16}, Float: qat.Float32, LMHeadBits: 16}
+}
+
 // open makes the models and finds the state to begin with.
 func (r *run) open() error {
-	float := qat.Quantization{Float: qat.Float32, LMHeadBits: 16}
-	float.Bits.W, float.Bits.A, float.Bits.KV = 16, 16, 16
 	longest := 0
 	for _, d := range []*Data{r.Data, r.Held} {
 		for i := range d.Len() {
 			longest = max(longest, len(d.Window(i)))
 		}
 	}
-	o := nn.Options{Quantization: float, MaxTokens: r.c.Pass * longest, MaxLength: longest}
+	o := nn.Options{Quantization: floats(), MaxTokens: r.c.Pass * longest, MaxLength: longest}
 	var err error
 	if r.teacher, err = nn.New(r.dev, r.Teacher, o); err != nil {
 		return fmt.Errorf("teacher: %w", err)

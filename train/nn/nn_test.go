@@ -236,3 +236,36 @@ func TestStepAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations a step, want 0", n)
 	}
 }
+
+// BytesOf says what New takes.
+func TestBytesOf(t *testing.T) {
+	for _, tied := range []bool{false, true} {
+		for _, o := range []Options{{Quantization: float16s}, {Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true}, {Quantization: setting(t, "8-8-4", quant.KVHead, 16), Train: true, Recompute: true}} {
+			d := &allocated{TrainDevice: device(t, 1)}
+			o.MaxTokens, o.MaxLength = 50, 32
+			c := tiny(tied)
+			if _, err := New(d, noise{c, 1}, o); err != nil {
+				t.Fatal(err)
+			}
+			b, err := BytesOf(&c, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Steps of rows, a few bytes each, are not counted.
+			if sum := b.Weights + b.Gradients + b.Rounded + b.Activations; sum > d.bytes || float64(sum) < 0.98*float64(d.bytes) {
+				t.Errorf("tied=%v %+v: BytesOf says %+v, New took %d", tied, o, b, d.bytes)
+			}
+		}
+	}
+}
+
+// allocated counts what is allocated.
+type allocated struct {
+	kernels.TrainDevice
+	bytes int64
+}
+
+func (a *allocated) Alloc(n int) (kernels.Mem, error) {
+	a.bytes += int64(n)
+	return a.TrainDevice.Alloc(n)
+}

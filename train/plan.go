@@ -1,0 +1,57 @@
+package train
+
+import (
+	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/train/nn"
+)
+
+// Plan is what a run will take, before it is taken.
+type Plan struct {
+	Teacher    nn.Bytes
+	Student    nn.Bytes
+	Moments    int64 // bytes of AdamW's
+	Data       int64 // bytes of the windows
+	StepTokens int   // at most
+	// MACs of a step: forward of both models, and twice the student's backward.
+	MACs float64
+}
+
+// Bytes is the sum.
+func (p *Plan) Bytes() int64 {
+	n := p.Moments + p.Data
+	for _, b := range []nn.Bytes{p.Teacher, p.Student} {
+		n += b.Weights + b.Gradients + b.Rounded + b.Activations
+	}
+	return n
+}
+
+// PlanOf says what a run of c on a model of shape m takes.
+func PlanOf(c Config, m *format.Config, d *Data) (Plan, error) {
+	o := nn.Options{Quantization: floats(), MaxTokens: c.Pass * c.Length, MaxLength: c.Length}
+	var p Plan
+	var err error
+	if p.Teacher, err = nn.BytesOf(m, o); err != nil {
+		return p, err
+	}
+	o.Quantization, o.Train, o.LearnSteps, o.Recompute = c.Quantization, true, c.LearnSteps, c.Recompute
+	if p.Student, err = nn.BytesOf(m, o); err != nil {
+		return p, err
+	}
+	p.Moments = 2 * p.Student.Weights
+	p.Data = 4 * int64(d.Tokens())
+	p.StepTokens = c.Batch * c.Length
+	perToken := 0.0
+	for _, t := range m.Tensors() {
+		if t.Linear || t.LMHead || t.Embedding && m.TieWordEmbeddings {
+			perToken += float64(t.Out) * float64(t.In)
+		}
+	}
+	// Scores and values, half of which causality leaves: twice queries·length/2.
+	perToken += float64(m.NumHiddenLayers) * float64(m.NumAttentionHeads*m.HeadDim) * float64(c.Length)
+	passes := 4.0
+	if c.Recompute {
+		passes++
+	}
+	p.MACs = passes * perToken * float64(p.StepTokens)
+	return p, nil
+}
