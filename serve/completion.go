@@ -219,7 +219,7 @@ func (c *completion) explain(err error) *apiError {
 		return clientLeft()
 	}
 	e := asAPIError(err)
-	if e.status == fasthttp.StatusInternalServerError {
+	if e.status == fasthttp.StatusInternalServerError || errors.Is(err, engine.ErrLost) {
 		c.server.options.Log.Error("completion failed", "id", c.head.ID, "err", err)
 	}
 	return e

@@ -69,6 +69,11 @@ func unavailable(message string) *apiError {
 	return &apiError{status: fasthttp.StatusServiceUnavailable, kind: serverError, code: "unavailable", message: message, retry: 1}
 }
 
+// deviceLost is a 503 until somebody starts the process again. It tells the device's own words, for whoever that is.
+func deviceLost(err error) *apiError {
+	return &apiError{status: fasthttp.StatusServiceUnavailable, kind: serverError, code: "device_lost", message: err.Error()}
+}
+
 // queueFull is a 429.
 func queueFull(message string) *apiError {
 	return &apiError{status: fasthttp.StatusTooManyRequests, kind: "rate_limit_error", code: "queue_full", message: message, retry: 1}
@@ -95,6 +100,8 @@ func asAPIError(err error) *apiError {
 		e := badParam("prompt", "%v", err)
 		e.code = contextExceeded
 		return e
+	case errors.Is(err, engine.ErrLost):
+		return deviceLost(err)
 	case errors.Is(err, engine.ErrClosed), errors.Is(err, context.Canceled):
 		return unavailable("the server is shutting down")
 	}

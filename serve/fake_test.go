@@ -61,12 +61,15 @@ func testTokenizer(t testing.TB) *tokenizer.Tokenizer {
 // fake is a Generator whose answers are written by a function, on a goroutine of their own.
 type fake struct {
 	answer func(ctx context.Context, r engine.Request, send func(engine.Event))
-	refuse error
+	refuse error // what Generate returns
+	lost   error // what Err returns
 
 	mu       sync.Mutex
 	requests []engine.Request
 	running  sync.WaitGroup
 }
+
+func (f *fake) Err() error { return f.lost }
 
 func (f *fake) Generate(ctx context.Context, r engine.Request) (<-chan engine.Event, error) {
 	if f.refuse != nil {

@@ -19,6 +19,8 @@ type Generator interface {
 	// Generate answers a request with events on a channel that never blocks the sender, ends with one Done
 	// event and is closed. Cancelling ctx ends it early.
 	Generate(ctx context.Context, r engine.Request) (<-chan engine.Event, error)
+	// Err is why every request will fail from now on, nil while there is no reason.
+	Err() error
 }
 
 // Model is what a Server serves.

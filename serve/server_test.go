@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -163,6 +164,35 @@ func TestHealthWhileDraining(t *testing.T) {
 	s.server.draining.Store(true)
 	resp, data := s.do("GET", "/health", "")
 	wantError(t, resp, data, 503)
+}
+
+// When the device is lost the requests that run are told why, others are refused, and /health says it.
+func TestDeviceLost(t *testing.T) {
+	lost := fmt.Errorf("forward pass: %w: cable pulled", engine.ErrLost)
+	f := &fake{answer: func(_ context.Context, _ engine.Request, send func(engine.Event)) {
+		send(engine.Event{Kind: engine.KindDone, Err: lost})
+	}}
+	s := newSite(t, f, Options{})
+	wantLost := func(what string, resp *http.Response, data []byte) {
+		t.Helper()
+		_, message := wantError(t, resp, data, 503)
+		if !strings.Contains(message, "cable pulled") || !strings.Contains(string(data), `"device_lost"`) || resp.Header.Get("Retry-After") != "" {
+			t.Errorf("%s: %v %s", what, resp.Header, data)
+		}
+	}
+	resp, data := s.do("POST", "/v1/completions", goodBody)
+	wantLost("a request that runs", resp, data)
+	if line := s.stream(`{"prompt":"x","stream":true}`).rest(); len(line) != 1 || !strings.Contains(line[0], "cable pulled") {
+		t.Errorf("a stream ends with %q", line)
+	}
+	f.refuse, f.lost = lost, lost
+	resp, data = s.do("POST", "/v1/completions", goodBody)
+	wantLost("a request afterwards", resp, data)
+	resp, data = s.do("GET", "/health", "")
+	wantLost("/health", resp, data)
+	if resp, data := s.do("GET", "/v1/models", ""); resp.StatusCode != 200 {
+		t.Errorf("/v1/models: %d %s", resp.StatusCode, data)
+	}
 }
 
 func TestTooManyConnections(t *testing.T) {

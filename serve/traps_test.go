@@ -41,6 +41,8 @@ func (panics) Generate(context.Context, engine.Request) (<-chan engine.Event, er
 	panic("a bug in a handler")
 }
 
+func (panics) Err() error { return nil }
+
 // Trap: a panic in a handler ends the process.
 func TestPanicInAHandler(t *testing.T) {
 	s := newSite(t, &fake{}, Options{})

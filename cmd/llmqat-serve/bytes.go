@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/llmqat/llmqat/runtime/engine"
 )
 
 // bytes is an amount of memory, written as 4096, 512MB or 2GiB.
@@ -37,15 +39,4 @@ func (b *bytes) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is no amount of memory: want one as 4096, 512MB or 2GiB", text)
 }
 
-// String writes an amount for people, in decimal units.
-func (b bytes) String() string {
-	switch {
-	case b >= 1e10:
-		return fmt.Sprintf("%.1fGB", float64(b)/1e9)
-	case b >= 1e7:
-		return fmt.Sprintf("%dMB", b/1e6)
-	case b >= 1e4:
-		return fmt.Sprintf("%dkB", b/1e3)
-	}
-	return fmt.Sprintf("%dB", int64(b))
-}
+func (b bytes) String() string { return engine.Size(int64(b)) }

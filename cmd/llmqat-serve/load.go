@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/internal/progress"
 	"github.com/llmqat/llmqat/kernels"
-	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/runtime/device"
 	"github.com/llmqat/llmqat/runtime/engine"
 	"github.com/llmqat/llmqat/serve"
 )
@@ -67,17 +69,26 @@ func load(f *flags) (m *loaded, err error) {
 		return nil, fmt.Errorf("%s: no tokenizer in it, so it takes no text: quantize it again from a folder with tokenizer.model or tokenizer.json", path)
 	}
 
-	device, err := cpu.New(f.Threads, "")
+	dev, err := device.Open(f.Device, f.Threads)
 	if err != nil {
 		return nil, err
 	}
-	undo = append(undo, device.Close)
-	e, err := engine.New(file, engine.Options{Device: device, MaxContext: f.Ctx, MaxSeqs: f.MaxSeqs, MaxQueue: f.MaxQueue, KVBytes: int64(f.KVMemory)})
+	undo = append(undo, func() {
+		if err := dev.Close(); err != nil {
+			slog.Warn("closing the device", "err", err)
+		}
+	})
+	e, err := engine.New(file, engine.Options{
+		Device: dev.Device, Threads: dev.Threads, MaxContext: f.Ctx, MaxSeqs: f.MaxSeqs, MaxQueue: f.MaxQueue, KVBytes: int64(f.KVMemory),
+		Progress: progress.Every(2*time.Second, func(done, total int64, left time.Duration) {
+			slog.Info("copying weights", "to", dev.Device.Name(), "done", bytes(done), "of", bytes(total), "left", left.Round(time.Second))
+		}),
+	})
 	if err != nil {
 		return nil, err
 	}
 	undo = append(undo, e.Close)
-	describe(cmp.Or(f.Model, "(demo)"), h, e.Info(), device.Workers())
+	describe(cmp.Or(f.Model, "(demo)"), h, e.Info(), dev)
 
 	return &loaded{
 		model: serve.Model{Name: cmp.Or(f.ModelName, name), Tokenizer: h.Tokenizer, Generator: e,
@@ -87,13 +98,13 @@ func load(f *flags) (m *loaded, err error) {
 }
 
 // describe logs the start-up lines.
-func describe(path string, h *qat.Header, i engine.Info, threads int) {
+func describe(path string, h *qat.Header, i engine.Info, dev *device.Opened) {
 	c := h.Config
 	slog.Info("model", "file", path, "parameters", i.Parameters, "layers", c.NumHiddenLayers, "hidden", c.HiddenSize,
 		"heads", c.NumAttentionHeads, "kv_heads", c.NumKeyValueHeads, "vocab", c.VocabSize, "context", i.MaxContext)
 	slog.Info("numbers", "bits", i.Bits, "kv_scheme", i.KVScheme, "lm_head_bits", h.Quantization.LMHeadBits,
 		"float", h.Quantization.Float, "method", h.Quantization.Method)
-	slog.Info("device", "name", i.Device, "threads", threads, "max_seqs", i.MaxSeqs, "tokens_a_step", i.Budget)
+	slog.Info("device", "name", i.Device, "why", dev.Why, "threads", dev.Threads, "max_seqs", i.MaxSeqs, "tokens_a_step", i.Budget)
 	slog.Info("memory", "weights", bytes(i.WeightBytes), "kv_cache", bytes(i.KVBytes), "kv_tokens", i.KVPages*kernels.PageTokens,
 		"scratch", bytes(i.ScratchBytes), "total", bytes(i.WeightBytes+i.KVBytes+i.ScratchBytes))
 }

@@ -27,12 +27,13 @@ type flags struct {
 	ModelName string `help:"The model's name in the API. Unset: the file's, without .qat." placeholder:"NAME"`
 	Addr      string `help:"Where to listen; port 0 takes a free one." default:"127.0.0.1:8080"`
 
-	Ctx      int   `help:"Tokens of prompt and answer together, at most the model's. 0: the model's." default:"0"`
-	MaxSeqs  int   `help:"Requests that run together." default:"16"`
-	MaxQueue int   `help:"Requests that wait; more are answered 429." default:"256"`
-	KVMemory bytes `help:"Memory for the KV cache, as 512MB or 2GiB. 0: room for what runs together." default:"0"`
-	Threads  int   `help:"Threads that compute. 0: one a core." default:"0"`
-	Verify   bool  `help:"Check every weight's checksum before serving."`
+	Ctx      int    `help:"Tokens of prompt and answer together, at most the model's. 0: the model's." default:"0"`
+	MaxSeqs  int    `help:"Requests that run together." default:"16"`
+	MaxQueue int    `help:"Requests that wait; more are answered 429." default:"256"`
+	KVMemory bytes  `help:"Memory for the KV cache, as 512MB or 2GiB. 0: room for what runs together, on a GPU as far as its memory goes." default:"0"`
+	Device   string `help:"What computes: cpu, cuda (the first GPU), cuda:N, or auto: the first GPU where one runs, else the CPU." default:"auto"`
+	Threads  int    `help:"Threads that compute; on a GPU those that draw tokens. 0: one a core." default:"0"`
+	Verify   bool   `help:"Check every weight's checksum before serving."`
 
 	ReadTimeout  time.Duration `help:"For a request to arrive." default:"30s"`
 	IdleTimeout  time.Duration `help:"For the next request on a connection." default:"2m"`

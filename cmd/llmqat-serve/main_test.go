@@ -176,6 +176,8 @@ func TestStartFails(t *testing.T) {
 		"--max-queue=-1":                  "--max-queue is negative",
 		"--write-timeout=-1s":             "--write-timeout is negative",
 		"--model .":                       "llmqat quantize",
+		"--device gpu":                    "want auto, cpu, cuda",
+		"--device cuda:999":               "device cuda:999",
 		"--log-level loud":                "loud",
 		"--addr 256.0.0.1:1":              "256.0.0.1",
 	} {
@@ -205,7 +207,7 @@ func TestBytes(t *testing.T) {
 			t.Errorf("%q: %d, want an error", s, int64(b))
 		}
 	}
-	for b, want := range map[bytes]string{9999: "9999B", 261394: "261kB", 64e6: "64MB", 12.5e9: "12.5GB"} {
+	for b, want := range map[bytes]string{9999: "9999 bytes", 261394: "261 kB", 64e6: "64 MB", 12.5e9: "12.5 GB"} {
 		if got := fmt.Sprint(b); got != want {
 			t.Errorf("%d is %q, want %q", int64(b), got, want)
 		}

@@ -12,7 +12,8 @@ import (
 
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/format/tokenizer"
-	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/internal/progress"
+	"github.com/llmqat/llmqat/runtime/device"
 	"github.com/llmqat/llmqat/runtime/engine"
 	"github.com/llmqat/llmqat/runtime/sample"
 )
@@ -30,6 +31,7 @@ type runCmd struct {
 	IgnoreEOS   bool    `name:"ignore-eos" help:"Go on where the model would end."`
 	Echo        bool    `help:"Print the prompt before its continuation." default:"true" negatable:""`
 	Ctx         int     `help:"Context in tokens; 0: the model's." default:"0" placeholder:"N"`
+	Device      string  `help:"What computes: cpu, cuda (the first GPU), cuda:N, or auto: the first GPU where one runs, else the CPU." default:"auto"`
 	Threads     int     `help:"Threads; 0: one a core." default:"0" placeholder:"N"`
 }
 
@@ -60,20 +62,21 @@ func (c *runCmd) run(ctx context.Context, in io.Reader, out, log io.Writer) erro
 	if tok == nil {
 		return fmt.Errorf("%s: no tokenizer inside: make it again by llmqat quantize --tokenizer FILE", c.Model)
 	}
-	dev, err := cpu.New(c.Threads, "")
+	dev, err := device.Open(c.Device, c.Threads)
 	if err != nil {
 		return err
 	}
 	defer dev.Close()
-	e, err := engine.New(f, engine.Options{Device: dev, MaxContext: c.Ctx, MaxSeqs: 1})
-	if err != nil {
+	progress, end := progress.Bar(log, "copying weights to "+dev.Device.Name())
+	e, err := engine.New(f, engine.Options{Device: dev.Device, Threads: dev.Threads, MaxContext: c.Ctx, MaxSeqs: 1, Progress: progress})
+	if end(); err != nil {
 		return err
 	}
 	defer e.Close()
 	info := e.Info()
-	fmt.Fprintf(log, "%s: %.4g million parameters, %v, on %s with %d threads, context %d; weights %s, KV cache %s, scratch %s; loaded in %v\n",
-		c.Model, float64(info.Parameters)/1e6, info.Bits, info.Device, dev.Workers(), info.MaxContext,
-		size(info.WeightBytes), size(info.KVBytes), size(info.ScratchBytes), time.Since(start).Round(time.Microsecond))
+	fmt.Fprintf(log, "%s: %.4g million parameters, %v, on %v, with %d threads, context %d; weights %s, KV cache %s, scratch %s; loaded in %v\n",
+		c.Model, float64(info.Parameters)/1e6, info.Bits, dev, dev.Threads, info.MaxContext,
+		engine.Size(info.WeightBytes), engine.Size(info.KVBytes), engine.Size(info.ScratchBytes), time.Since(start).Round(time.Microsecond))
 
 	r, err := c.request(in, log, tok, info.MaxContext)
 	if err != nil {

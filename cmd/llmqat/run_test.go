@@ -71,6 +71,7 @@ func TestRunFails(t *testing.T) {
 		{runCmd{Model: model + "x", MaxTokens: 1}, "no such file"},
 		{runCmd{Model: model, MaxTokens: 1, Ctx: 101}, "this model takes 1 to 100"},
 		{runCmd{Model: model, MaxTokens: -1}, "max_tokens is -1"},
+		{runCmd{Model: model, MaxTokens: 1, Device: "cuda:999"}, "device cuda:999"},
 		{runCmd{Model: model, MaxTokens: 1, TopP: 3}, "top_p is 3"},
 		{runCmd{Model: model, MaxTokens: 1, Prompt: strings.Repeat("word ", 200)}, "context"},
 	} {

@@ -1,5 +1,5 @@
-// Package progress draws a bar with the time left on a terminal, and nothing
-// anywhere else.
+// Package progress tells how far something has come and how long it will take: by a
+// bar on a terminal, by lines in a log.
 package progress
 
 import (
@@ -41,5 +41,21 @@ func Bar(w io.Writer, what string) (step func(done, total int64), end func()) {
 		if bar != nil {
 			bar.Clear()
 		}
+	}
+}
+
+// Every returns a callback that is told how far something has come, and reports it,
+// with the time left at the pace so far, once an interval and not at the end: of what
+// takes less there is nothing to read.
+func Every(interval time.Duration, report func(done, total int64, left time.Duration)) func(done, total int64) {
+	start := time.Now()
+	next := start.Add(interval)
+	return func(done, total int64) {
+		now := time.Now()
+		if done <= 0 || done >= total || now.Before(next) {
+			return
+		}
+		next = now.Add(interval)
+		report(done, total, time.Duration(float64(now.Sub(start))*float64(total-done)/float64(done)))
 	}
 }

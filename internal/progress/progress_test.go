@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestSilentElsewhere(t *testing.T) {
@@ -47,4 +50,27 @@ func TestTerminal(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "counting sheep") {
 		t.Errorf("%v: %q", err, out)
 	}
+}
+
+// The first report comes an interval after the start, the next an interval later, none
+// at the end; half way there the rest takes as long.
+func TestEvery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []int64
+		step := Every(2*time.Second, func(done, total int64, left time.Duration) {
+			told = append(told, done, total, int64(left/time.Second))
+		})
+		step(10, 100)
+		time.Sleep(2 * time.Second)
+		step(50, 100)
+		step(60, 100)
+		time.Sleep(2 * time.Second)
+		step(0, 100)
+		step(80, 100)
+		time.Sleep(2 * time.Second)
+		step(100, 100)
+		if want := []int64{50, 100, 2, 80, 100, 1}; !slices.Equal(told, want) {
+			t.Errorf("told %v, want %v", told, want)
+		}
+	})
 }

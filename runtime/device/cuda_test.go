@@ -16,7 +16,7 @@ func TestGPU(t *testing.T) {
 	}
 	for _, name := range []string{"auto", "cuda", "cuda:0"} {
 		d := open(t, name, 2)
-		want(t, d.String(), "cuda/sm_", ": GPU 0")
+		want(t, d.String(), "cuda/sm_", ": GPU 0, ")
 		if d.Threads != 2 {
 			t.Errorf("%d threads, want 2", d.Threads)
 		}

@@ -65,7 +65,7 @@ func openCUDA(ordinal, threads int) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Opened{d, threads, fmt.Sprintf("GPU %d", ordinal), d.Close}, nil
+	return &Opened{d, threads, fmt.Sprintf("GPU %d, %s", ordinal, d.Model()), d.Close}, nil
 }
 
 // String says which device runs and why, as "cpu/avx2: built without cuda: build with make cuda".
