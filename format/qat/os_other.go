@@ -4,9 +4,6 @@ package qat
 
 import "os"
 
-// lock does nothing: these systems do not let another process replace an open file.
-func lock(*os.File) error { return nil }
-
 // syncDir does nothing: directories cannot be synced here.
 func syncDir(string) error { return nil }
 

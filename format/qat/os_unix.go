@@ -5,12 +5,7 @@ package qat
 import (
 	"errors"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
-
-// lock takes f for this process, if no other has it.
-func lock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
 // syncDir makes a rename within the directory last.
 func syncDir(dir string) error {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/llmqat/llmqat/format/internal/filelock"
 )
 
 // temporaryName is where the file that is to be path is written.
@@ -21,7 +23,7 @@ func temporary(path string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := lock(f); err != nil {
+		if err := filelock.Lock(f); err != nil {
 			f.Close()
 			return nil, fmt.Errorf("%s: cannot be locked, is another process writing %s? %w", name, path, err)
 		}

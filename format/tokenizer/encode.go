@@ -17,8 +17,8 @@ func (t *Tokenizer) EncodeSpecial(text string) []int32 { return t.encodeAround(t
 
 // encodeAround cuts text at the tokens of m, which may be nil, and gives what is between them to the model.
 func (t *Tokenizer) encodeAround(text string, m *matcher) []int32 {
-	if len(text) > maxText {
-		panic(fmt.Sprintf("tokenizer: Encode: text has %d bytes, at most %d", len(text), maxText))
+	if len(text) > MaxText {
+		panic(fmt.Sprintf("tokenizer: Encode: text has %d bytes, at most %d", len(text), MaxText))
 	}
 	if !utf8.ValidString(text) {
 		text = string([]rune(text))

@@ -14,8 +14,10 @@ var ErrUnsupported = errors.New("unsupported tokenizer")
 const (
 	maxPieceLen = 64 << 10 // bytes
 	maxVocab    = 4 << 20
-	maxText     = 1 << 30 // bytes in one Encode: positions are 32 bits wide
 )
+
+// MaxText bounds the text of one Encode, in bytes: positions are 32 bits wide.
+const MaxText = 1 << 30
 
 // MaxFile bounds a tokenizer file, in bytes; known ones have up to half of it.
 const MaxFile = 64 << 20
