@@ -53,19 +53,15 @@ const (
 
 // Bars draws panels one below the other. format is "svg" or "png".
 func Bars(w io.Writer, format, title string, panels []Panel) error {
-	height := 0.4 * vg.Inch
+	height := titleHeight
 	for _, p := range panels {
 		height += panelHeight(p)
 	}
-	canvas, err := newCanvas(format, width, height)
+	canvas, dc, err := newPicture(format, title, height)
 	if err != nil {
 		return err
 	}
-	dc := draw.New(canvas)
-	dc.SetColor(color.White)
-	dc.Fill(dc.Rectangle.Path())
-	dc.FillText(style(12, draw.XLeft, draw.YCenter), vg.Point{X: 0.1 * vg.Inch, Y: height - 0.2*vg.Inch}, title)
-	top := height - 0.4*vg.Inch
+	top := height - titleHeight
 	for _, p := range panels {
 		h := panelHeight(p)
 		if err := p.draw(draw.Crop(dc, 0, 0, top-h, top-height)); err != nil {
@@ -78,6 +74,21 @@ func Bars(w io.Writer, format, title string, panels []Panel) error {
 }
 
 func panelHeight(p Panel) vg.Length { return barHeight*vg.Length(len(p.Bars)) + panelPad }
+
+const titleHeight = 0.4 * vg.Inch
+
+// newPicture returns a white canvas with a title.
+func newPicture(format, title string, height vg.Length) (vg.CanvasWriterTo, draw.Canvas, error) {
+	canvas, err := newCanvas(format, width, height)
+	if err != nil {
+		return nil, draw.Canvas{}, err
+	}
+	dc := draw.New(canvas)
+	dc.SetColor(color.White)
+	dc.Fill(dc.Rectangle.Path())
+	dc.FillText(style(12, draw.XLeft, draw.YCenter), vg.Point{X: 0.1 * vg.Inch, Y: height - titleHeight/2}, title)
+	return canvas, dc, nil
+}
 
 func newCanvas(format string, w, h vg.Length) (vg.CanvasWriterTo, error) {
 	switch format {

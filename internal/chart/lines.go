@@ -1,0 +1,81 @@
+package chart
+
+import (
+	"fmt"
+	"image/color"
+	"io"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Curves is one panel of lines over a common axis. LogY draws values, which are then
+// above 0, on a logarithmic axis.
+type Curves struct {
+	Title string // what is drawn and its unit
+	Lines []Line
+	LogY  bool
+}
+
+// Line is one series. Its colour is that of its place in the panel.
+type Line struct {
+	Name string
+	X, Y []float64
+}
+
+const curvesHeight = 2.2 * vg.Inch
+
+// Lines draws panels one below the other over an axis named x. format is "svg" or "png".
+func Lines(w io.Writer, format, title, x string, panels []Curves) error {
+	height := titleHeight + curvesHeight*vg.Length(len(panels))
+	canvas, dc, err := newPicture(format, title, height)
+	if err != nil {
+		return err
+	}
+	top := height - titleHeight
+	for _, p := range panels {
+		if err := p.draw(draw.Crop(dc, 0.1*vg.Inch, -0.2*vg.Inch, top-curvesHeight, top-height), x); err != nil {
+			return err
+		}
+		top -= curvesHeight
+	}
+	_, err = canvas.WriteTo(w)
+	return err
+}
+
+func (p Curves) draw(dc draw.Canvas, x string) error {
+	pl := plot.New()
+	pl.BackgroundColor = color.Transparent
+	pl.Title.Text, pl.Title.TextStyle = p.Title, style(10, draw.XCenter, draw.YTop)
+	pl.X.Label.Text, pl.X.Label.TextStyle = x, style(9, draw.XCenter, draw.YBottom)
+	pl.X.Tick.Label, pl.Y.Tick.Label = style(9, draw.XCenter, draw.YTop), style(9, draw.XRight, draw.YCenter)
+	pl.Legend.Top, pl.Legend.TextStyle = true, style(9, draw.XLeft, draw.YCenter)
+	if p.LogY {
+		pl.Y.Scale, pl.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	}
+	for i, l := range p.Lines {
+		if len(l.X) != len(l.Y) || len(l.X) == 0 {
+			return fmt.Errorf("chart: line %q of %q: %d places for %d values", l.Name, p.Title, len(l.X), len(l.Y))
+		}
+		xys := make(plotter.XYs, len(l.X))
+		for j := range xys {
+			if bad(l.Y[j]) || p.LogY && l.Y[j] == 0 {
+				return fmt.Errorf("chart: line %q of %q: value %v", l.Name, p.Title, l.Y[j])
+			}
+			xys[j].X, xys[j].Y = l.X[j], l.Y[j]
+		}
+		line, err := plotter.NewLine(xys)
+		if err != nil {
+			return err
+		}
+		line.Color, line.Width = palette[(i+1)%len(palette)], vg.Points(1.2)
+		pl.Add(line)
+		if l.Name != "" {
+			pl.Legend.Add(l.Name, line)
+		}
+	}
+	pl.Draw(dc)
+	return nil
+}
