@@ -100,6 +100,47 @@ func TestConcurrentWritesGiveTheSameFile(t *testing.T) {
 	}
 }
 
+// TestWritesAreAligned writes tensors in odd pieces: what is in the file ends at a
+// multiple of writeBytes of it, or at the tensor's end, and nothing more is held.
+func TestWritesAreAligned(t *testing.T) {
+	h := tinyHeader(t)
+	h.Tokenizer, h.Config.VocabSize = nil, 60_000 // tensors of 7.3 and 3.7 MiB
+	w, err := Create(filepath.Join(t.TempDir(), "m.qat"), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	r := rand.New(rand.NewPCG(1, 1))
+	pieces := 0
+	for _, x := range w.Tensors() {
+		p, start := w.parts[x.Name], w.base+x.Offset
+		b := make([]byte, x.Size)
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		for p.done < x.Size {
+			n := min(1+r.Int64N([]int64{100_000, 3 * writeBytes}[r.IntN(2)]), x.Size-p.done)
+			if err := w.Write(x.Name, b[p.done:p.done+n]); err != nil {
+				t.Fatal(err)
+			}
+			written := p.done - int64(len(p.held))
+			if at := start + written; at%writeBytes != 0 && written != 0 && written != x.Size || len(p.held) >= writeBytes {
+				t.Fatalf("%s: %d of %d bytes are written, to byte %d of the file; %d are held", x.Name, written, x.Size, at, len(p.held))
+			}
+			got := make([]byte, written)
+			if _, err := w.f.ReadAt(got, start); err != nil || !bytes.Equal(got, b[:written]) {
+				t.Fatalf("%s: the file does not hold its first %d bytes (%v)", x.Name, written, err)
+			}
+			if written != 0 && written != x.Size {
+				pieces++
+			}
+		}
+	}
+	if pieces < 3 {
+		t.Errorf("%d states with part of a tensor written, want some", pieces)
+	}
+}
+
 func TestOldFileStaysUntilCommit(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "m.qat")
