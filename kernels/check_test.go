@@ -15,7 +15,7 @@ type operands struct {
 	ints, floats        Rows // [2, 64]
 	q                   Rows // [8, 16]
 	weight              Buf[float32]
-	ids, rows           Buf[int32]
+	ids, rows, draws    Buf[int32]
 	table               Weight
 	w                   []Weight // int4 and int8 [32, 64]
 	kv                  KVCache
@@ -37,7 +37,7 @@ func rightOperands() *operands {
 	o := &operands{
 		x: matrix(2, 64), out: matrix(2, 64), gateUp: matrix(2, 128), qkv: matrix(2, (4+2*2)*16),
 		ints: intRows(2, 64), floats: Rows{Bits: 16, N: 2, Cols: 64, Stride: 64, F: matrix(2, 64)}, q: intRows(2*4, 16),
-		weight: bufOf[float32](64), ids: bufOf[int32](2), rows: bufOf[int32](2),
+		weight: bufOf[float32](64), ids: bufOf[int32](2), rows: bufOf[int32](2), draws: bufOf[int32](2 * DrawWords),
 		table: Weight{Type: Float16, Data: bufOf[uint8](9 * 128), Out: 9, In: 64},
 		w: []Weight{
 			{Int4, bufOf[uint8](32 * 32), bufOf[float32](32), 32, 64},
@@ -178,6 +178,19 @@ func TestChecks(t *testing.T) {
 				{"384 and 383 scales", func(o *operands) { o.kv.VScale.N-- }},
 				{"383 and 384 zeros", func(o *operands) { o.kv.KZero.N-- }},
 				{"384 and 383 zeros", func(o *operands) { o.kv.VZero.N-- }},
+			},
+		},
+		{
+			name:  "Draw",
+			call:  func(o *operands) { CheckDraw("cpu: Draw", o.ids, o.x, o.draws) },
+			right: []func(o *operands){func(o *operands) { o.x.Cols = 57 }},
+			wrong: []wrong{
+				{"3 ids and 16 words of draws for logits [2, 64] with rows 64 apart; want an id and 8 words a row, of 1 to 8388608 logits", func(o *operands) { o.ids.N++ }},
+				{"15 words", func(o *operands) { o.draws.N-- }},
+				{"logits [2, 0]", func(o *operands) { o.x.Cols = 0 }},
+				{"logits [2, 8388609]", func(o *operands) { o.x = matrix(2, 1<<23+1) }},
+				{"rows 65 apart", func(o *operands) { o.x.Stride++ }},
+				{"logits has 127 floats", func(o *operands) { o.x.N-- }},
 			},
 		},
 		{

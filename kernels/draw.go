@@ -3,6 +3,8 @@ package kernels
 import (
 	"fmt"
 	"math"
+
+	"github.com/llmqat/llmqat/kernels/fp"
 )
 
 // Drawer is a Device that draws tokens itself, so that only their ids go to the host.
@@ -30,7 +32,7 @@ type Draw struct {
 	Random uint64  // 64 random bits
 	Below  float64 // 0 or more; +Inf leaves all
 	Leave  float64 // 0 to 1; 0 leaves all
-	Scale  float32 // above 0; 0: no token is wanted
+	Scale  float32 // 1/temperature, 2⁻⁷ to 2¹⁰⁰; 0: no token is wanted
 	TopK   int32   // 0: all; 1: the most likely
 }
 
@@ -47,11 +49,12 @@ func (d *Draw) Append(words []int32) []int32 {
 		int32(leave), int32(leave>>32), int32(math.Float32bits(d.Scale)), d.TopK)
 }
 
-// CheckDraw checks the operands of Drawer.Draw.
+// CheckDraw checks the operands of Drawer.Draw. The weights of 2²³ tokens add up to less
+// than 2⁶³ + 1.
 func CheckDraw(op string, ids Buf[int32], logits Floats, draws Buf[int32]) {
-	if ids.N != logits.Rows || draws.N != logits.Rows*DrawWords || logits.Cols < 1 || logits.Cols > math.MaxInt32 {
-		panic(fmt.Sprintf("%s: %d ids and %d words of draws for logits [%d, %d]; want an id and %d words a row",
-			op, ids.N, draws.N, logits.Rows, logits.Cols, DrawWords))
+	if ids.N != logits.Rows || draws.N != logits.Rows*DrawWords || logits.Cols < 1 || logits.Cols > 1<<23 || logits.Stride%fp.Lanes != 0 {
+		panic(fmt.Sprintf("%s: %d ids and %d words of draws for logits [%d, %d] with rows %d apart; want an id and %d words a row, of 1 to %d logits",
+			op, ids.N, draws.N, logits.Rows, logits.Cols, logits.Stride, DrawWords, 1<<23))
 	}
 	whole(op, "logits", logits.lack())
 }

@@ -279,6 +279,7 @@ func TestNoAllocations(t *testing.T) {
 	attended := floats(n, 32)
 	gather := newGathering(t, d, 1, 2)
 	weights := []kernels.Weight{ints}
+	ids, draws := upload(t, d, make([]int32, n)), upload(t, d, make([]int32, n*kernels.DrawWords))
 	host := make([]byte, 64)
 	step := func() {
 		d.Upload(gather.rows.Mem, 0, host[:4])
@@ -292,6 +293,7 @@ func TestNoAllocations(t *testing.T) {
 		d.LinearAdd(out, kernels.Rows{Bits: 16, N: n, Cols: cols, Stride: x.Stride, F: x}, halves)
 		d.RoPEAppendKV(queries, kv, x, batch, rope)
 		d.PagedAttention(attended, queries, kv, batch, rope)
+		d.Draw(ids, out, draws)
 		d.Download(host, attended.Mem, 0)
 		if err := d.Sync(); err != nil {
 			t.Fatal(err)

@@ -355,6 +355,20 @@ func TestScratchBytes(t *testing.T) {
 	}
 }
 
+// A decode batch's logits are computed at once, within bounds.
+func TestLogitRows(t *testing.T) {
+	for _, c := range []struct{ vocab, maxTokens, maxSeqs, want int }{
+		{32_000, 512, 16, 32}, {32_000, 8, 8, 8}, {32_000, 512, 64, 64}, {128_256, 512, 256, 130}, {1 << 20, 512, 64, 32},
+	} {
+		h := &qat.Header{Config: small(), Quantization: qat.Quantization{Bits: quant.Bits{W: 4, A: 8, KV: 4}, KVScheme: quant.KVHeadZP, Float: qat.Float16, LMHeadBits: 8}}
+		h.Config.VocabSize = c.vocab
+		s, err := newScratch(nowhere{}, h, Options{MaxTokens: c.maxTokens, MaxSeqs: c.maxSeqs})
+		if err != nil || s.logits.Rows != c.want {
+			t.Errorf("%+v: %d rows, %v", c, s.logits.Rows, err)
+		}
+	}
+}
+
 // Beside the file and the cache, a 1.1B model takes less than 100 MB.
 func TestScratchOfTinyLlama(t *testing.T) {
 	c, err := convert.Shape("tinyllama-1.1b")

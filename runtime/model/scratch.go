@@ -8,9 +8,10 @@ import (
 	"github.com/llmqat/llmqat/kernels"
 )
 
-// logitRows is how many rows of logits are computed at once: enough for lm_head's
-// weights to be read once for a whole decode batch, and 16 MB with 128k tokens.
-const logitRows = 32
+// logitRows is how many rows of logits are computed at once, 16 MB with 128k tokens,
+// and logitBytes what more of them may take: lm_head's weights are read once for a whole
+// decode batch, if it is not very large.
+const logitRows, logitBytes = 32, 64 << 20
 
 // scratch is the memory of one pass of T tokens. The layers use it one after another.
 type scratch struct {
@@ -35,7 +36,7 @@ type scratch struct {
 
 func newScratch(mem kernels.Memory, h *qat.Header, o Options) (*scratch, error) {
 	c, q := &h.Config, h.Quantization
-	t, r := o.MaxTokens, min(logitRows, o.MaxTokens)
+	t, r := o.MaxTokens, min(max(logitRows, min(o.MaxSeqs, logitBytes/(4*c.VocabSize))), o.MaxTokens)
 	qDim, kvDim := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
 	s := &scratch{heads: c.NumAttentionHeads, host: make([]float32, c.VocabSize), drawn: make([]int32, t)}
 	var errs []error
