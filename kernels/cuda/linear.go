@@ -1,50 +1,21 @@
 package cuda
 
-import (
-	"fmt"
-
-	"github.com/llmqat/llmqat/kernels"
-	"github.com/llmqat/llmqat/kernels/quant"
-)
+import "github.com/llmqat/llmqat/kernels"
 
 // maxParts is how many weights one launch takes (linear.h): q, k and v.
 const maxParts = 3
 
 // Linear implements kernels.Device.
 func (d *Device) Linear(out kernels.Floats, x kernels.Rows, w ...kernels.Weight) {
-	checkLinear("Linear", out, x, w)
+	kernels.CheckLinear("cuda: Linear", out, x, w)
 	d.linear(out, x, w, false)
 }
 
 // LinearAdd implements kernels.Device.
 func (d *Device) LinearAdd(out kernels.Floats, x kernels.Rows, w kernels.Weight) {
 	weights := []kernels.Weight{w}
-	checkLinear("LinearAdd", out, x, weights)
+	kernels.CheckLinear("cuda: LinearAdd", out, x, weights)
 	d.linear(out, x, weights, true)
-}
-
-// checkLinear panics unless x fits every weight and their outputs fill out.
-func checkLinear(op string, out kernels.Floats, x kernels.Rows, w []kernels.Weight) {
-	cols := 0
-	for i, p := range w {
-		if p.In != x.Cols || quant.Align(p.In) != x.Stride {
-			panic(fmt.Sprintf("cuda: %s: x is [%d, %d] with rows %d apart, w[%d] takes %d padded to %d",
-				op, x.N, x.Cols, x.Stride, i, p.In, quant.Align(p.In)))
-		}
-		if x.Bits != 16 && !p.Type.Quantized() {
-			panic(fmt.Sprintf("cuda: %s: x has %d bits, w[%d] is %v: integer rows take int4 or int8", op, x.Bits, i, p.Type))
-		}
-		if want := p.Out * p.Type.RowBytes(p.In); p.Data.N != want {
-			panic(fmt.Sprintf("cuda: %s: w[%d] has %d bytes, %v [%d, %d] has %d", op, i, p.Data.N, p.Type, p.Out, p.In, want))
-		}
-		if p.Type.Quantized() && p.Scale.N != p.Out {
-			panic(fmt.Sprintf("cuda: %s: w[%d] has %d scales for %d rows", op, i, p.Scale.N, p.Out))
-		}
-		cols += p.Out
-	}
-	if out.Rows != x.N || out.Cols != cols {
-		panic(fmt.Sprintf("cuda: %s: out is [%d, %d], x · wᵀ is [%d, %d]", op, out.Rows, out.Cols, x.N, cols))
-	}
 }
 
 // linear queues the products with all weights: a launch for each run of up to maxParts
