@@ -27,8 +27,9 @@ test-race: ## the tests under the race detector (needs a C compiler)
 
 test-cuda: ## the CUDA path's tests, on a driver that runs kernels in an emulator
 	$(MAKE) -C $(CUDA) OUT=$(CUDA_OUT) trampolines fake test-emulator
-	$(CUDA_GO) vet -tags cuda ./kernels/cuda
-	LLMQAT_LIBCUDA=$(CUDA_OUT)/libcuda.so.1 $(CUDA_GO) test -tags cuda ./kernels/cuda
+	$(CUDA_GO) vet -tags cuda ./kernels/cuda ./runtime/device ./cmd/...
+	LLMQAT_LIBCUDA=$(CUDA_OUT)/libcuda.so.1 $(CUDA_GO) test -tags cuda ./kernels/cuda ./runtime/device
+	LLMQAT_LIBCUDA=$(CUDA_OUT)/libcuda.so.1 $(CUDA_GO) test -tags cuda -run CUDA ./cmd/llmqat-serve
 
 bench: build ## FP16 against 4-8-4 on the 1.1B shape
 	$(BIN)/bench --shape tinyllama-1.1b --compare 16-16-16,4-8-4

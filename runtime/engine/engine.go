@@ -22,7 +22,7 @@ type Options struct {
 	MaxContext     int            // tokens of prompt and answer: the model's
 	MaxSeqs        int            // sequences run together: 16
 	Budget         int            // tokens of a step: 512
-	KVBytes        int64          // KV cache: MaxSeqs times min(MaxContext, 2048) tokens, at least MaxContext; see plan.go for GPUs
+	KVBytes        int64          // KV cache: MaxSeqs·min(MaxContext, 2048) tokens, at least MaxContext; on a GPU what is left, up to MaxSeqs·MaxContext
 	MaxQueue       int            // requests that wait: 256
 	MaxQueueTokens int64          // their tokens, prompts and answers: four times the cache's, at least
 	MemoryBytes    int64          // that weights, cache and scratch may take: what the device has available
