@@ -1,6 +1,9 @@
 package train
 
-import "math/bits"
+import (
+	"fmt"
+	"math/bits"
+)
 
 // Data is text as token ids, in windows.
 type Data struct {
@@ -26,10 +29,23 @@ func (d *Data) Add(ids []int32, length int) {
 func (d *Data) Len() int { return max(len(d.start)-1, 0) }
 
 // Tokens is the number of tokens in all.
-func (d *Data) Tokens() int { return len(d.ids) }
+func (d *Data) Tokens() int {
+	if d.Len() == 0 {
+		return 0
+	}
+	return d.start[d.Len()] - d.start[0]
+}
 
 // Window returns window i, which must not be changed.
 func (d *Data) Window(i int) []int32 { return d.ids[d.start[i]:d.start[i+1]] }
+
+// Split returns the first n windows, and the others.
+func (d *Data) Split(n int) (first, rest *Data, err error) {
+	if n < 1 || n > d.Len() {
+		return nil, nil, fmt.Errorf("%d of %d windows", n, d.Len())
+	}
+	return &Data{d.ids, d.start[:n+1]}, &Data{d.ids, d.start[n:]}, nil
+}
 
 // batch sets b to the n windows of a step. Windows come in another order each epoch,
 // a function of the seed alone: a run may begin at any step.

@@ -25,7 +25,8 @@ type Line struct {
 	CE           float64 `json:"ce"`
 	Perplexity   float64 `json:"ppl"`
 	TeacherPPL   float64 `json:"teacher_ppl"`
-	Agreement    float64 `json:"top1"` // part of the tokens
+	Agreement    float64 `json:"top1"`                   // part of the tokens
+	WeightError  float64 `json:"weight_error,omitempty"` // of an evaluation: Σ(ŵ-w)²/Σw² of the rounded weights
 	GradNorm     float64 `json:"grad_norm,omitempty"`
 	LearningRate float64 `json:"lr,omitempty"`
 	Skipped      bool    `json:"skipped,omitempty"`

@@ -75,13 +75,17 @@ type run struct {
 	s       state
 	windows [][]int32
 	grads   []kernels.Floats
+	drawn   time.Time // when pictures were made last
 }
+
+// drawEvery keeps pictures from costing more than a small part of a run.
+const drawEvery = 30 * time.Second
 
 // Run trains, or goes on where a run in o.Dir was. When ctx ends, it saves its state
 // and returns ctx's error; Resume then continues as if nothing had been. The student
 // that did best on o.Held is student.qat in o.Dir.
 func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) error {
-	r := &run{Options: o, c: c, dev: dev}
+	r := &run{Options: o, c: c, dev: dev, drawn: time.Now()}
 	if o.Data.Len() == 0 || o.Held.Len() == 0 {
 		return fmt.Errorf("%d windows to train on and %d to evaluate on: want one at least of each", o.Data.Len(), o.Held.Len())
 	}
@@ -323,8 +327,18 @@ func (r *run) evaluate(step int) error {
 	}
 	line := newLine(step, r.s.Tokens, sum)
 	line.Held = true
+	var err error
+	if line.WeightError, err = r.student.WeightError(); err != nil {
+		return err
+	}
 	if err := r.tell(line); err != nil {
 		return err
+	}
+	if last := step == r.c.Steps; last || time.Since(r.drawn) > drawEvery {
+		if err := r.draw(last); err != nil {
+			return err
+		}
+		r.drawn = time.Now()
 	}
 	if step > 0 && finite(line.KL) && (r.s.BestStep == 0 || line.KL < r.s.Best) {
 		r.s.Best, r.s.BestStep = line.KL, step

@@ -67,6 +67,7 @@ func TestLines(t *testing.T) {
 	curves := []Curves{
 		{"KL, nats a token", []Line{{"training", []float64{1, 2, 3}, []float64{0.6, 0.5, 0.01}}, {"held-out", []float64{1, 3}, []float64{0.5, 0.02}}}, true},
 		{"learning rate", []Line{{"", []float64{1, 2, 3}, []float64{0, 1, 0}}}, false},
+		{"one value", []Line{{"", []float64{1}, []float64{0.1}}}, true},
 	}
 	for _, format := range []string{"svg", "png"} {
 		var b bytes.Buffer

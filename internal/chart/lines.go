@@ -76,6 +76,9 @@ func (p Curves) draw(dc draw.Canvas, x string) error {
 			pl.Legend.Add(l.Name, line)
 		}
 	}
+	if p.LogY && pl.Y.Min == pl.Y.Max { // an axis of no length is made longer by a number, which may end below 0
+		pl.Y.Min, pl.Y.Max = pl.Y.Min/2, pl.Y.Max*2
+	}
 	pl.Draw(dc)
 	return nil
 }

@@ -1,0 +1,66 @@
+package train
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/llmqat/llmqat/internal/chart"
+	"github.com/llmqat/llmqat/internal/replace"
+)
+
+// draw makes the run's pictures of what its log says so far: curves.svg, and in the
+// end curves.png.
+func (r *run) draw(last bool) error {
+	lines, err := ReadLog(filepath.Join(r.Dir, logName))
+	if err != nil {
+		return err
+	}
+	panels, formats := curves(lines), []string{"svg"}
+	if last {
+		formats = append(formats, "png")
+	}
+	for _, format := range formats {
+		err := replace.File(filepath.Join(r.Dir, "curves."+format), func(w io.Writer) error {
+			return chart.Lines(w, format, fmt.Sprintf("%v, KV scheme %s", r.c.Quantization.Bits, r.c.Quantization.KVScheme), "step", panels)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// curves are a log's lines as pictures have them: a panel for each number, without
+// values that a logarithm cannot take.
+func curves(lines []Line) []chart.Curves {
+	series := func(name string, held bool, value func(l Line) float64) chart.Line {
+		c := chart.Line{Name: name}
+		for _, l := range lines {
+			if v := value(l); l.Held == held && v > 0 && v < 1e30 {
+				c.X, c.Y = append(c.X, float64(l.Step)), append(c.Y, v)
+			}
+		}
+		return c
+	}
+	var panels []chart.Curves
+	add := func(title string, log bool, lines ...chart.Line) {
+		p := chart.Curves{Title: title, LogY: log}
+		for _, l := range lines {
+			if len(l.X) > 0 {
+				p.Lines = append(p.Lines, l)
+			}
+		}
+		if len(p.Lines) > 0 {
+			panels = append(panels, p)
+		}
+	}
+	kl := func(l Line) float64 { return l.KL }
+	add("KL to the teacher, nats a token", true, series("training", false, kl), series("held-out", true, kl))
+	add("perplexity of held-out text", false, series("student", true, func(l Line) float64 { return l.Perplexity }), series("teacher", true, func(l Line) float64 { return l.TeacherPPL }))
+	add("same likeliest token, part of held-out ones", false, series("", true, func(l Line) float64 { return l.Agreement }))
+	add("rounding error of the weights, part of their squares", true, series("", true, func(l Line) float64 { return l.WeightError }))
+	add("length of the gradient", true, series("", false, func(l Line) float64 { return l.GradNorm }))
+	add("learning rate", false, series("", false, func(l Line) float64 { return l.LearningRate }))
+	return panels
+}
