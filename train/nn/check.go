@@ -1,0 +1,65 @@
+package nn
+
+import "github.com/llmqat/llmqat/kernels"
+
+// GradCheck is one parameter of CheckGradients.
+type GradCheck struct {
+	Param *Param
+	// Ratio of what the loss grows by along the gradient to the gradient's square: 1, but
+	// for the loss's own rounding and curvature, a few parts in a hundred.
+	Ratio float64
+}
+
+// CheckGradients compares each parameter's gradient of
+//
+//	weight · Σ tokens (soft·KL(teacher ‖ student) + (1-soft)·(-ln student[target]))
+//
+// on b with differences of that loss itself: the weights move along their gradient by
+// so much that the loss changes by a hundredth, there and back. The model must not
+// round: what is passed straight through rounding is no slope. Its weights are left as
+// they were.
+func (m *Model) CheckGradients(teacher *Model, b Batch, soft, weight float32) ([]GradCheck, error) {
+	m.Prepare()
+	m.ClearGrads()
+	if _, err := m.Step(teacher, b, soft, weight); err != nil {
+		return nil, err
+	}
+	loss := func() (float64, error) {
+		s, err := m.Evaluate(teacher, b)
+		return float64(weight) * (float64(soft)*s.KL + float64(1-soft)*s.CE), err
+	}
+	base, err := loss()
+	if err != nil {
+		return nil, err
+	}
+	var list []GradCheck
+	for _, p := range m.params {
+		w, g := make([]float32, p.W.N), make([]float32, p.W.N)
+		kernels.Download(m.dev, w, p.W.Buf)
+		kernels.Download(m.dev, g, p.Grad.Buf)
+		square := 0.0
+		for _, v := range g {
+			square += float64(v) * float64(v)
+		}
+		moved := make([]float32, len(w))
+		at := func(h float64) (float64, error) {
+			for i := range moved {
+				moved[i] = w[i] + float32(h*float64(g[i]))
+			}
+			kernels.Upload(m.dev, p.W.Buf, moved)
+			return loss()
+		}
+		h := 0.01 * base / square
+		up, err := at(h)
+		if err != nil {
+			return nil, err
+		}
+		down, err := at(-h)
+		if err != nil {
+			return nil, err
+		}
+		kernels.Upload(m.dev, p.W.Buf, w)
+		list = append(list, GradCheck{p, (up - down) / (2 * h) / square})
+	}
+	return list, m.dev.Sync()
+}
