@@ -49,11 +49,13 @@ func (d *Device) PagedAttention(out kernels.Floats, q kernels.Rows, kv kernels.K
 		t.qInts, t.qScale, t.qSum = view(q.Q), view(q.Scale), view(q.Sum)
 	}
 	t.plan(b, d.pool.workers)
-
-	t.merging = false
-	d.run(len(t.units), t)
-	t.merging = true
-	d.run(len(t.merges), t)
+	for t.next() {
+		t.merging = false
+		d.run(len(t.units), t)
+		t.merging = true
+		d.run(len(t.merges), t)
+		t.units = t.units[:0]
+	}
 }
 
 // attentionTask is one call's arguments, its plan, and the workers' memory, which
@@ -77,9 +79,13 @@ type attentionTask struct {
 	qSum          []int32
 
 	units   []attentionUnit
-	merges  []attentionUnit // of tiles that several units did in part
+	long    []attentionUnit // tiles that several units do in part
+	limit   int             // of such a unit, rows·splits
+	started int             // how many of them have been units
+	merges  []attentionUnit // those of them that are units now
 	merging bool
-	parts   []float32 // partials
+	parts   []float32 // their partials
+	room    int       // floats in parts, unless one tile has more
 	scratch []*attentionScratch
 }
 

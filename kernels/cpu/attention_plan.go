@@ -32,11 +32,11 @@ func (u *attentionUnit) firstRow(split, group int) int {
 }
 
 // plan cuts the batch in units. Late tiles of a sequence, which see most, come
-// first. Where the work has fewer tiles than workers want, tiles are cut in ranges
+// first. Where the work has fewer tiles than workers want, long tiles are cut in ranges
 // of splits, so that no unit is more than a fourth of a worker's share.
 func (t *attentionTask) plan(b *kernels.Batch, workers int) {
 	starts, lens, table, positions := view(b.QueryStart), view(b.SeqLens), view(b.PageTable), view(b.Positions)
-	t.units, t.merges = t.units[:0], t.merges[:0]
+	t.units, t.long, t.started = t.units[:0], t.long[:0], 0
 	work, rows := 0, 0
 	for s := range b.S {
 		from, to, length := int(starts[s]), int(starts[s+1]), int(lens[s])
@@ -60,40 +60,56 @@ func (t *attentionTask) plan(b *kernels.Batch, workers int) {
 		}
 	}
 	if workers > 1 {
-		t.cut(max(1, work/(4*workers)))
+		t.setLong(max(1, work/(4*workers)))
 	}
 	t.grow(workers, rows)
 }
 
-// maxParts bounds attentionTask.parts to 64 MiB: what would exceed it stays whole.
+// setLong takes tiles of more than limit rows·splits out of the units.
+func (t *attentionTask) setLong(limit int) {
+	t.limit = limit
+	short := t.units[:0]
+	for _, u := range t.units {
+		if u.to > t.step(&u) {
+			t.long = append(t.long, u)
+		} else {
+			short = append(short, u)
+		}
+	}
+	t.units = short
+}
+
+// step is the number of splits in each unit of a long tile.
+func (t *attentionTask) step(u *attentionUnit) int { return max(1, t.limit/u.rows(t.group)) }
+
+// maxParts is attentionTask.room: 64 MiB. Contexts of a million positions are done some
+// tiles at a time.
 const maxParts = 16 << 20
 
-// cut replaces units of more than limit rows·splits by units of fewer splits.
-func (t *attentionTask) cut(limit int) {
+// next adds to the units those of as many long tiles as there is room for, and returns
+// whether there is any unit.
+func (t *attentionTask) next() bool {
+	t.merges = t.merges[:0]
 	size := 0
-	for i, n := 0, len(t.units); i < n; i++ {
-		u := t.units[i]
-		step := max(1, limit/u.rows(t.group))
-		splits := u.to
-		floats := splits * t.partialSize(u.rows(t.group))
-		if step >= splits || size+floats > maxParts {
-			continue
+	for ; t.started < len(t.long); t.started++ {
+		u := t.long[t.started]
+		floats := u.to * t.partialSize(u.rows(t.group))
+		if size > 0 && size+floats > t.room {
+			break
 		}
 		u.part = size
-		t.merges = append(t.merges, u)
 		size += floats
-		for from := 0; from < splits; from += step {
-			u.from, u.to = from, min(from+step, splits)
-			if from == 0 {
-				t.units[i] = u
-			} else {
-				t.units = append(t.units, u)
-			}
+		t.merges = append(t.merges, u)
+		splits, step := u.to, t.step(&u)
+		for u.from = 0; u.from < splits; u.from += step {
+			u.to = min(u.from+step, splits)
+			t.units = append(t.units, u)
 		}
 	}
-	if len(t.parts) < size {
-		t.parts = make([]float32, size)
+	if len(t.parts) < size { // by half at least: a context grows by a split at a time
+		t.parts = make([]float32, max(size, min(len(t.parts)*3/2, t.room)))
 	}
+	return len(t.units) > 0
 }
 
 // attentionScratch is one worker's memory.

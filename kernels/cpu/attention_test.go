@@ -281,12 +281,14 @@ func TestAttentionChunks(t *testing.T) {
 		chunks = []int{9, 250}
 	}
 	for _, kv := range allFormats {
-		one, seven := must(New(1, "")), must(New(7, ""))
+		one, seven, narrow := must(New(1, "")), must(New(7, "")), must(New(7, ""))
 		defer one.Close()
 		defer seven.Close()
+		defer narrow.Close()
+		narrow.attention.room = 1
 		want := newLayer(one, kv, 8, 2, 32, 8, context, inOrder).steps(context)
 		for _, n := range chunks {
-			for _, d := range []*Device{one, seven} {
+			for _, d := range []*Device{one, seven, narrow} {
 				got := newLayer(d, kv, 8, 2, 32, 8, context, scattered).steps(n)
 				sameBits(t, fmt.Sprintf("%+v, chunks of %d, %d workers", kv, n, d.Workers()), got, want)
 			}
@@ -336,35 +338,68 @@ func TestAttentionBatch(t *testing.T) {
 	})
 }
 
-// However many long tiles there are, their parts stay within bounds, and every
-// split of every tile is in one unit.
+// However many long tiles there are, their parts have no more room than there is, or
+// are one tile's, and every split of every tile is in one unit.
 func TestAttentionCut(t *testing.T) {
-	const tiles, splits = 40, 512
-	a := attentionTask{group: 4, dim: 32}
-	for i := range tiles {
-		a.units = append(a.units, attentionUnit{token: i, tokens: tileRows / 4, to: splits, part: -1})
+	const tiles, splits, room = 40, 512, 1 << 20
+	a := attentionTask{group: 4, dim: 32, room: room}
+	want := []int{1} // splits of each tile
+	for range tiles {
+		want = append(want, splits)
 	}
-	a.cut(tileRows * splits / 8)
-	if len(a.parts) == 0 || len(a.parts) > maxParts {
-		t.Errorf("parts of %d floats, want 1 to %d", len(a.parts), maxParts)
+	want = append(want, room/a.partialSize(tileRows)+1)
+	for i, n := range want {
+		a.units = append(a.units, attentionUnit{token: i, tokens: tileRows / 4, to: n, part: -1})
 	}
-	done := make([][splits]int, tiles)
-	for _, u := range a.units {
-		for s := u.from; s < u.to; s++ {
-			done[u.token][s]++
-		}
-		if end := u.part + splits*a.partialSize(u.rows(a.group)); end > len(a.parts) && u.part >= 0 {
-			t.Errorf("tile %d: parts end at %d of %d", u.token, end, len(a.parts))
-		}
-	}
+	done := make([]map[int]int, len(want))
 	for i := range done {
-		for s, n := range done[i] {
-			if n != 1 {
-				t.Fatalf("split %d of tile %d is done %d times", s, i, n)
+		done[i] = map[int]int{}
+	}
+	merged, rounds := 0, 0
+	for a.setLong(tileRows * splits / 8); a.next(); rounds++ {
+		merged += len(a.merges)
+		if len(a.merges) > 1 && len(a.parts) > room {
+			t.Errorf("parts of %d floats for %d tiles, want at most %d", len(a.parts), len(a.merges), room)
+		}
+		for _, u := range a.units {
+			for s := u.from; s < u.to; s++ {
+				done[u.token][s]++
+			}
+			if end := u.part + u.to*a.partialSize(u.rows(a.group)); end > len(a.parts) && u.part >= 0 {
+				t.Errorf("tile %d: parts end at %d of %d", u.token, end, len(a.parts))
 			}
 		}
+		a.units = a.units[:0]
 	}
-	if want := len(a.merges); want == 0 || want == tiles {
-		t.Errorf("%d of %d tiles are cut, want some", want, tiles)
+	for i, n := range want {
+		for s := range n {
+			if done[i][s] != 1 {
+				t.Fatalf("split %d of tile %d is done %d times", s, i, done[i][s])
+			}
+		}
+		if len(done[i]) != n {
+			t.Errorf("tile %d: %d splits, want %d", i, len(done[i]), n)
+		}
+	}
+	if merged != tiles+1 || rounds < 3 {
+		t.Errorf("%d tiles cut in %d rounds, want %d in several", merged, rounds, tiles+1)
+	}
+}
+
+// A context that grows by a split at a time has new memory for its parts now and then.
+func TestAttentionPartsGrow(t *testing.T) {
+	a := attentionTask{group: 4, dim: 32, room: maxParts}
+	times := 0
+	for splits := 2; splits < 300; splits++ {
+		before := len(a.parts)
+		a.units, a.long, a.started = append(a.units[:0], attentionUnit{tokens: 1, to: splits, part: -1}), a.long[:0], 0
+		a.setLong(1)
+		a.next()
+		if len(a.parts) != before {
+			times++
+		}
+	}
+	if times > 14 { // 2·1.5¹³ > 300
+		t.Errorf("new memory %d times", times)
 	}
 }

@@ -42,7 +42,7 @@ func New(workers int, isaName string) (*Device, error) {
 	if workers < 1 || workers > 1024 {
 		return nil, fmt.Errorf("cpu: %d threads; want 1 to 1024, or 0 for one a core", workers)
 	}
-	return &Device{isa: k, pool: newPool(workers)}, nil
+	return &Device{isa: k, pool: newPool(workers), attention: attentionTask{room: maxParts}}, nil
 }
 
 // Close stops the workers.
