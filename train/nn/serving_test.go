@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/llmqat/llmqat/format/convert"
@@ -96,4 +97,50 @@ func divergence(a, b []float32) (kl float64) {
 		kl += math.Exp(p) * (p - float64(b[i]) + lb)
 	}
 	return kl
+}
+
+// What is written of a trained model is its weights, and its steps where they are its own.
+func TestSource(t *testing.T) {
+	d := device(t, 1)
+	src := noise{tiny(false), 3}
+	for _, learn := range []bool{false, true} {
+		m := model(t, d, src, Options{Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true, LearnSteps: learn})
+		out := m.Source(nil)
+		for _, s := range src.c.Tensors() {
+			rows, cols := s.Out, s.In
+			if s.In == 0 {
+				rows, cols = 1, s.Out
+			}
+			got, want := make([]float32, 2*cols), make([]float32, 2*cols)
+			if rows < 2 {
+				got, want = got[:cols], want[:cols]
+			}
+			if err := out.ReadRows(got, s.Name, rows-len(got)/cols); err != nil {
+				t.Fatal(err)
+			}
+			if err := src.ReadRows(want, s.Name, rows-len(got)/cols); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: rows %v, want %v", s.Name, got, want)
+			}
+			steps := m.Steps(s.Name)
+			if !learn || !s.Linear {
+				if steps != nil {
+					t.Errorf("%s has steps of its own", s.Name)
+				}
+				continue
+			}
+			row := make([]float32, cols)
+			if err := src.ReadRows(row, s.Name, rows-1); err != nil {
+				t.Fatal(err)
+			}
+			if scale, _ := quant.WeightScale(row, 4); len(steps) != rows || steps[rows-1] != scale {
+				t.Errorf("%s: %d steps, the last %v, want %d and %v", s.Name, len(steps), steps[len(steps)-1], rows, scale)
+			}
+		}
+		if err := out.ReadRows(make([]float32, 1), "none", 0); err == nil {
+			t.Error("a tensor that there is not was read")
+		}
+	}
 }

@@ -53,22 +53,20 @@ func (s *source) ReadRows(dst []float32, name string, first int) error {
 	return s.m.dev.Sync()
 }
 
-// Steps returns the scales of a tensor's rows where they are learned or given, else nil.
+// Steps returns the scales of a tensor's rows where they are learned or were given,
+// else nil: then they are MinMax's.
 func (m *Model) Steps(tensor string) []float32 {
-	for _, p := range m.params {
-		if p.Of == nil {
-			continue
-		}
-		for _, t := range p.Of.Tensors {
-			if t.Name == tensor {
+	for i := range m.layers {
+		for _, l := range m.layers[i].linears() {
+			for _, t := range l.Tensors {
+				if t.Name != tensor || !l.kept || l.bits == 16 {
+					continue
+				}
 				step := make([]float32, t.To-t.From)
-				kernels.Download(m.dev, step, p.W.Slice(t.From, t.To))
+				kernels.Download(m.dev, step, l.step.Slice(t.From, t.To))
 				return step
 			}
 		}
-	}
-	if m.o.Steps != nil {
-		return m.o.Steps(tensor)
 	}
 	return nil
 }
