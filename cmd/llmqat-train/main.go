@@ -1,0 +1,46 @@
+// Command llmqat-train makes training data of a float model, without any corpus.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+var version = "dev" // set by the linker
+
+const about = `Trains LLaMA models to live with 4-bit weights, 8-bit activations and a 4-bit KV cache, as
+LLM-QAT does: on text that the model itself makes up.
+
+  llmqat-train generate --model TinyLlama-1.1B/ --out data/
+  llmqat-train generate --model TinyLlama-1.1B/ --out data/ --shard 3/8     # one of 8 machines
+  llmqat-train merge --out all.jsonl data/
+
+llmqat-train COMMAND --help tells more of each. Every flag is also a variable: --out is LLMQAT_TRAIN_OUT.`
+
+type commands struct {
+	Generate generateCmd `cmd:"" help:"Make training data: samples drawn from the teacher, or cut from a text."`
+	Merge    mergeCmd    `cmd:"" help:"Make one file of all shards."`
+
+	Version kong.VersionFlag `help:"Print the version." env:"-"`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var c commands
+	context.AfterFunc(ctx, stop) // a second interrupt ends at once
+	k := kong.Parse(&c, kong.Name("llmqat-train"), kong.Description(about), kong.DefaultEnvars("LLMQAT_TRAIN"),
+		kong.Vars{"version": version}, kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+	err := k.Run()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "llmqat-train: interrupted: run the same again to go on")
+		os.Exit(130) // as a shell has it
+	}
+	k.FatalIfErrorf(err)
+}
