@@ -317,6 +317,23 @@ func TestNaN(t *testing.T) {
 	}
 }
 
+func TestGradCheck(t *testing.T) {
+	dev, err := cpu.New(2, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	list, err := GradCheck(dev, teacher(), data(1, 10), config())
+	if err != nil || len(list) == 0 {
+		t.Fatalf("%d parameters, %v", len(list), err)
+	}
+	for _, g := range list {
+		if !(math.Abs(g.Ratio-1) < 0.05) {
+			t.Errorf("%v: ratio %v", g.Param.Tensors, g.Ratio)
+		}
+	}
+}
+
 func TestData(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 63, 64, 65, 1000} {
 		seen := map[int]bool{}
