@@ -50,7 +50,7 @@ type RopeScaling struct {
 // enough that no product of them overflows.
 const (
 	maxDim = 1 << 20
-	// maxHeadDim is what attention's integer sums hold (kernels.Device.PagedAttention).
+	// maxHeadDim is what attention's integer sums hold (kernels.MaxHeadDim).
 	maxHeadDim = 256
 	maxLayers  = 1 << 12
 	maxVocab   = 1 << 22

@@ -55,8 +55,8 @@ type Device interface {
 	// PagedAttention sets out [T, heads·HeadDim] to causal attention of q over the
 	// sequences' pages, with scale 1/√HeadDim. rope is used by formats that rotate
 	// on read. q.Bits is 16, or 8 where the cache is quantized and does not rotate on
-	// read; HeadDim is even and at most 256. Slots past a sequence's end may hold
-	// anything, NaNs too. The order of its float operations is cpu.PagedAttention's.
+	// read. Slots past a sequence's end may hold anything, NaNs too. The order of its
+	// float operations is cpu.PagedAttention's.
 	PagedAttention(out Floats, q Rows, kv KVCache, b *Batch, rope RoPE)
 
 	// SwiGLU sets out [T, F] to fp.SiLU(gate)·up where gateUp is [T, 2F], gate first,

@@ -45,8 +45,8 @@ func (w *Weight) lack() string {
 }
 
 func (c *KVCache) lack() string {
-	if c.HeadDim < 1 || c.KVHeads < 1 {
-		return fmt.Sprintf("has %d heads of %d", c.KVHeads, c.HeadDim)
+	if c.KVHeads < 1 || c.HeadDim < 1 || c.HeadDim > MaxHeadDim || c.HeadDim%2 != 0 {
+		return fmt.Sprintf("has %d heads of %d, want one or more of an even number up to %d", c.KVHeads, c.HeadDim, MaxHeadDim)
 	}
 	tokens := c.Pages * PageTokens
 	bytes, scales, zeros := tokens*c.KVHeads*c.VectorBytes(c.HeadDim), tokens*c.Groups(c.KVHeads), 0

@@ -194,8 +194,12 @@ type Weight struct {
 	Out, In int
 }
 
-// PageTokens is the number of tokens of one KV page.
-const PageTokens = 64
+const (
+	// PageTokens is the number of tokens of one KV page.
+	PageTokens = 64
+	// MaxHeadDim bounds KVCache.HeadDim, which is even.
+	MaxHeadDim = 256
+)
 
 // KVCache is one layer's K and V in pages. A token's slot is page·PageTokens + offset.
 // Within a page, a head's 64 vectors stand one after another, so that attention

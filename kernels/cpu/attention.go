@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/llmqat/llmqat/kernels"
@@ -27,9 +26,6 @@ import (
 // a batch, a page, a thread or a pass has no part in it.
 func (d *Device) PagedAttention(out kernels.Floats, q kernels.Rows, kv kernels.KVCache, b *kernels.Batch, rope kernels.RoPE) {
 	heads := kernels.CheckPagedAttention("cpu: PagedAttention", out, q, kv, b, rope)
-	if kv.HeadDim%2 != 0 || kv.HeadDim > maxIntDim {
-		panic(fmt.Sprintf("cpu: PagedAttention: heads of %d; want an even number up to %d", kv.HeadDim, maxIntDim))
-	}
 	t := &d.attention
 	t.k, t.rows = &d.isa.attentionKernels, &d.isa.rowKernels
 	t.cache.set(kv)

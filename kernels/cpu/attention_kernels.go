@@ -1,5 +1,7 @@
 package cpu
 
+import "github.com/llmqat/llmqat/kernels"
+
 // attentionKernels are the inner loops of attention over the KV cache. dim is the
 // length of a vector, HeadDim padded with zeros to a multiple of dimAlign; n is a
 // number of keys or values, a multiple of 16 where scores and weights are concerned.
@@ -99,7 +101,7 @@ const (
 	splitTokens = 256
 
 	dimAlign  = 32
-	maxIntDim = 256 // 15·127·256/16 < 2¹⁵: scores4 may keep 16 sums in int16
+	maxIntDim = kernels.MaxHeadDim // 15·127·256/16 < 2¹⁵: scores4 may keep 16 sums in int16
 
 	weightMax  = 1<<14 - 1
 	weightTiny = 0x1p-100

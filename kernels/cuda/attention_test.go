@@ -15,7 +15,7 @@ import (
 func TestAttentionFits(t *testing.T) {
 	for _, limit := range []int{99 << 10, 163 << 10, 227 << 10} {
 		for _, bits := range []int{4, 8, 16, 32} {
-			for dim := 2; dim <= maxHeadDim; dim += 2 {
+			for dim := 2; dim <= kernels.MaxHeadDim; dim += 2 {
 				for _, ints := range []bool{false, bits <= 8} {
 					for _, parts := range []bool{false, true} {
 						a := attentionShape{dim: dim, bits: bits, intQueries: ints, parts: parts}
@@ -40,7 +40,7 @@ func TestAttentionFits(t *testing.T) {
 		{40, quant.KV{Bits: 32}, 16},
 		{9, quant.KV{Bits: 4, Scheme: quant.KVHeadZP}, 8},
 	} {
-		sameBits(t, gpu, i, func(s *bitsCase) { s.attention(1, c.group, maxHeadDim, c.kv, c.qBits) })
+		sameBits(t, gpu, i, func(s *bitsCase) { s.attention(1, c.group, kernels.MaxHeadDim, c.kv, c.qBits) })
 	}
 }
 

@@ -2,7 +2,6 @@ package cuda
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/llmqat/llmqat/kernels"
 )
@@ -11,7 +10,6 @@ const (
 	splitTokens      = 256 // as in attention.h
 	splitPages       = splitTokens / kernels.PageTokens
 	attentionThreads = 256
-	maxHeadDim       = 256
 	// tileRows bounds a tile's queries × heads, so that two CTAs' shared memory fits
 	// an SM with heads of 128: 32 rows have 100 KiB, of the SM's 227.
 	tileRows = 32
@@ -34,7 +32,6 @@ var (
 // PagedAttention implements kernels.Device.
 func (d *Device) PagedAttention(out kernels.Floats, q kernels.Rows, kv kernels.KVCache, b *kernels.Batch, rope kernels.RoPE) {
 	heads := kernels.CheckPagedAttention("cuda: PagedAttention", out, q, kv, b, rope)
-	checkHeadDim("PagedAttention", kv)
 	if b.T == 0 {
 		return
 	}
@@ -76,14 +73,6 @@ func (d *Device) PagedAttention(out kernels.Floats, q kernels.Rows, kv kernels.K
 	if splits > 0 {
 		s := shape{ctas: [3]uint32{uint32(b.T * heads), 1, 1}, threads: threadsFor(4 * kv.HeadDim)}
 		d.launch("merge_attention", s, at(out.Buf), uint64(out.Stride), parts, uint64(splits), at(b.Positions), uint64(heads), uint64(kv.HeadDim), failed, op)
-	}
-}
-
-// checkHeadDim panics at heads that the kernels do not take, which no model has
-// that format opens.
-func checkHeadDim(op string, kv kernels.KVCache) {
-	if kv.HeadDim%2 != 0 || kv.HeadDim > maxHeadDim {
-		panic(fmt.Sprintf("cuda: %s: heads of %d; want an even number up to %d", op, kv.HeadDim, maxHeadDim))
 	}
 }
 

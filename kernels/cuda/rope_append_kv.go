@@ -20,7 +20,6 @@ var kvSchemes = map[quant.KVScheme]uint64{quant.KVToken: 0, quant.KVHead: 1, qua
 // RoPEAppendKV implements kernels.Device.
 func (d *Device) RoPEAppendKV(q kernels.Rows, kv kernels.KVCache, qkv kernels.Floats, b *kernels.Batch, rope kernels.RoPE) {
 	heads := kernels.CheckRoPEAppendKV("cuda: RoPEAppendKV", q, kv, qkv, b, rope)
-	checkHeadDim("RoPEAppendKV", kv)
 	if b.T == 0 {
 		return
 	}
