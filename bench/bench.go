@@ -15,28 +15,33 @@ import (
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
-// Options say what to measure. Empty lists and zero values of Decode and Repeats
+// Options say what to measure. Empty lists and zero values of Pass, Decode and Repeats
 // stand for the defaults that fill has.
 type Options struct {
 	Models    []string // one float model to be quantized at each setting, or .qat files as they are
 	Shape     string   // or random weights of a real model's shape
 	Tokenizer string   // of a float model that has none beside it
+	Device    string   // as runtime/device has it: auto, cpu, cuda or cuda:N
 	Settings  []string // W-A-KV, the base of ratios first
 	KVSchemes []string // those that quantize the cache are measured with each
 	Float     string   // f16, bf16 or f32: the type of float weights
 	Prompts   []int    // tokens to prefill
 	Contexts  []int    // tokens of context to decode at
 	Batches   []int    // sequences to decode together; of RunMicro, rows of a linear layer
+	Pass      int      // tokens of the passes that a prompt is cut in
 	Decode    int      // tokens to decode from there: a sample, or a part of one where that is short
 	Repeats   int      // samples
-	Threads   []int    // numbers of them to measure with; 0: one a core
+	Threads   []int    // numbers of them to measure with on a CPU; 0: one a core
 	Cache     string   // where files are made, those of a shape to be kept; "": the user's cache directory
 	Version   string
 	Log       io.Writer // progress
 }
 
+// serverPass is the size of the server's passes.
+const serverPass = 512
+
 func (o *Options) fill(contexts, batches []int) error {
-	o.Decode, o.Repeats = cmp.Or(o.Decode, 32), cmp.Or(o.Repeats, 5)
+	o.Pass, o.Decode, o.Repeats = cmp.Or(o.Pass, serverPass), cmp.Or(o.Decode, 32), cmp.Or(o.Repeats, 5)
 	if len(o.Settings) == 0 {
 		o.Settings = []string{"16-16-16", "4-8-4"}
 	}
@@ -55,8 +60,10 @@ func (o *Options) fill(contexts, batches []int) error {
 		return fmt.Errorf("%d tokens a sample, %d samples; want at least 1", o.Decode, o.Repeats)
 	case slices.Min(o.Prompts) < 1 || slices.Min(o.Contexts) < 1:
 		return fmt.Errorf("prompts of %v and contexts of %v tokens; want at least 1", o.Prompts, o.Contexts)
-	case slices.Min(o.Batches) < 1 || slices.Max(o.Batches) > passTokens:
-		return fmt.Errorf("batches of %v sequences; want 1 to %d", o.Batches, passTokens)
+	case o.Pass < 1:
+		return fmt.Errorf("passes of %d tokens; want at least 1", o.Pass)
+	case slices.Min(o.Batches) < 1 || slices.Max(o.Batches) > o.Pass:
+		return fmt.Errorf("batches of %v sequences; want 1 to %d, the tokens of a pass", o.Batches, o.Pass)
 	}
 	return nil
 }
@@ -91,34 +98,41 @@ func (o *Options) points() (list []point) {
 	return list
 }
 
+// ready opens the devices and makes the files that are to be measured; end closes the
+// ones and removes of the others what is not kept.
+func (o *Options) ready(ctx context.Context) (rigs []*rig, files []file, title string, end func(), err error) {
+	rigs, closeRigs, err := o.newRigs()
+	if err != nil {
+		return nil, nil, "", nil, err
+	}
+	dir, remove, err := o.dir()
+	if err == nil {
+		if files, title, err = o.prepare(ctx, dir); err != nil {
+			remove()
+		}
+	}
+	if err != nil {
+		closeRigs()
+		return nil, nil, "", nil, err
+	}
+	return rigs, files, title, func() { remove(); closeRigs() }, nil
+}
+
 // Run measures every model and returns the report.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.fill([]int{64}, []int{1}); err != nil {
 		return nil, err
 	}
-	rigs, end, err := newRigs(o.Threads)
+	rigs, files, title, end, err := o.ready(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	dir, remove, err := o.dir()
-	if err != nil {
-		return nil, err
-	}
-	defer remove()
-	files, title, err := o.prepare(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := o.fits(files); err != nil {
+	if err := o.fits(files, rigs[0]); err != nil {
 		return nil, err
 	}
 	r := &Report{About: o.about(title, rigs)}
-	energy, err := openMeter(powercap)
-	if err != nil {
-		r.Notes = append(r.Notes, "no energy: "+err.Error())
-	}
-	subjects, err := o.load(ctx, rigs, files, energy)
+	subjects, err := o.load(ctx, rigs, files, r.meter())
 	for _, s := range subjects {
 		defer s.close()
 	}
@@ -142,17 +156,21 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 func (o *Options) load(ctx context.Context, rigs []*rig, files []file, energy *meter) (subjects []*subject, err error) {
 	step, end := progress.Bar(o.Log, "loading")
 	defer end()
+	starts := make([]Startup, len(files))
+	for i, f := range files { // before a GPU's memory holds what is to be measured
+		if starts[i], err = startup(ctx, f, o.Device, most(o.Threads)); err != nil {
+			return nil, err
+		}
+		step(int64(i+1), int64(2*len(files)))
+	}
 	for i, f := range files {
 		s, err := load(rigs, f, o)
 		if err != nil {
 			return subjects, err
 		}
-		s.energy = energy
+		s.energy, s.result.Startup = energy, starts[i]
 		subjects = append(subjects, s)
-		if s.result.Startup, err = startup(ctx, f, most(o.Threads)); err != nil {
-			return subjects, err
-		}
-		step(int64(i+1), int64(len(files)))
+		step(int64(len(files)+i+1), int64(2*len(files)))
 	}
 	return subjects, nil
 }
@@ -165,9 +183,14 @@ func (o *Options) sample(ctx context.Context, rigs []*rig, subjects []*subject) 
 	total, done := o.Repeats*len(rigs)*len(subjects), 0
 	for range o.Repeats {
 		for i, g := range rigs {
-			ceiling := g.peaks()
+			ceiling, err := g.peaks()
+			if err != nil {
+				return err
+			}
 			for _, s := range subjects {
-				ceiling.ReadBandwidth = g.bandwidth()
+				if ceiling.ReadBandwidth, err = g.bandwidth(); err != nil {
+					return err
+				}
 				faults := majorFaults()
 				if err := s.sample(ctx, o, i, ceiling); err != nil {
 					return err

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 
 func TestRun(t *testing.T) {
 	o := Options{
-		Shape: "stories260k", Settings: []string{"16-16-16", "4-8-4"}, Prompts: []int{5, 70}, Contexts: []int{3, 200}, Batches: []int{1, 3},
+		Device: "cpu", Shape: "stories260k", Settings: []string{"16-16-16", "4-8-4"}, Prompts: []int{5, 70}, Contexts: []int{3, 200}, Batches: []int{1, 3},
 		Decode: 4, Repeats: 2, Threads: []int{1, 2}, Cache: t.TempDir(), Version: "test",
 	}
 	r, err := Run(t.Context(), o)
@@ -113,7 +113,7 @@ func TestModelLeavesNothing(t *testing.T) {
 }
 
 func TestBadOptions(t *testing.T) {
-	shape := Options{Shape: "stories260k", Cache: t.TempDir()}
+	shape := Options{Device: "cpu", Shape: "stories260k", Cache: t.TempDir()}
 	with := func(f func(o *Options)) Options { o := shape; f(&o); return o }
 	for name, o := range map[string]Options{
 		"models or a shape":       {},

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"os"
 	"runtime"
@@ -9,25 +10,31 @@ import (
 	"strings"
 
 	"github.com/klauspost/cpuid/v2"
-
-	"github.com/llmqat/llmqat/kernels/cpu"
 )
 
 // Machine is what the figures were measured on, with its measured ceilings.
 type Machine struct {
 	CPU      string     `json:"cpu"`
 	OS       string     `json:"os"`
+	GPU      string     `json:"gpu,omitempty"`
 	Device   string     `json:"device"`   // as "cpu/avx2"
 	Ceilings []Ceilings `json:"ceilings"` // of each number of threads, medians over the run
 }
 
-func describe(dev *cpu.Device) Machine {
+func (g *rig) describe() Machine {
 	name := strings.TrimSpace(cpuid.CPU.BrandName)
 	if name == "" {
 		name = runtime.GOARCH
 	}
-	return Machine{CPU: name, OS: runtime.GOOS + "/" + runtime.GOARCH, Device: dev.Name()}
+	m := Machine{CPU: name, OS: runtime.GOOS + "/" + runtime.GOARCH, Device: g.dev.Name()}
+	if d, ok := g.dev.(interface{ Model() string }); ok {
+		m.GPU = d.Model()
+	}
+	return m
 }
+
+// name is what it was measured on.
+func (m *Machine) name() string { return cmp.Or(m.GPU, m.CPU) }
 
 // threads spells a number of them.
 func threads(n int) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -11,7 +12,6 @@ import (
 	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/internal/progress"
-	"github.com/llmqat/llmqat/kernels/cpu"
 )
 
 // RunMicro measures the operators of o's shape one by one, each against the roofline:
@@ -32,12 +32,15 @@ func RunMicro(ctx context.Context, o Options) (*MicroReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	rigs, end, err := newRigs(o.Threads)
+	rigs, end, err := o.newRigs()
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	list, err := o.sections(rigs, &c, columns)
+	if err := o.fitsMicro(rigs, &c, columns); err != nil {
+		return nil, err
+	}
+	list, err := o.sections(rigs, &c, columns, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +69,7 @@ type section struct {
 type operator struct {
 	Operator
 	run func(i int) error // does it for the i-th time, on memory that no cache holds any more
-	n   int               // times done
+	n   int               // times done; on a GPU those of a burst
 
 	weightBits int // 8, or whatever shares the int8 peak of 4
 
@@ -81,12 +84,12 @@ type part struct {
 
 // sections lists what is measured. What several settings have in common, as linear
 // layers where they differ in KV bits alone, is there once.
-func (o *Options) sections(rigs []*rig, c *format.Config, columns []convert.Options) (list []*section, err error) {
+func (o *Options) sections(rigs []*rig, c *format.Config, columns []convert.Options, log io.Writer) (list []*section, err error) {
 	quantizations := make([]qat.Quantization, len(columns))
 	for i, opt := range columns {
 		quantizations[i] = quantizationOf(opt)
 	}
-	all, err := newMicroMemory(rigs, c, quantizations, slices.Max(o.Contexts), o.Log)
+	all, err := o.newMicroMemory(rigs, c, quantizations, log)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +103,7 @@ func (o *Options) sections(rigs []*rig, c *format.Config, columns []convert.Opti
 			func(m *microMemory, q qat.Quantization) ([]*operator, error) { return m.linear(q, o.Batches) }},
 		{"attention", kvFormat,
 			func(m *microMemory, q qat.Quantization) ([]*operator, error) {
-				return m.attention(q, o.Contexts, o.Prompts)
+				return m.attention(q, o)
 			}},
 		{"rows", func(q qat.Quantization) string { return fmt.Sprintf("A%d", q.Bits.A) },
 			func(m *microMemory, q qat.Quantization) ([]*operator, error) { return m.rows(q, ends) }},
@@ -116,8 +119,8 @@ func (o *Options) sections(rigs []*rig, c *format.Config, columns []convert.Opti
 			}
 			seen[name] = true
 			for _, g := range rigs {
-				s := &section{Section: Section{Kind: kind.name, Format: name, Threads: g.dev.Workers()}, rig: g}
-				if s.operators, err = kind.operators(all.on(g.dev), q); err != nil {
+				s := &section{Section: Section{Kind: kind.name, Format: name, Threads: g.threads}, rig: g}
+				if s.operators, err = kind.operators(all.on(g), q); err != nil {
 					return nil, err
 				}
 				list = append(list, s)
@@ -153,14 +156,19 @@ func (o *Options) sampleMicro(ctx context.Context, list []*section) error {
 	defer end()
 	for i := range o.Repeats {
 		for j, s := range list {
-			c := s.rig.peaks()
-			c.ReadBandwidth = s.rig.bandwidth()
+			c, err := s.rig.peaks()
+			if err != nil {
+				return err
+			}
+			if c.ReadBandwidth, err = s.rig.bandwidth(); err != nil {
+				return err
+			}
 			s.ceilings = append(s.ceilings, c)
 			for _, op := range s.operators {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				if err := op.sample(s.rig.dev); err != nil {
+				if err := op.sample(s.rig); err != nil {
 					return fmt.Errorf("%s %s, %s: %w", s.Kind, s.Format, op.label(), err)
 				}
 			}
@@ -174,7 +182,7 @@ func (o *Options) sampleMicro(ctx context.Context, list []*section) error {
 const leastMicro = 20 * time.Millisecond
 
 // sample measures op once: the mean of as many runs as leastMicro holds.
-func (op *operator) sample(dev *cpu.Device) error {
+func (op *operator) sample(g *rig) error {
 	if op.sum != nil {
 		total := 0.0
 		for _, p := range op.sum {
@@ -182,6 +190,9 @@ func (op *operator) sample(dev *cpu.Device) error {
 		}
 		op.All = append(op.All, total)
 		return nil
+	}
+	if g.threads == 0 {
+		return op.sampleBursts(g.dev)
 	}
 	runs := func(n int) (time.Duration, error) {
 		start := time.Now()
@@ -191,7 +202,8 @@ func (op *operator) sample(dev *cpu.Device) error {
 			}
 			op.n++
 		}
-		return time.Since(start), dev.Sync()
+		err := g.dev.Sync()
+		return time.Since(start), err
 	}
 	n, cold := 1, op.n == 0
 	took, err := runs(n) // wakes threads and pages; its time says how many make a sample

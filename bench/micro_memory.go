@@ -10,18 +10,19 @@ import (
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/internal/progress"
 	"github.com/llmqat/llmqat/kernels"
-	"github.com/llmqat/llmqat/kernels/cpu"
 	"github.com/llmqat/llmqat/kernels/quant"
 	"github.com/llmqat/llmqat/runtime/kvcache"
 )
 
 // microMemory is what the operators read and write.
 type microMemory struct {
-	dev     *cpu.Device
+	dev     gauged
+	gpu     bool
 	config  *format.Config
 	rng     *rand.Rand
 	context int // the longest
-	read    int // bytes that are several times the processor's caches
+	tokens  int // the most of context that a pass reads: of one sequence or of several
+	read    int // bytes that are several times the caches
 	// ints and floats hold weights: as much as a whole model's, up to several times the
 	// caches. An operator goes through all of it window by window, so that it finds in
 	// the caches what it would in a model: nothing, unless the model is that small.
@@ -31,9 +32,9 @@ type microMemory struct {
 }
 
 // on returns the same memory for the operators of another device of the processor.
-func (m *microMemory) on(dev *cpu.Device) *microMemory {
+func (m *microMemory) on(g *rig) *microMemory {
 	n := *m
-	n.dev = dev
+	n.dev = g.dev
 	return &n
 }
 
@@ -44,13 +45,18 @@ type bank struct {
 	typ   kernels.WeightType // of floats
 }
 
-func newMicroMemory(rigs []*rig, c *format.Config, quantizations []qat.Quantization, context int, log io.Writer) (*microMemory, error) {
+func (o *Options) newMicroMemory(rigs []*rig, c *format.Config, quantizations []qat.Quantization, log io.Writer) (*microMemory, error) {
 	step, end := progress.Bar(log, "filling memory")
 	defer end()
 	dev := rigs[0].dev
-	m := &microMemory{dev: dev, config: c, rng: rand.New(rand.NewPCG(1, 2)), context: context, caches: map[quant.KV]kernels.KVCache{}}
+	context := slices.Max(o.Contexts)
+	m := &microMemory{dev: dev, gpu: rigs[0].threads == 0, config: c, rng: rand.New(rand.NewPCG(1, 2)), context: context, caches: map[quant.KV]kernels.KVCache{}}
+	for _, length := range o.Contexts {
+		pages := kvcache.Count(length)
+		m.tokens = max(m.tokens, slices.Max(m.sequences(o, length))*pages*kernels.PageTokens)
+	}
 	for _, g := range rigs {
-		m.read = max(m.read, readSize(g.dev.Workers()))
+		m.read = max(m.read, g.readSize)
 	}
 	m.floats.typ = map[string]kernels.WeightType{
 		qat.Float16: kernels.Float16, qat.BFloat16: kernels.BFloat16, qat.Float32: kernels.Float32,
@@ -114,7 +120,7 @@ func (m *microMemory) weights(q qat.Quantization) (n int) {
 // no more in the processor's caches than where weights and other layers' pages pass by.
 func (m *microMemory) pages(q qat.Quantization) int {
 	page := kernels.PageTokens * q.KV().TokenBytes(m.config.NumKeyValueHeads, m.config.HeadDim)
-	context := kvcache.Count(m.context)
+	context := kvcache.Count(m.tokens)
 	return max(context, min(m.read, m.weights(q)+m.config.NumHiddenLayers*context*page)/page)
 }
 

@@ -8,9 +8,9 @@ type MicroReport struct {
 
 // Section is operators of one kind in one format.
 type Section struct {
-	Kind      string     `json:"kind"`             // linear layers, attention, rows or other
-	Format    string     `json:"format,omitempty"` // as W4A8, or KV4 head-zp, Q8: the bits of queries
-	Threads   int        `json:"threads"`
+	Kind      string     `json:"kind"`              // linear layers, attention, rows or other
+	Format    string     `json:"format,omitempty"`  // as W4A8, or KV4 head-zp, Q8: the bits of queries
+	Threads   int        `json:"threads,omitempty"` // 0: a GPU's
 	Operators []Operator `json:"operators"`
 }
 
@@ -22,7 +22,7 @@ type Operator struct {
 	Context   int       `json:"context,omitempty"`
 	Bytes     int64     `json:"bytes"`
 	IntMACs   int64     `json:"int_macs"`   // held against the int8 peak
-	FloatMACs int64     `json:"float_macs"` // held against the float32 peak
+	FloatMACs int64     `json:"float_macs"` // held against the float peak
 	Seconds   float64   `json:"seconds"`    // median
 	All       []float64 `json:"samples"`
 	ByteRate  float64   `json:"bytes_per_second"`
@@ -33,8 +33,13 @@ type Operator struct {
 	Bound string  `json:"bound,omitempty"`
 }
 
-// bounds name the ceilings that may bind an operator.
-var bounds = []string{"read bandwidth", "int8 peak", "float32 peak"}
+// boundRead is the ceiling that binds what reads more than it multiplies.
+const boundRead = "read bandwidth"
+
+// bounds names the ceilings that may bind an operator.
+func (c *Ceilings) bounds() []string {
+	return []string{boundRead, c.intName() + " peak", c.floatName() + " peak"}
+}
 
 // least returns the seconds that the ceilings allow n times op, the larger of its two
 // rooflines, and adds them to by under the ceiling that binds. Of a sum each part is
@@ -48,7 +53,8 @@ func (op *operator) least(n int, c Ceilings, by map[string]float64) (seconds flo
 	}
 	read := float64(n) * float64(op.Bytes) / c.ReadBandwidth
 	ints := float64(n) * float64(op.IntMACs) / c.int8(op.weightBits)
-	floats := float64(n) * float64(op.FloatMACs) / c.Float32Peak
+	floats := float64(n) * float64(op.FloatMACs) / c.float()
+	bounds := c.bounds()
 	bound := bounds[0]
 	switch {
 	case read >= ints+floats:
@@ -75,7 +81,7 @@ func (s *section) finish() Section {
 		for i, took := range op.All {
 			shares = append(shares, op.least(1, s.ceilings[i], by)/took)
 		}
-		for _, b := range bounds {
+		for _, b := range s.ceilings[0].bounds() {
 			if by[b] > by[op.Bound] {
 				op.Bound = b
 			}

@@ -58,6 +58,11 @@ func (m *microMemory) other(tokens []int) (list []*operator, err error) {
 		}
 		list = append(list, op)
 	}
+	launch := &operator{Operator: Operator{Name: "no work: a launch"}}
+	launch.run = func(int) error { m.dev.Barrier(); return nil }
+	if m.gpu {
+		return append(list, launch), nil // tokens are drawn by the host, or in the model's pass
+	}
 	logits := make([]float32, c.VocabSize)
 	for i := range logits {
 		logits[i] = float32(2 * m.rng.NormFloat64()) // as far apart as those of random weights
@@ -80,7 +85,6 @@ func (m *microMemory) other(tokens []int) (list []*operator, err error) {
 		op.run = func(int) error { _, err := sampler.Token(work, logits); return err }
 		list = append(list, op)
 	}
-	barrier := &operator{Operator: Operator{Name: "no work: the workers' barrier"}}
-	barrier.run = func(int) error { m.dev.Barrier(); return nil }
-	return append(list, barrier), nil
+	launch.Name = "no work: the workers' barrier"
+	return append(list, launch), nil
 }

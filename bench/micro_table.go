@@ -30,7 +30,7 @@ func (op *Operator) share() string {
 	switch {
 	case op.Bound == "":
 		return ""
-	case op.Share > 1 && op.Bound == bounds[0]:
+	case op.Share > 1 && op.Bound == boundRead:
 		return fmt.Sprintf("from caches, %.0f %%", 100*op.Share)
 	}
 	return fmt.Sprintf("%.0f %% of %s", 100*op.Share, op.Bound)
@@ -114,14 +114,14 @@ func (r *MicroReport) Chart(w io.Writer, format string) error {
 				continue
 			}
 			bar := chart.Bar{Name: op.label(), Value: 100 * op.Share, Limit: 100, Colour: op.colour()}
-			if bar.Note = digits(op.ByteRate, "B/s", "kB/s", "MB/s", "GB/s") + ", " + op.Bound; op.Bound != bounds[0] {
-				bar.Note = digits(op.MACRate, "MAC/s", "kMAC/s", "MMAC/s", "GMAC/s", "TMAC/s") + ", " + op.Bound
+			if bar.Note = byteRate(op.ByteRate) + ", " + op.Bound; op.Bound != boundRead {
+				bar.Note = macRate(op.MACRate) + ", " + op.Bound
 			}
 			p.Bars = append(p.Bars, bar)
 		}
 		panels = append(panels, p)
 	}
-	return chart.Bars(w, format, fmt.Sprintf("%s: %s", r.Title, r.Machine.CPU), panels)
+	return chart.Bars(w, format, fmt.Sprintf("%s: %s", r.Title, r.Machine.name()), panels)
 }
 
 // ends returns the fewest and the most tokens of an operator of s.
@@ -135,10 +135,13 @@ func (s *Section) ends() (few, many int) {
 
 // colour numbers what binds op.
 func (op *Operator) colour() int {
-	for i, b := range bounds {
-		if op.Bound == b {
-			return i + 1
-		}
+	switch {
+	case op.Bound == "":
+		return 0
+	case op.Bound == boundRead:
+		return 1
+	case strings.HasPrefix(op.Bound, "int8"):
+		return 2
 	}
-	return 0
+	return 3
 }

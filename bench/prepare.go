@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/llmqat/llmqat/format/convert"
@@ -14,8 +13,6 @@ import (
 	"github.com/llmqat/llmqat/format/source"
 	"github.com/llmqat/llmqat/internal/progress"
 	"github.com/llmqat/llmqat/kernels/quant"
-	"github.com/llmqat/llmqat/runtime/engine"
-	"github.com/llmqat/llmqat/runtime/kvcache"
 )
 
 // file is a .qat file to be measured, and the name of its column.
@@ -153,25 +150,4 @@ func (o *Options) made(ctx context.Context, dir string, opt convert.Options) (f 
 	c.MaxPositionEmbeddings = max(c.MaxPositionEmbeddings, shapePositions, o.longest())
 	opt.Source = o.Shape
 	return f, convert.Synth(ctx, c, f.path, opt)
-}
-
-// fits returns an error where the KV caches of all files are more than the memory that
-// is free, before the system ends the process for it.
-func (o *Options) fits(files []file) error {
-	pages := slices.Max(o.Batches) * kvcache.Count(o.longest())
-	need := int64(0)
-	for _, f := range files {
-		q, err := qat.Open(f.path)
-		if err != nil {
-			return err
-		}
-		h := q.Header()
-		need += int64(pages) * kvcache.PageBytes(&h.Config, h.Quantization.KV())
-		q.Close()
-	}
-	if free := engine.AvailableMemory(); free > 0 && need > free {
-		return fmt.Errorf("KV caches of %d sequences of %d tokens take %s, and %s are free: shorten --context, or lower --batch",
-			slices.Max(o.Batches), o.longest(), size(need), size(free))
-	}
-	return nil
 }

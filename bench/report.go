@@ -20,16 +20,37 @@ type About struct {
 }
 
 func (o *Options) about(title string, rigs []*rig) About {
-	return About{
+	a := About{
 		Title: title, Date: time.Now().UTC().Truncate(time.Second), Command: strings.Join(os.Args, " "),
-		Version: o.Version, Machine: describe(rigs[0].dev),
+		Version: o.Version, Machine: rigs[0].describe(),
 	}
+	if rigs[0].threads == 0 {
+		a.Notes = append(a.Notes, "peaks are those of mma.sync, by which the kernels multiply: on sm_90 at most 60 to 65 % of what wgmma and the datasheet have")
+	}
+	return a
+}
+
+// meter opens the meter of energy, or notes why there is none.
+func (a *About) meter() *meter {
+	if a.Machine.GPU != "" {
+		a.Notes = append(a.Notes, "no energy: a GPU's is not read")
+		return nil
+	}
+	m, err := openMeter(powercap)
+	if err != nil {
+		a.Notes = append(a.Notes, "no energy: "+err.Error())
+	}
+	return m
 }
 
 // head writes the lines above a table.
 func (a *About) head(w io.Writer) {
-	fmt.Fprintf(w, "%s\n%s, %s\n", a.Title, a.Machine.CPU, a.Machine.Device)
+	fmt.Fprintf(w, "%s\n%s, %s\n", a.Title, a.Machine.name(), a.Machine.Device)
 	for _, c := range a.Machine.Ceilings {
+		if c.gpu() {
+			fmt.Fprintf(w, "read bandwidth %s, int8 mma peak %s, float16 mma peak %s\n", byteRate(c.ReadBandwidth), macRate(c.Int8Peak), macRate(c.Float16Peak))
+			continue
+		}
 		fmt.Fprintf(w, "%s: read bandwidth %.1f GB/s, int8 peak %.0f GMAC/s (%.0f with 8-bit weights), float32 peak %.0f GMAC/s\n",
 			threads(c.Threads), c.ReadBandwidth/1e9, c.Int8Peak/1e9, c.Int8W8Peak/1e9, c.Float32Peak/1e9)
 	}
@@ -61,18 +82,21 @@ type Result struct {
 	DiskReads     int64   `json:"major_page_faults"` // while sampled; where there are many, memory was too small for all files
 	Prefill       []Rate  `json:"prefill"`
 	Decode        []Rate  `json:"decode"`
-	IntegerMatmul bool    `json:"integer_matmul"` // whether Share of prefill is of the int8 or the float32 peak
+	IntegerMatmul bool    `json:"integer_matmul"` // whether Share of prefill is of the int8 or the float peak
 }
 
 // Rate is a measured speed.
 type Rate struct {
-	Tokens  int       `json:"tokens"` // of the prompt, or of context before the decoded ones
-	Batch   int       `json:"batch"`  // sequences together
-	Threads int       `json:"threads"`
+	Tokens  int       `json:"tokens"`            // of the prompt, or of context before the decoded ones
+	Batch   int       `json:"batch"`             // sequences together
+	Threads int       `json:"threads,omitempty"` // 0: a GPU's
 	PerSec  float64   `json:"tokens_per_second"` // of all of them
 	All     []float64 `json:"samples"`
 	Share   float64   `json:"share"`                      // of the peak (prefill) or of the read bandwidth (decode) measured beside each sample
 	Joules  float64   `json:"joules_per_token,omitempty"` // of the processor's packages; 0: unknown
+
+	ByteRate float64 `json:"bytes_per_second,omitempty"` // that a GPU's decode reads
+	MACRate  float64 `json:"macs_per_second,omitempty"`  // that the linear layers of a GPU's prefill do
 }
 
 // newRate returns the medians of what was measured.
@@ -101,3 +125,6 @@ func digits(v float64, units ...string) string {
 	}
 	return fmt.Sprintf("%.3g %s", v, units[0])
 }
+
+func byteRate(v float64) string { return digits(v, "B/s", "kB/s", "MB/s", "GB/s", "TB/s") }
+func macRate(v float64) string  { return digits(v, "MAC/s", "kMAC/s", "MMAC/s", "GMAC/s", "TMAC/s") }

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/llmqat/llmqat/format/qat"
-	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/runtime/device"
 	"github.com/llmqat/llmqat/runtime/kvcache"
 	"github.com/llmqat/llmqat/runtime/model"
 )
@@ -27,13 +27,13 @@ const probe = "startup-probe"
 
 // startup runs this program again to measure a fresh process on f: twice, the
 // first time to bring the file into the page cache.
-func startup(ctx context.Context, f file, threads int) (s Startup, err error) {
+func startup(ctx context.Context, f file, device string, threads int) (s Startup, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return s, err
 	}
 	for range 2 {
-		out, err := exec.CommandContext(ctx, self, probe, f.path, strconv.Itoa(threads)).Output()
+		out, err := exec.CommandContext(ctx, self, probe, f.path, device, strconv.Itoa(threads)).Output()
 		if err != nil {
 			if e, ok := err.(*exec.ExitError); ok {
 				err = fmt.Errorf("%w: %s", err, e.Stderr)
@@ -50,11 +50,11 @@ func startup(ctx context.Context, f file, threads int) (s Startup, err error) {
 // RunProbe does a startup probe if the arguments ask for one, prints what it
 // measured to w, and reports whether it did. A failure ends the process.
 func RunProbe(args []string, w io.Writer) bool {
-	if len(args) != 3 || args[0] != probe {
+	if len(args) != 4 || args[0] != probe {
 		return false
 	}
 	start := time.Now()
-	s, err := firstToken(args[1], args[2], start)
+	s, err := firstToken(args[1], args[2], args[3], start)
 	if err == nil {
 		err = json.NewEncoder(w).Encode(s)
 	}
@@ -65,16 +65,17 @@ func RunProbe(args []string, w io.Writer) bool {
 	return true
 }
 
-func firstToken(path, threads string, start time.Time) (s Startup, err error) {
+func firstToken(path, deviceName, threads string, start time.Time) (s Startup, err error) {
 	n, err := strconv.Atoi(threads)
 	if err != nil {
 		return s, err
 	}
-	dev, err := cpu.New(n, "")
+	opened, err := device.Open(deviceName, n)
 	if err != nil {
 		return s, err
 	}
-	defer dev.Close()
+	defer opened.Close()
+	dev := opened.Device
 	f, err := qat.Open(path)
 	if err != nil {
 		return s, err

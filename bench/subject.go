@@ -9,24 +9,25 @@ import (
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/kvcache"
 	"github.com/llmqat/llmqat/runtime/model"
 )
-
-// passTokens is the size of the passes that a prompt is cut in, the server's own.
-const passTokens = 512
 
 // subject is a loaded model under measurement, with pages for each sequence.
 type subject struct {
 	file    *qat.File
 	models  []*model.Model // for each number of threads
-	pool    *kvcache.Pool  // of all of them: a processor's memory is one
-	pages   [][]int32      // of each sequence
+	rigs    []*rig
+	pool    *kvcache.Pool // of all of them: a processor's memory is one
+	pages   [][]int32     // of each sequence
 	rng     *rand.Rand
 	energy  *meter
 	points  []point
 	samples []samples // of each point
 	result  Result
+
+	watch func(seqs, n, length int) // nil, or called before each pass: n tokens of seqs sequences of length with them
 }
 
 // samples are speeds, their shares of the ceilings beside them, and joules a token,
@@ -39,11 +40,10 @@ func load(rigs []*rig, f file, o *Options) (*subject, error) {
 		return nil, err
 	}
 	h := q.Header()
-	s := &subject{file: q, rng: rand.New(rand.NewPCG(1, 2)), result: describeModel(f.name, q), points: o.points()}
+	s := &subject{file: q, rigs: rigs, rng: rand.New(rand.NewPCG(1, 2)), result: describeModel(f.name, q), points: o.points()}
 	s.samples = make([]samples, len(s.points))
-	seqs := slices.Max(o.Batches)
 	for _, g := range rigs {
-		m, err := model.Load(g.dev, q, model.Options{MaxTokens: passTokens, MaxSeqs: seqs, MaxContext: o.longest()})
+		m, err := model.Load(g.runs, q, o.modelOptions())
 		if err != nil {
 			s.close()
 			return nil, err
@@ -51,7 +51,7 @@ func load(rigs []*rig, f file, o *Options) (*subject, error) {
 		s.models = append(s.models, m)
 	}
 	dev := rigs[0].dev
-	n := kvcache.Count(o.longest())
+	seqs, n := slices.Max(o.Batches), kvcache.Count(o.longest())
 	if s.pool, err = kvcache.NewPool(dev, &h.Config, h.Quantization.KV(), seqs*n); err != nil {
 		s.close()
 		return nil, err
@@ -108,7 +108,7 @@ func lastOnly(tensor string, c *format.Config) bool {
 
 // sample measures once every point of a number of threads.
 func (s *subject) sample(ctx context.Context, o *Options, rig int, c Ceilings) error {
-	peak := c.Float32Peak
+	peak := c.float()
 	if s.result.IntegerMatmul {
 		peak = c.int8(s.file.Header().Quantization.Bits.W)
 	}
@@ -121,17 +121,15 @@ func (s *subject) sample(ctx context.Context, o *Options, rig int, c Ceilings) e
 		}
 		n, at, pass := o.Decode, p.tokens, 1
 		if p.prompt {
-			n, at, pass = p.tokens, 0, passTokens
+			n, at, pass = p.tokens, 0, o.Pass
 		}
-		perSec, joules, err := s.speed(s.models[rig], n, at, p.batch, pass)
+		perSec, joules, err := s.speed(rig, n, at, p.batch, pass)
 		if err != nil {
 			return err
 		}
 		share := perSec * float64(s.result.MACs) / peak
 		if !p.prompt {
-			depth := int64(p.tokens) + int64(o.Decode)/2
-			bytes := s.result.WeightBytes + int64(p.batch)*depth*s.result.KVTokenBytes // of a step
-			share = perSec / float64(p.batch) * float64(bytes) / c.ReadBandwidth
+			share = perSec * s.bytes(p, o) / c.ReadBandwidth
 		}
 		v := &s.samples[i]
 		v.perSec, v.shares = append(v.perSec, perSec), append(v.shares, share)
@@ -142,14 +140,22 @@ func (s *subject) sample(ctx context.Context, o *Options, rig int, c Ceilings) e
 	return nil
 }
 
+// bytes is what is read for each token of a decode: a step's weights and contexts, shared
+// by its sequences.
+func (s *subject) bytes(p point, o *Options) float64 {
+	depth := int64(p.tokens) + int64(o.Decode)/2
+	return float64(s.result.WeightBytes+int64(p.batch)*depth*s.result.KVTokenBytes) / float64(p.batch)
+}
+
 // leastSample is the least that a sample lasts: what happens in a few milliseconds
 // is chance.
 const leastSample = 50 * time.Millisecond
 
 // speed returns the tokens per second, of all sequences, of run, repeated while a
 // sample is short, and the joules of each, 0 where no meter reads them.
-func (s *subject) speed(m *model.Model, n, at, seqs, pass int) (perSec, joules float64, err error) {
-	if _, err := s.run(m, 1, at, seqs, 1); err != nil { // wakes threads, pages and caches
+func (s *subject) speed(rig, n, at, seqs, pass int) (perSec, joules float64, err error) {
+	m := s.models[rig]
+	if err := s.warm(rig, n, at, seqs, pass); err != nil {
 		return 0, 0, err
 	}
 	tokens := 0
@@ -166,14 +172,36 @@ func (s *subject) speed(m *model.Model, n, at, seqs, pass int) (perSec, joules f
 	return float64(tokens) / took.Seconds(), joules / float64(tokens), nil
 }
 
+// warm wakes threads, pages and caches. A GPU loads kernels when they are first wanted, and
+// makes a graph of a step that comes again: the third time it has all that it will have.
+func (s *subject) warm(rig, n, at, seqs, pass int) error {
+	times := 3
+	if s.rigs[rig].threads > 0 {
+		n, pass, times = 1, 1, 1
+	}
+	if pass == 1 {
+		n = 1
+	}
+	for range times {
+		if _, err := s.run(s.models[rig], n, at, seqs, pass); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// greedy is how a device that draws tokens does so: as one that serves.
+var greedy = kernels.Draw{Scale: 1, TopK: 1}
+
 // run computes n tokens of each of seqs sequences from position at, pass tokens of
-// each at a time, with logits of each one's last, and returns the time it took.
+// each at a time, with logits of each one's last, or its token where the device draws
+// it, and returns the time it took.
 func (s *subject) run(m *model.Model, n, at, seqs, pass int) (time.Duration, error) {
 	tokens := make([]int32, n)
 	for i := range tokens {
 		tokens[i] = int32(s.rng.IntN(s.file.Header().Config.VocabSize))
 	}
-	runs, rows := make([]model.Run, seqs), make([]int32, seqs)
+	runs, rows, draws := make([]model.Run, seqs), make([]int32, seqs), slices.Repeat([]kernels.Draw{greedy}, seqs)
 	start := time.Now()
 	for len(tokens) > 0 {
 		t := tokens[:min(pass, len(tokens))]
@@ -181,7 +209,10 @@ func (s *subject) run(m *model.Model, n, at, seqs, pass int) (time.Duration, err
 			runs[i] = model.Run{Tokens: t, Position: at, Pages: s.pages[i]}
 			rows[i] = int32((i+1)*len(t) - 1)
 		}
-		m.Forward(runs, rows, nil, s.pool.Layers)
+		if s.watch != nil {
+			s.watch(seqs, len(t), at+len(t))
+		}
+		m.Forward(runs, rows, draws, s.pool.Layers)
 		if err := m.Logits(func(int, []float32) {}); err != nil {
 			return 0, err
 		}
@@ -193,7 +224,13 @@ func (s *subject) run(m *model.Model, n, at, seqs, pass int) (time.Duration, err
 // finish turns samples into medians.
 func (s *subject) finish(o *Options, rigs []*rig) Result {
 	for i, p := range s.points {
-		r := newRate(p, rigs[p.rig].dev.Workers(), s.samples[i])
+		r := newRate(p, rigs[p.rig].threads, s.samples[i])
+		switch gpu := r.Threads == 0; {
+		case gpu && p.prompt:
+			r.MACRate = r.PerSec * float64(s.result.MACs)
+		case gpu:
+			r.ByteRate = r.PerSec * s.bytes(p, o)
+		}
 		if p.prompt {
 			s.result.Prefill = append(s.result.Prefill, r)
 		} else {

@@ -39,7 +39,7 @@ func (r *Report) Table(w io.Writer) error {
 	first := &r.Models[0]
 	for i := range first.Prefill {
 		r.rate(row, "prefill", "share of peak", func(m *Result) []Rate { return m.Prefill }, i, func(m *Result, share float64) string {
-			return fmt.Sprintf("%.0f %% of %s", share, m.peakName())
+			return fmt.Sprintf("%.0f %% of %s", share, r.peakName(m))
 		})
 	}
 	for i := range first.Decode {
@@ -77,6 +77,12 @@ func (r *Report) rate(row func(string, func(*Result) string), what, shareOf stri
 	if base.Joules > 0 {
 		row("joules a token", func(m *Result) string { return fmt.Sprintf("%.3g", rates(m)[i].Joules) })
 	}
+	if base.ByteRate > 0 {
+		row("read", func(m *Result) string { return byteRate(rates(m)[i].ByteRate) })
+	}
+	if base.MACRate > 0 {
+		row("multiplied", func(m *Result) string { return macRate(rates(m)[i].MACRate) })
+	}
 }
 
 // sameWork reports whether only the threads differ.
@@ -92,24 +98,39 @@ func against(v, base float64) string {
 
 // name says what v measured.
 func (r *Report) name(what string, v Rate) string {
-	name := fmt.Sprintf("%s %d", what, v.Tokens)
-	if v.Batch > 1 {
-		name += fmt.Sprintf(", batch %d", v.Batch)
-	}
+	name := named(what, v.Tokens, v.Batch)
 	if len(r.Machine.Ceilings) > 1 {
 		name += ", " + threads(v.Threads)
 	}
 	return name
 }
 
+// named says what is done with tokens of batch sequences.
+func named(what string, tokens, batch int) string {
+	name := fmt.Sprintf("%s %d", what, tokens)
+	if batch > 1 {
+		name += fmt.Sprintf(", batch %d", batch)
+	}
+	return name
+}
+
+// String names p as its row of the table does.
+func (p point) String() string {
+	if p.prompt {
+		return named("prefill", p.tokens, p.batch)
+	}
+	return named("decode at", p.tokens, p.batch)
+}
+
 // label is the head of a column.
 func (m *Result) label() string { return strings.TrimSpace(m.Name + " " + m.KVScheme) }
 
-func (m *Result) peakName() string {
+// peakName names the multipliers that m's prefill is held against.
+func (r *Report) peakName(m *Result) string {
 	if m.IntegerMatmul {
-		return "int8"
+		return r.Machine.Ceilings[0].intName()
 	}
-	return "float32"
+	return r.Machine.Ceilings[0].floatName()
 }
 
 // Chart draws prefill and decode of every model, each with its limit.
@@ -134,11 +155,11 @@ func (r *Report) Chart(w io.Writer, format string) error {
 			func(m *Result) Rate { return m.Decode[i] })
 	}
 	for i, p := range r.Models[0].Prefill {
-		panel(r.name("prefill", p)+", tokens/s", func(m *Result) string { return m.peakName() + " peak" },
+		panel(r.name("prefill", p)+", tokens/s", func(m *Result) string { return r.peakName(m) + " peak" },
 			func(m *Result) Rate { return m.Prefill[i] })
 	}
-	title := fmt.Sprintf("%s: %s", r.Title, r.Machine.CPU)
-	if len(r.Machine.Ceilings) == 1 {
+	title := fmt.Sprintf("%s: %s", r.Title, r.Machine.name())
+	if c := r.Machine.Ceilings; len(c) == 1 && c[0].Threads > 0 {
 		title += ", " + threads(r.Machine.Ceilings[0].Threads)
 	}
 	return chart.Bars(w, format, title, panels)

@@ -27,6 +27,9 @@ multipliers' peak prefill.
   bench --shape tinyllama-1.1b --threads 1,2,4,8      thread scaling
   bench --shape tinyllama-1.1b --compare 4-8-16,4-8-8,4-8-4 --context 512,8192,32768
   bench --shape tinyllama-1.1b --micro                single operators
+  bench --shape tinyllama-1.1b --profile              where the time of a step goes
+  bench --shape llama-7b --generate 120,128,2048      a closed batch, all through the server's engine
+  bench --shape llama-7b --device cuda --batch 1,64 --context 1024
 
 The first column is the base of the ratios. --out NAME also writes NAME.json, NAME.svg and NAME.txt.
 Every flag is also a variable: --shape is LLMQAT_BENCH_SHAPE.`
@@ -34,7 +37,10 @@ Every flag is also a variable: --shape is LLMQAT_BENCH_SHAPE.`
 type flags struct {
 	Model    []string `help:"Hugging Face directory, GGUF or llama2.c file to quantize at each setting; or .qat files." placeholder:"PATH,..." xor:"input" required:""`
 	Shape    string   `help:"Random weights of this shape: tinyllama-1.1b, llama-7b, ...; kept in --cache." xor:"input" required:""`
-	Micro    bool     `help:"Measure the operators of --shape one by one, without files: linear layers of --batch rows, attention at each --context and KV format."`
+	Device   string   `help:"auto (the first GPU, else the CPU), cpu, cuda or cuda:N." default:"auto"`
+	Micro    bool     `help:"Measure the operators of --shape one by one, without files: linear layers of --batch rows, attention at each --context and KV format." xor:"what"`
+	Profile  bool     `help:"Measure where the time of each prefill and decode goes: by operator, on a GPU by kernel." xor:"what"`
+	Generate string   `help:"Run a closed batch through the server's engine, instead of prompts and contexts: SEQS,IN,OUT, as 120,128,2048." xor:"what" placeholder:"SEQS,IN,OUT"`
 	Compare  []string `help:"Settings W-A-KV, the base first." default:"16-16-16,4-8-4" placeholder:"BITS,..."`
 	KVScheme []string `help:"KV schemes: head-zp, head, token; a column each for settings with a quantized cache." default:"head-zp"`
 	Float    string   `help:"Type of float weights: f16, bf16 or f32." enum:"f16,bf16,f32" default:"f16"`
@@ -42,9 +48,10 @@ type flags struct {
 	Prompt   []int    `help:"Prompt lengths to prefill. Default 512."`
 	Context  []int    `help:"Context lengths to decode at. Default 64; of --micro 512,2048,8192,32768."`
 	Batch    []int    `help:"Sequences to decode together; tokens/s counts those of all. Default 1; of --micro 1,2,4,8,16,32,64,512."`
+	Pass     int      `help:"Tokens of the passes that a prompt is cut in; the server's are 512." default:"512"`
 	Decode   int      `help:"Tokens decoded from there; short samples repeat it." default:"32"`
 	Repeats  int      `help:"Samples of everything; medians are shown." default:"5"`
-	Threads  []int    `help:"Numbers of threads to measure with; 0: one a core." default:"0"`
+	Threads  []int    `help:"Numbers of a CPU's threads to measure with; 0: one a core." default:"0"`
 	Cache    string   `help:"Where files are made: random weights, kept for the next run, and a model's quantized ones, removed at the end. Unset: the user's cache directory." type:"path" placeholder:"DIR"`
 	Out      string   `help:"Write NAME.json, NAME.svg and NAME.txt." type:"path" placeholder:"NAME"`
 
@@ -64,8 +71,8 @@ func main() {
 	if f.Out != "" {
 		k.FatalIfErrorf(bench.CheckOut(f.Out))
 	}
-	report, err := run(ctx, f.Micro, bench.Options{
-		Models: f.Model, Shape: f.Shape, Tokenizer: f.Tokens, Settings: f.Compare, KVSchemes: f.KVScheme, Float: f.Float,
+	report, err := f.run(ctx, bench.Options{
+		Device: f.Device, Pass: f.Pass, Models: f.Model, Shape: f.Shape, Tokenizer: f.Tokens, Settings: f.Compare, KVSchemes: f.KVScheme, Float: f.Float,
 		Prompts: f.Prompt, Contexts: f.Context, Batches: f.Batch, Decode: f.Decode, Repeats: f.Repeats, Threads: f.Threads,
 		Cache: f.Cache, Version: version, Log: os.Stderr,
 	})
@@ -81,10 +88,19 @@ func main() {
 	}
 }
 
-// run measures whole models or single operators.
-func run(ctx context.Context, micro bool, o bench.Options) (bench.Output, error) {
-	if micro {
+// run measures whole models, their steps' parts, a workload, or single operators.
+func (f *flags) run(ctx context.Context, o bench.Options) (bench.Output, error) {
+	switch {
+	case f.Micro:
 		return bench.RunMicro(ctx, o)
+	case f.Profile:
+		return bench.RunProfile(ctx, o)
+	case f.Generate != "":
+		w, err := bench.ParseWorkload(f.Generate)
+		if err != nil {
+			return nil, err
+		}
+		return bench.RunGenerate(ctx, o, w)
 	}
 	return bench.Run(ctx, o)
 }
