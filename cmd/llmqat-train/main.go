@@ -1,4 +1,5 @@
-// Command llmqat-train makes training data of a float model, without any corpus.
+// Command llmqat-train makes training data of a float model, without any corpus, and
+// of both a quantized student.
 package main
 
 import (
@@ -20,12 +21,15 @@ LLM-QAT does: on text that the model itself makes up.
   llmqat-train generate --model TinyLlama-1.1B/ --out data/
   llmqat-train generate --model TinyLlama-1.1B/ --out data/ --shard 3/8     # one of 8 machines
   llmqat-train merge --out all.jsonl data/
+  llmqat-train qat --teacher TinyLlama-1.1B/ --data data/ --out run/
+  llmqat-serve --model run/student.qat
 
 llmqat-train COMMAND --help tells more of each. Every flag is also a variable: --out is LLMQAT_TRAIN_OUT.`
 
 type commands struct {
 	Generate generateCmd `cmd:"" help:"Make training data: samples drawn from the teacher, or cut from a text."`
 	Merge    mergeCmd    `cmd:"" help:"Make one file of all shards."`
+	QAT      qatCmd      `cmd:"" name:"qat" help:"Train a student on such data, to be served at 4-8-4 or another setting."`
 
 	Version kong.VersionFlag `help:"Print the version." env:"-"`
 }

@@ -15,7 +15,7 @@ type GradCheck struct {
 //	weight · Σ tokens (soft·KL(teacher ‖ student) + (1-soft)·(-ln student[target]))
 //
 // on b with differences of that loss itself: the weights move along their gradient by
-// so much that the loss changes by a hundredth, there and back. The model must not
+// so much that the loss changes by a thousandth, there and back. The model must not
 // round: what is passed straight through rounding is no slope. Its weights are left as
 // they were.
 func (m *Model) CheckGradients(teacher *Model, b Batch, soft, weight float32) ([]GradCheck, error) {
@@ -49,7 +49,7 @@ func (m *Model) CheckGradients(teacher *Model, b Batch, soft, weight float32) ([
 			kernels.Upload(m.dev, p.W.Buf, moved)
 			return loss()
 		}
-		h := 0.01 * base / square
+		h := 0.001 * base / square
 		up, err := at(h)
 		if err != nil {
 			return nil, err

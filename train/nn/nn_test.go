@@ -118,7 +118,7 @@ func setValues(d kernels.Memory, f kernels.Floats, v []float32) {
 
 var float16s = qat.Quantization{Bits: quant.Bits{W: 16, A: 16, KV: 16}, Float: qat.Float32, LMHeadBits: 16}
 
-// The loss is a sum of float32s good to 1e-6 of about 1 each, and moves by 1e-2 of
+// The loss is a sum of float32s good to 1e-6 of about 1 each, and moves by 1e-3 of
 // itself, so that both that error and the curvature stay within a few parts in a hundred.
 func TestGradients(t *testing.T) {
 	for _, tied := range []bool{false, true} {

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/convert"
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/format/source"
+	"github.com/llmqat/llmqat/format/tokens"
+	"github.com/llmqat/llmqat/internal/progress"
+	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/kernels/quant"
+	"github.com/llmqat/llmqat/train"
+	"github.com/llmqat/llmqat/train/nn"
+)
+
+type qatCmd struct {
+	Teacher   string   `help:"The float model: Hugging Face directory, GGUF or llama2.c file." required:"" type:"path" placeholder:"PATH"`
+	Tokenizer string   `help:"tokenizer.model, tokenizer.json or llama2.c's tokenizer.bin; unset: the teacher's own." type:"path" placeholder:"FILE"`
+	Data      []string `help:"Shards that llmqat-train generate made, or directories of them." required:"" type:"path" placeholder:"PATH,..."`
+	Held      []string `help:"Shards to evaluate on. Unset: some windows of --data, which are then not trained on." type:"path" placeholder:"PATH,..."`
+	Out       string   `help:"Directory for the run: log, checkpoints and student.qat." required:"" type:"path" placeholder:"DIR"`
+	Resume    bool     `help:"Go on with the run in --out, as if it had never stopped."`
+
+	Bits       string `help:"The student's setting W-A-KV." default:"4-8-4"`
+	KVScheme   string `name:"kv-scheme" help:"head-zp, head or token (the paper's)." default:"head-zp"`
+	LMHeadBits int    `name:"lm-head-bits" help:"8 or 16. 0: 8, or 16 where W is 16." default:"0"`
+	Float      string `help:"Type of float weights in student.qat: f32, f16 or bf16. Unset: f16, or bf16 where that is needed." default:""`
+
+	Steps       int     `help:"Steps of --batch windows." default:"600"`
+	Length      int     `help:"Tokens of a window. 0: 2048, or the model's context where that is less." default:"0"`
+	Batch       int     `help:"Windows of a step. 0: about 2048 tokens." default:"0"`
+	Pass        int     `help:"Windows that go through the model at a time: fewer need less memory. 0: all of a step." default:"0"`
+	LR          float64 `name:"lr" help:"Learning rate, which falls to 0 by a cosine. 0: by the model's size." default:"0"`
+	Warmup      int     `help:"Steps of its linear warm-up." default:"0"`
+	Clip        float64 `help:"The gradient is shortened to this length; 0: never." default:"1"`
+	WeightDecay float64 `help:"AdamW's." default:"0"`
+	Soft        float64 `help:"Part of the loss that is KL to the teacher; the rest is the data's own tokens." default:"1"`
+	LSQ         bool    `name:"lsq" help:"Learn the weights' scales, too (LSQ)." default:"true" negatable:""`
+	StepsRate   float64 `name:"steps-rate" help:"Their learning rate, as a part of --lr." default:"0.1"`
+	Recompute   bool    `help:"Compute layers twice instead of keeping what their gradients need: less memory, a quarter more time."`
+	Seed        uint64  `help:"Of the windows' order." default:"1"`
+
+	EvalEvery int  `help:"Steps between evaluations. 0: at the end alone." default:"100"`
+	SaveEvery int  `help:"Steps between checkpoints. 0: at the end alone." default:"100"`
+	Keep      int  `help:"Checkpoints kept beside the best." default:"2"`
+	Threads   int  `help:"Threads that compute; the numbers do not depend on it. 0: one a core." default:"0"`
+	DryRun    bool `help:"Say what the run takes in memory and time, and end."`
+	GradCheck bool `help:"Compare gradients with differences of the loss, on the teacher itself, and end."`
+	Overfit   bool `help:"Train on one step's windows again and again: their KL must go to almost 0, or something is wrong."`
+}
+
+func (qatCmd) Help() string {
+	return `The student begins as a copy of the teacher and is trained, with weights, activations and KV
+cache rounded as they will be served, to give the teacher's distribution of the next token
+(LLM-QAT, arXiv:2305.17888). It ends as student.qat, ready for llmqat-serve.
+
+  llmqat-train generate --model TinyLlama-1.1B/ --out data/
+  llmqat-train qat --teacher TinyLlama-1.1B/ --data data/ --out run/ --dry-run
+  llmqat-train qat --teacher TinyLlama-1.1B/ --data data/ --out run/
+  llmqat-serve --model run/student.qat
+
+Stopped by a signal, a run saves its state; killed, it has its last checkpoint. The same command
+with --resume goes on, with the same numbers as a run that never stopped.`
+}
+
+// heldWindows is how many windows are set aside where --held names none: at most a
+// tenth of what there is.
+const heldWindows = 64
+
+func (c *qatCmd) Run(ctx context.Context) (err error) {
+	src, err := source.Open(c.Teacher, c.Tokenizer)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	config, err := c.config(src.Config())
+	if err != nil {
+		return err
+	}
+	data, held, err := c.data(config, src.Config().VocabSize)
+	if err != nil {
+		return err
+	}
+	if c.Overfit {
+		data, held = overfit(data, config)
+	}
+	dev, err := cpu.New(c.Threads, "")
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	plan, err := train.PlanOf(config, src.Config(), data)
+	if err != nil {
+		return err
+	}
+	if c.DryRun {
+		return describe(os.Stdout, &plan, config, data, held, dev)
+	}
+	if c.GradCheck {
+		return checkGradients(os.Stdout, src, data, config, dev)
+	}
+	hash, err := c.hash(ctx, src)
+	if err != nil {
+		return err
+	}
+	tell, end := progress.Line(os.Stderr, 30*time.Second)
+	defer end()
+	err = train.Run(ctx, dev, config, train.Options{
+		Dir: c.Out, Teacher: src, Data: data, Held: held, Resume: c.Resume,
+		Log: func(l train.Line) { c.log(tell, l, config.Steps) },
+		Export: func(ctx context.Context, path string, m *nn.Model, s train.Summary) error {
+			o := convert.Options{
+				Bits: config.Quantization.Bits, KVScheme: config.Quantization.KVScheme, LMHeadBits: config.Quantization.LMHeadBits,
+				Source: filepath.Base(c.Teacher), CreatedBy: "llmqat-train " + version, Seed: c.Seed,
+				Trained: convert.Trained{Method: "qat", SourceHash: hash, Steps: s.Steps, Tokens: s.Tokens, Scales: m.Steps},
+			}
+			if o.Float, err = convert.ParseFloat(c.Float); err != nil {
+				return err
+			}
+			return convert.Quantize(ctx, m.Source(src.Tokenizer()), path, o)
+		},
+	})
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintf(os.Stderr, "state saved in %s: go on with --resume\n", c.Out)
+	}
+	if err == nil {
+		fmt.Fprintf(os.Stderr, "wrote %s\n", filepath.Join(c.Out, "student.qat"))
+	}
+	return err
+}
+
+// config is what the flags say of the run's numbers.
+func (c *qatCmd) config(m *format.Config) (train.Config, error) {
+	bits, err := quant.ParseBits(c.Bits)
+	if err != nil {
+		return train.Config{}, err
+	}
+	scheme, err := quant.ParseKVScheme(c.KVScheme)
+	if err != nil {
+		return train.Config{}, err
+	}
+	float, err := convert.ParseFloat(c.Float)
+	if err != nil {
+		return train.Config{}, err
+	}
+	if float == "" {
+		float = qat.Float16
+	}
+	head := c.LMHeadBits
+	if head == 0 {
+		head = 8
+		if bits.W == 16 {
+			head = 16
+		}
+	}
+	return train.Config{
+		Quantization: qat.Quantization{Bits: bits, KVScheme: scheme, LMHeadBits: head, Float: float, Method: "qat"},
+		Length:       c.Length, Batch: c.Batch, Pass: c.Pass, Steps: c.Steps,
+		LearningRate: c.LR, Warmup: c.Warmup, WeightDecay: c.WeightDecay, Clip: c.Clip,
+		Soft: c.Soft, LearnSteps: c.LSQ && bits.W < 16, StepsRate: c.StepsRate, Recompute: c.Recompute,
+		Seed: c.Seed, EvalEvery: c.EvalEvery, SaveEvery: c.SaveEvery, Keep: c.Keep,
+	}.Resolve(m)
+}
+
+// data reads the windows to train and to evaluate on.
+func (c *qatCmd) data(config train.Config, vocab int) (data, held *train.Data, err error) {
+	if data, err = read(c.Data, config.Length, vocab); err != nil {
+		return nil, nil, err
+	}
+	if len(c.Held) > 0 {
+		held, err = read(c.Held, config.Length, vocab)
+		return data, held, err
+	}
+	n := min(heldWindows, data.Len()/10)
+	if n == 0 {
+		return nil, nil, fmt.Errorf("%v: %d windows: too few to set some aside for evaluation: name others by --held", c.Data, data.Len())
+	}
+	return data.Split(data.Len() - n)
+}
+
+func read(paths []string, length, vocab int) (*train.Data, error) {
+	set, err := tokens.OpenSet(paths...)
+	if err != nil {
+		return nil, err
+	}
+	if h := set.Header(); h.VocabSize != vocab {
+		return nil, fmt.Errorf("%v: made for %s with a vocabulary of %d, the teacher has %d: make data of this teacher", paths, h.Teacher, h.VocabSize, vocab)
+	}
+	d := &train.Data{}
+	for s, err := range set.All() {
+		if err != nil {
+			return nil, err
+		}
+		d.Add(s.IDs, length)
+	}
+	return d, nil
+}
+
+// hash is what the student's provenance says of its teacher, read with a bar.
+func (c *qatCmd) hash(ctx context.Context, src format.FileSource) (string, error) {
+	step, end := progress.Bar(os.Stderr, "reading "+filepath.Base(c.Teacher))
+	defer end()
+	done := int64(0)
+	return src.Hash(ctx, func(n int) { done += int64(n); step(done, src.Size()) })
+}
+
+// log tells of a step in a line that the next one replaces, and of an evaluation in
+// one that stays.
+func (c *qatCmd) log(tell func(string), l train.Line, steps int) {
+	if l.Held {
+		fmt.Fprintf(os.Stderr, "step %d, held-out text: KL %.4f nats a token, perplexity %.4g (teacher %.4g), same likeliest token %.1f %%\n",
+			l.Step, l.KL, l.Perplexity, l.TeacherPPL, 100*l.Agreement)
+		return
+	}
+	tell(fmt.Sprintf("step %d of %d: KL %.4f, gradient %.3g, learning rate %.2g, %.0f tokens/s, %v left",
+		l.Step, steps, l.KL, l.GradNorm, l.LearningRate, l.TokensPerSecond, time.Duration(l.ETA*float64(time.Second)).Round(time.Second)))
+}
+
+// describe prints the plan of a run.
+func describe(w io.Writer, p *train.Plan, c train.Config, data, held *train.Data, dev *cpu.Device) error {
+	peak := dev.Float32Peak()
+	const reached = 0.5 // of the peak, by a step as a whole
+	seconds := p.MACs / (reached * peak)
+	total := p.Bytes()
+	rows := []struct {
+		name  string
+		bytes int64
+	}{
+		{"teacher's weights", p.Teacher.Weights}, {"student's weights", p.Student.Weights}, {"rounded weights", p.Student.Rounded},
+		{"gradients", p.Student.Gradients}, {"AdamW's moments", p.Moments},
+		{"activations, logits", p.Teacher.Activations + p.Student.Activations}, {"windows", p.Data}, {"all", total},
+	}
+	for _, r := range rows {
+		if _, err := fmt.Fprintf(w, "%-20s %10.1f MB\n", r.name, float64(r.bytes)/1e6); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, `
+%d windows of %d tokens in all to train on, %d to evaluate on
+%d steps of up to %d tokens: %.3g epochs
+%.3g multiply-adds a step; this machine does %.3g a second at most on %d threads
+at %.0f %% of that: %.0f tokens/s, %v in all
+`, data.Len(), data.Tokens(), held.Len(), c.Steps, p.StepTokens, float64(c.Steps*c.Batch)/float64(data.Len()),
+		p.MACs, peak, dev.Workers(), 100*reached, float64(p.StepTokens)/seconds, time.Duration(seconds*float64(c.Steps)*float64(time.Second)).Round(time.Second))
+	return err
+}
+
+// overfit leaves the windows of one step, to train and to evaluate on.
+func overfit(d *train.Data, c train.Config) (data, held *train.Data) {
+	first, _, _ := d.Split(min(c.Batch, d.Len()))
+	return first, first
+}
+
+// gradTolerance is what rounding and curvature of the loss leave of a right gradient.
+const gradTolerance = 0.05
+
+// checkGradients prints a line a parameter, and fails where a gradient is not its
+// loss's slope.
+func checkGradients(w io.Writer, src format.Source, d *train.Data, c train.Config, dev *cpu.Device) error {
+	list, err := train.GradCheck(dev, src, d, c)
+	if err != nil {
+		return err
+	}
+	wrong := 0
+	for _, g := range list {
+		var names []string
+		for _, t := range g.Param.Tensors {
+			names = append(names, t.Name)
+		}
+		verdict := "ok"
+		if !(math.Abs(g.Ratio-1) < gradTolerance) {
+			verdict = "WRONG"
+			wrong++
+		}
+		if _, err := fmt.Fprintf(w, "%-5s %.4f  %s\n", verdict, g.Ratio, strings.Join(names, ", ")); err != nil {
+			return err
+		}
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d of %d gradients are not the slope of their loss", wrong, len(list))
+	}
+	return nil
+}
