@@ -1,0 +1,135 @@
+package eval
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/llmqat/llmqat/format/tokenizer"
+	"github.com/llmqat/llmqat/format/tokens"
+)
+
+// Text is what a model is evaluated on: windows of token ids, each evaluated alone.
+type Text struct {
+	Windows [][]int32 `json:"-"`
+	Length  int       `json:"length"`  // tokens of a window: of all, or at most
+	Dropped int       `json:"dropped"` // tokens that are in no window
+	Is      string    `json:"is"`      // what a window is, for people
+}
+
+// Cut is GPTQ's convention: the text as a whole is tokenized, with BOS at its very
+// start where the tokenizer says that texts begin with one, and cut into windows of
+// length tokens; the rest, which fills no window, is dropped.
+func Cut(tok *tokenizer.Tokenizer, text string, length int) (*Text, error) {
+	ids, err := encode(tok, text)
+	if err != nil {
+		return nil, err
+	}
+	t := &Text{Length: length, Is: "of one text, BOS at its very start"}
+	if !hasBOS(tok) {
+		t.Is = "of one text, without BOS"
+	}
+	for ; len(ids) >= length; ids = ids[length:] {
+		t.Windows = append(t.Windows, ids[:length:length])
+	}
+	if t.Dropped = len(ids); len(t.Windows) == 0 {
+		return nil, fmt.Errorf("%d tokens fill no window of %d: give more text, or shorter windows by --length", len(ids), length)
+	}
+	return t, nil
+}
+
+// Documents makes each text a window of its own, with BOS before it where the tokenizer
+// says so; what is longer is cut off at length tokens. Texts with nothing to predict,
+// which are those of no or one token, are left out.
+func Documents(tok *tokenizer.Tokenizer, texts []string, length int) (*Text, error) {
+	t := &Text{Length: length, Is: "documents, BOS before each"}
+	if !hasBOS(tok) {
+		t.Is = "documents, without BOS"
+	}
+	for _, text := range texts {
+		ids, err := encode(tok, text)
+		if err != nil {
+			return nil, err
+		}
+		n := min(len(ids), length)
+		t.Dropped += len(ids) - n
+		if n > 1 && text != "" {
+			t.Windows = append(t.Windows, ids[:n])
+		}
+	}
+	if len(t.Windows) == 0 {
+		return nil, fmt.Errorf("%d documents without a token to predict", len(texts))
+	}
+	return t, nil
+}
+
+func hasBOS(tok *tokenizer.Tokenizer) bool { return tok.AddBOS() && tok.BOS() >= 0 }
+
+func encode(tok *tokenizer.Tokenizer, text string) (ids []int32, err error) {
+	if len(text) > tokenizer.MaxText {
+		return nil, fmt.Errorf("a text of %d bytes, at most %d: cut it", len(text), tokenizer.MaxText)
+	}
+	if hasBOS(tok) {
+		ids = append(ids, tok.BOS())
+	}
+	return append(ids, tok.Encode(text)...), nil
+}
+
+// WikiText joins the lines of a wiki.test.raw as GPTQ joins the rows of Hugging Face's
+// data set, by blank lines. A row is a line with its end, or nothing where it is blank.
+func WikiText(raw string) string {
+	var rows []string
+	for line := range strings.Lines(raw) {
+		if strings.TrimSpace(line) == "" {
+			line = ""
+		}
+		rows = append(rows, line)
+	}
+	return strings.Join(rows, "\n\n")
+}
+
+// ReadFile reads a text of up to tokenizer.MaxText bytes.
+func ReadFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, tokenizer.MaxText+1))
+	if err == nil && len(b) > tokenizer.MaxText {
+		err = fmt.Errorf("%s: more than %d bytes: cut it", path, tokenizer.MaxText)
+	}
+	return string(b), err
+}
+
+// Shards reads the samples of token shards, for a model of so large a vocabulary, as
+// the trainer does: in windows of up to length tokens, without rests of one token.
+func Shards(paths []string, vocab, length int) (*Text, error) {
+	set, err := tokens.OpenSet(paths...)
+	if err != nil {
+		return nil, err
+	}
+	h := set.Header()
+	if h.VocabSize != vocab {
+		return nil, fmt.Errorf("%s: made by %s with a vocabulary of %d, the model has %d: take data of its own teacher",
+			strings.Join(paths, ", "), h.Teacher, h.VocabSize, vocab)
+	}
+	t := &Text{Length: length, Is: "samples, cut where they are longer"}
+	for s, err := range set.All() {
+		if err != nil {
+			return nil, err
+		}
+		ids := s.IDs
+		for len(ids) > 1 {
+			n := min(length, len(ids))
+			t.Windows = append(t.Windows, ids[:n:n])
+			ids = ids[n:]
+		}
+		t.Dropped += len(ids)
+	}
+	if len(t.Windows) == 0 {
+		return nil, fmt.Errorf("%s: no sample with a token to predict", strings.Join(paths, ", "))
+	}
+	return t, nil
+}
