@@ -96,13 +96,22 @@ func TestNothingIsAllocatedLater(t *testing.T) {
 			defer d.Close()
 			driver := &frozen{driver: d.driver}
 			d.driver = driver
+			f, copied := deep(t, bits), int64(0)
 			o := deepOptions
 			o.Device = d
-			e, err := engine.New(deep(t, bits), o)
+			o.Progress = func(done, total int64) {
+				if copied = done; total != int64(len(f.Bytes())) {
+					t.Errorf("%d of %d bytes are copied, the file has %d", done, total, len(f.Bytes()))
+				}
+			}
+			e, err := engine.New(f, o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer e.Close()
+			if copied != int64(len(f.Bytes())) {
+				t.Errorf("%d bytes were copied, the file has %d", copied, len(f.Bytes()))
+			}
 			if d.scratchMem.bytes == 0 {
 				t.Error("no operator wants scratch: the model is too small for this test")
 			}

@@ -16,7 +16,7 @@ func (m *Model) weights(f *qat.File, progress func(done, total int64)) error {
 	}
 	mem, err := m.arena.Import(f.Bytes(), copied)
 	if err != nil {
-		return fmt.Errorf("%s: weights to %s: %w", f.Path(), m.dev.Name(), err)
+		return fmt.Errorf("weights to %s: %w", m.dev.Name(), err)
 	}
 	l := loader{f, mem}
 	m.embed = l.weight(format.EmbedName)
