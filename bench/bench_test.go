@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -169,6 +170,14 @@ func TestCheckOut(t *testing.T) {
 	}
 	if err := CheckOut(filepath.Join(blocked, "out")); err == nil {
 		t.Error("a file was taken for a folder")
+	}
+}
+
+// Every sequence has pages to be decoded at the deepest context, and one for a prompt.
+func TestPages(t *testing.T) {
+	o := Options{Prompts: []int{5, 200}, Contexts: []int{10, 126}, Batches: []int{3}, Decode: 2}
+	if got := o.pages(); !slices.Equal(got, []int{4, 2, 2}) {
+		t.Errorf("pages %v, want 4 of 64 tokens for the first, 2 for the others", got)
 	}
 }
 

@@ -89,7 +89,7 @@ func TestMicroOnGPU(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"qkv, 3 tokens", "decode, 1 token at 30", "decode, 3 tokens at 30", "prefill, 16 tokens at 30", "no work: a launch"} {
+	for _, want := range []string{"qkv, 3 tokens", "decode, 1 token at 30", "decode, 3 tokens at 30", "prefill, 16 tokens at 30", "draw, top-p 0.95, 3 tokens", "no work: a launch"} {
 		if !labels[want] {
 			t.Errorf("there is no %q: %v", want, labels)
 		}

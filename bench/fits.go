@@ -16,6 +16,14 @@ func (o *Options) modelOptions() model.Options {
 	return model.Options{MaxTokens: o.Pass, MaxSeqs: slices.Max(o.Batches), MaxContext: o.longest()}
 }
 
+// pages are those of each sequence: of all to decode at every context, and of the first
+// also for a prompt.
+func (o *Options) pages() []int {
+	list := slices.Repeat([]int{kvcache.Count(slices.Max(o.Contexts) + o.Decode)}, slices.Max(o.Batches))
+	list[0] = kvcache.Count(o.longest())
+	return list
+}
+
 // available is how much memory may still be taken; 0: unknown.
 func (g *rig) available() (int64, error) {
 	if own, ok := g.dev.(kernels.OwnMemory); ok {
@@ -29,7 +37,10 @@ func (g *rig) available() (int64, error) {
 // that is free, before the system ends the process for it: their KV caches, and on a
 // GPU also what a processor finds in the page cache.
 func (o *Options) fits(files []file, g *rig) error {
-	pages := slices.Max(o.Batches) * kvcache.Count(o.longest())
+	pages := 0
+	for _, n := range o.pages() {
+		pages += n
+	}
 	var weights, kv, scratch, deviceScratch int64
 	for _, f := range files {
 		q, err := qat.Open(f.path)
@@ -53,7 +64,7 @@ func (o *Options) fits(files []file, g *rig) error {
 	}
 	scratch += deviceScratch
 	free, err := g.available()
-	seqs, context := slices.Max(o.Batches), o.longest()
+	seqs, context := slices.Max(o.Batches), slices.Max(o.Contexts)+o.Decode
 	switch need := weights + kv + scratch + int64(g.readSize); {
 	case err != nil || free <= 0:
 		return err

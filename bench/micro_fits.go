@@ -24,6 +24,9 @@ func (*tally) Upload(kernels.Mem, int, []byte)       {}
 func (*tally) Quantize(kernels.Rows, kernels.Floats) {}
 func (*tally) Sync() error                           { return nil }
 
+// Draw makes it a device that draws, as GPUs do; no operator runs.
+func (*tally) Draw(kernels.Buf[int32], kernels.Floats, kernels.Buf[int32]) {}
+
 // nothing is a number of bytes that are not there.
 type nothing int
 

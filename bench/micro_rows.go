@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"math"
+
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/sample"
@@ -60,8 +62,9 @@ func (m *microMemory) other(tokens []int) (list []*operator, err error) {
 	}
 	launch := &operator{Operator: Operator{Name: "no work: a launch"}}
 	launch.run = func(int) error { m.dev.Barrier(); return nil }
-	if m.gpu {
-		return append(list, launch), nil // tokens are drawn by the host, or in the model's pass
+	if m.gpu { // which the host's sampling would say nothing about
+		draws, err := m.draws(tokens)
+		return append(append(list, draws...), launch), err
 	}
 	logits := make([]float32, c.VocabSize)
 	for i := range logits {
@@ -87,4 +90,46 @@ func (m *microMemory) other(tokens []int) (list []*operator, err error) {
 	}
 	launch.Name = "no work: the workers' barrier"
 	return append(list, launch), nil
+}
+
+// draws returns the drawing of tokens on a device that does so.
+func (m *microMemory) draws(tokens []int) (list []*operator, err error) {
+	d, ok := m.dev.(kernels.Drawer)
+	if !ok {
+		return nil, nil
+	}
+	for _, n := range tokens {
+		logits, err := m.noise(n, m.config.VocabSize)
+		if err != nil {
+			return nil, err
+		}
+		ids, err := kernels.Alloc[int32](m.dev, n)
+		if err != nil {
+			return nil, err
+		}
+		for _, how := range []struct {
+			name string
+			draw kernels.Draw
+		}{
+			{"draw, greedy", greedy},
+			{"draw, temperature 1", kernels.Draw{Scale: 1, Below: math.Inf(1)}},
+			{"draw, top-k 40", kernels.Draw{Scale: 1, Below: math.Inf(1), TopK: 40}},
+			{"draw, top-p 0.95", kernels.Draw{Scale: 1, Below: math.Inf(1), Leave: 0.05}},
+		} {
+			var words []int32
+			for range n {
+				how.draw.Random = m.rng.Uint64()
+				words = how.draw.Append(words)
+			}
+			draws, err := kernels.Alloc[int32](m.dev, len(words))
+			if err != nil {
+				return nil, err
+			}
+			kernels.Upload(m.dev, draws, words)
+			op := &operator{Operator: Operator{Name: how.name, Tokens: n, Bytes: floatBytes(logits)}}
+			op.run = func(int) error { d.Draw(ids, logits, draws); return nil }
+			list = append(list, op)
+		}
+	}
+	return list, nil
 }

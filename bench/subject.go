@@ -51,16 +51,17 @@ func load(rigs []*rig, f file, o *Options) (*subject, error) {
 		s.models = append(s.models, m)
 	}
 	dev := rigs[0].dev
-	seqs, n := slices.Max(o.Batches), kvcache.Count(o.longest())
-	if s.pool, err = kvcache.NewPool(dev, &h.Config, h.Quantization.KV(), seqs*n); err != nil {
+	next := int32(0)
+	for _, n := range o.pages() {
+		var list []int32
+		for range n {
+			list, next = append(list, next), next+1
+		}
+		s.pages = append(s.pages, list)
+	}
+	if s.pool, err = kvcache.NewPool(dev, &h.Config, h.Quantization.KV(), int(next)); err != nil {
 		s.close()
 		return nil, err
-	}
-	for i := range seqs {
-		s.pages = append(s.pages, nil)
-		for p := range n {
-			s.pages[i] = append(s.pages[i], int32(i*n+p))
-		}
 	}
 	for _, c := range s.pool.Layers {
 		fillKV(dev, c, s.rng)
