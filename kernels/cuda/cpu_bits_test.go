@@ -172,14 +172,11 @@ func rowBitsCase(s *bitsCase) {
 func linearBitsCase(s *bitsCase) {
 	n, in, out := s.pick(1, 7, 16, 30, 33, 70, 140), 64*(1+s.rand.IntN(12)), 1+s.rand.IntN(150)
 	typ := []kernels.WeightType{kernels.Int4, kernels.Int8}[s.rand.IntN(2)]
-	w := kernels.Weight{Type: typ, Out: out, In: in, Data: put(s, s.bytes(out*typ.RowBytes(in))), Scale: s.floats(1, out).Buf.Slice(0, out)}
-	x := s.rows(n, in, 8)
-	s.dev.Quantize(x, s.floats(n, in))
-	y := s.floats(n, out)
+	x, w, y := s.linear(n, in, []kernels.WeightType{typ}, []int{out})
 	name := fmt.Sprintf("%v [%d, %d], %d tokens", typ, out, in, n)
-	s.dev.LinearAdd(y, x, w)
+	s.dev.LinearAdd(y, x, w[0])
 	read(s, "LinearAdd "+name, y.Buf)
-	s.dev.Linear(y, x, w)
+	s.dev.Linear(y, x, w...)
 	read(s, "Linear "+name, y.Buf)
 }
 

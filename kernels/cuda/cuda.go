@@ -21,9 +21,10 @@ type Device struct {
 	trace   *trace // nil: kernels run without being timed
 	staging staging
 
-	scratchMem memory // what scratch returns
-	measuring  bool   // within Measure
-	wanted     int    // the most scratch since it began
+	scratchMem memory  // what scratch returns
+	tickets    *memory // zeros, in which CTAs that share a tile count themselves
+	measuring  bool    // within Measure
+	wanted     int     // the most scratch since it began
 
 	failed *memory    // a word: the first operator and row that failed, or noFailure
 	checks []rowCheck // the operators since the last Sync that may fail on a row
@@ -67,6 +68,12 @@ func newDevice(driver driver) (*Device, error) {
 		return nil, err
 	}
 	if d.failed, err = d.alloc(8); err != nil {
+		return nil, err
+	}
+	if d.tickets, err = d.alloc(4 * maxTickets); err != nil {
+		return nil, err
+	}
+	if err := driver.Clear(d.tickets.at, d.tickets.bytes); err != nil {
 		return nil, err
 	}
 	d.resetFailed()

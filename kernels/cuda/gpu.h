@@ -57,6 +57,13 @@ DEV void want_shared(size_t bytes) {
 
 DEV void sync_warp() { asm volatile("bar.warp.sync 0xffffffff;" ::: "memory"); }
 
+// Shared is a place in shared memory, of 32 bits: a sum of a pointer's 64, and its
+// conversion, cost a load four instructions.
+struct Shared {
+  uint32_t at;
+  __device__ __forceinline__ Shared operator+(int bytes) const { return {at + (uint32_t)bytes}; }
+};
+
 DEV uint32_t smem_addr(const void* p) {
   uint64_t r;
   asm("cvta.to.shared.u64 %0, %1;" : "=l"(r) : "l"(p));
@@ -81,10 +88,26 @@ DEV uint32_t fetch_add_shared(uint32_t* p, uint32_t v) {
   asm volatile("atom.shared.add.u32 %0,[%1],%2;" : "=r"(r) : "r"(smem_addr(p)), "r"(v) : "memory");
   return r;
 }
+
+// and_xor is (a & mask) ^ flip, in one instruction: ptxas makes two of constants.
+DEV uint32_t and_xor(uint32_t a, uint32_t mask, uint32_t flip) {
+  uint32_t r;
+  asm("lop3.b32 %0,%1,%2,%3,0x6a;" : "=r"(r) : "r"(a), "r"(mask), "r"(flip));
+  return r;
+}
+
 DEV void atomic_add_shared(int* p, int v) { asm volatile("red.shared.add.s32 [%0],%1;" ::"r"(smem_addr(p)), "r"(v) : "memory"); }
 
 DEV void cp_async16(void* shared, const void* global) {
   asm volatile("cp.async.cg.shared.global [%0],[%1],16;" ::"r"(smem_addr(shared)), "l"(global) : "memory");
+}
+// cp_async16_if copies 16 bytes where they are there, and zeros without reading where
+// not; the other leaves them in L1 too, for other CTAs.
+DEV void cp_async16_if(Shared to, const void* global, bool there) {
+  asm volatile("cp.async.cg.shared.global [%0],[%1],16,%2;" ::"r"(to.at), "l"(global), "r"(there ? 16 : 0) : "memory");
+}
+DEV void cp_async16_cached_if(Shared to, const void* global, bool there) {
+  asm volatile("cp.async.ca.shared.global [%0],[%1],16,%2;" ::"r"(to.at), "l"(global), "r"(there ? 16 : 0) : "memory");
 }
 DEV void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N>
@@ -92,10 +115,11 @@ DEV void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
-DEV void ldmatrix_x4(uint32_t* r, const void* row) {
+DEV Shared shared_of(const void* p) { return {smem_addr(p)}; }
+DEV void ldmatrix_x4(uint32_t* r, Shared row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3},[%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(smem_addr(row))
+               : "r"(row.at)
                : "memory");
 }
 
@@ -115,6 +139,20 @@ DEV void mma_tf32(float* c, const uint32_t* a, const uint32_t* b) {
   asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
                : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// atomic_add returns what was there. fence_device orders what a thread wrote before and
+// reads after it for other CTAs, which read by load16_fresh.
+DEV int atomic_add(int* p, int v) {
+  int old;
+  asm volatile("atom.global.add.s32 %0,[%1],%2;" : "=r"(old) : "l"(p), "r"(v) : "memory");
+  return old;
+}
+DEV void fence_device() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
+DEV Words load16_fresh(const void* p) {
+  Words v;
+  asm volatile("ld.global.cg.v4.u32 {%0,%1,%2,%3},[%4];" : "=r"(v.w[0]), "=r"(v.w[1]), "=r"(v.w[2]), "=r"(v.w[3]) : "l"(p) : "memory");
+  return v;
 }
 
 DEV void atomic_min(uint64_t* p, uint64_t v) { asm volatile("red.global.min.u64 [%0],%1;" ::"l"(p), "l"(v) : "memory"); }

@@ -1,92 +1,168 @@
-// Linear and LinearAdd with int4 or int8 weights and integer rows, for more than 32
+// Linear and LinearAdd with int4 or int8 weights and integer rows, for more than 16
 // tokens: out [T, Out] (+)= float32(Σ w·x) · (wScale·xScale).
 //
 // Grid [T / BM, Σ (Out / BN), splits], over the launch's weights (linear.h): a CTA
 // does a tile of BM tokens by BN output channels, its warps WM by WN of it with
-// mma.m16n8k32, over its share of the inputs, 64 at a time, which cp.async brings
-// Stages - 1 steps ahead. With gridDim.z > 1 it leaves sums [splits, T, Σ Out] in
-// partial for linear_int_merge: where tiles are too few to fill the GPU.
+// mma.m16n8k32, over its share of the inputs, Step at a time, which cp.async brings
+// Stages - 1 steps ahead. With gridDim.z > 1, where tiles are too few to fill the GPU,
+// a tile's CTAs leave their sums in partial, and the last one adds them: integers, in
+// any order. tickets [tiles] count the CTAs; they are zero before and after.
 //
 // Weights and activations as stored: a pack of 64 int4 inputs is what two mma want,
 // low nibbles first (linear_int.h), so that a row's 32 bytes are loaded by ldmatrix as
 // they are. Pieces of 16 bytes are swizzled such that neither cp.async nor ldmatrix
 // meets a bank twice.
 //
-// Shared memory: 48 KiB for tiles of 128, 24 (int4) or 32 KiB for tiles of 64.
-// Speed: unmeasured.
+// What the sizes are for, on an H100 by published microbenchmarks: 132 SMs of 128 bytes
+// of shared memory a cycle and 4,096 products of int8, of which mma.sync reaches 62 %,
+// 2,540; L2 gives near 5.5 TB/s, memory 3.35, and a load takes near 1 µs under load.
+//
+//	tile32, tile64   Few tokens wait for memory. Rows of a step are whole sectors, 64
+//	         bytes of int4, and Stages - 1 steps hold 40 KiB of weights, where an SM's
+//	         share of memory's speed is 25 bytes a ns: one CTA is enough for an SM.
+//	         128 channels share what is read of x: 64 tokens by 4,096 inputs by 4,096
+//	         channels read 8 MiB of weights, and as much of x out of L2.
+//	tile128  A step is 1 Mi products, 413 cycles. Warps of 32·64 sums read 4 KiB of it
+//	         by ldmatrix; 8 of them, and cp.async's writes, are 44 KiB, 109 bytes a
+//	         cycle. Warps of 64·32 would need 129. A warp issues near 140 instructions.
+//	tile256  reads 16 KiB from L2 for 2 Mi products, tile128 12 KiB for 1 Mi: 2,048
+//	         tokens by 4,096 by 4,096 need 268 MB, 49 µs, against 403 MB, 73 µs, where
+//	         the products take 56 µs. 64·64 sums of a warp are 128 registers.
+//
+// Dynamic shared memory: Stages · Step · (BM + BN·Bits/8), 48 to 96 KiB. Speed: unmeasured.
 #include "linear_int.h"
 
-const int step = 64; // inputs
-
-// Stage is one step's operands in shared memory: rows of 64 bytes, or 32 of int4.
-template <int Bits> DEV int at(int row, int piece) {
-  return Bits == 4 ? row * 32 + (piece ^ (row >> 2 & 1)) * 16 : row * 64 + (piece ^ (row >> 1 & 3)) * 16;
+// at is where a piece of a row stands in a stage, of rows of RowBytes: eight rows'
+// pieces, which ldmatrix reads together, lie in the eight 16-byte columns of the banks.
+// Rows 16 further have the same order.
+template <int RowBytes> DEV constexpr int at(int row, int piece) {
+  const int rowsPerLine = 128 / RowBytes, pieces = RowBytes / 16;
+  return row * RowBytes + (piece ^ (row / rowsPerLine % pieces)) * 16;
 }
-
-// fetch asks for one step of rows first.. of count: Rows of them, the last again and
-// again behind the end.
-template <int Bits, int Rows, int Threads> DEV void fetch(uint8_t* shared, const uint8_t* from, int64_t rowBytes, int64_t first, int64_t count) {
-  const int pieces = step * Bits / 8 / 16;
-#pragma unroll
-  for (int i = threadIdx.x; i < Rows * pieces; i += Threads) {
-    int r = i / pieces, p = i % pieces;
-    int64_t row = first + r < count ? first + r : count - 1;
-    cp_async16(shared + at<Bits>(r, p), from + row * rowBytes + p * 16);
+template <int RowBytes> DEV constexpr bool spread() {
+  for (int piece = 0; piece < RowBytes / 16; piece++) {
+    int columns = 0;
+    for (int row = 0; row < 8; row++) columns |= 1 << at<RowBytes>(row, piece) / 16 % 8;
+    if (columns != 255) return false;
   }
+  return true;
+}
+static_assert(spread<32>() && spread<64>() && spread<128>());
+
+// Source is a matrix whose Rows rows first.. a CTA reads, RowBytes of each a step: of
+// each thread the pieces of rows that are Threads / pieces apart, from its first one on.
+template <int RowBytes, int Rows, int Threads> struct Source {
+  static const int pieces = RowBytes / 16, apart = Threads / pieces;
+  const uint8_t* from;
+  int64_t size;        // bytes of a row
+  int to, left, end;   // of the first piece: place in a stage, rows to the last, bytes to its row's end
+
+  DEV_MEMBER Source(const uint8_t* data, int64_t first, int64_t count, int64_t size) : size(size) {
+    int r = (int)threadIdx.x / pieces, p = (int)threadIdx.x % pieces;
+    from = data + (first + r) * size + p * 16;
+    to = at<RowBytes>(r, p), left = (int)(count - first) - r, end = (int)size - p * 16;
+  }
+  // ask asks for step s, zeros behind the last row and a row's end.
+  DEV_MEMBER void ask(Shared stage, int s) const {
+    bool there = s * RowBytes < end;
+#pragma unroll
+    for (int i = 0; i < Rows / apart; i++)
+      cp_async16_if(stage + to + i * apart * RowBytes, from + i * apart * size + s * RowBytes, there && i * apart < left);
+  }
+};
+
+// last says whether this is the last of a tile's CTAs to come here, and what the others
+// wrote before can be read.
+DEV bool last_of_tile(int* ticket, int* shared) {
+  fence_device();
+  sync_block();
+  if (threadIdx.x == 0) {
+    *shared = atomic_add(ticket, 1) == (int)gridDim.z - 1;
+    if (*shared) *ticket = 0;
+  }
+  sync_block();
+  fence_device();
+  return *shared;
 }
 
-template <int Bits, int BM, int BN, int WM, int WN, int Stages>
-DEV void tile(const Linear& l, int* partial, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth) {
-  const int warpsN = BN / WN, threads = BM / WM * warpsN * 32, aBytes = BM * step, bBytes = BN * step * Bits / 8;
-  SMEM(uint8_t, shared, Stages * (aBytes + bBytes));
+template <int Bits, int BM, int BN, int WM, int WN, int Step, int Stages>
+DEV void tile(const Linear& l, Words* partial, int* tickets, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth) {
+  const int warpsN = BN / WN, threads = BM / WM * warpsN * 32;
+  const int aRow = Step, bRow = Step * Bits / 8, aBytes = BM * aRow, bBytes = BN * bRow;
+  DYNAMIC_SMEM(uint8_t, dynamic);
+  want_shared(Stages * (aBytes + bBytes));
+  Shared stages = shared_of(dynamic);
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   Share share = share_of<BN>(l, blockIdx.y);
-  int64_t m0 = (int64_t)blockIdx.x * BM, n0 = share.row, rows = share.w.rows, rowBytes = depth * Bits / 8;
+  int64_t m0 = (int64_t)blockIdx.x * BM;
   int m = warp / warpsN * WM, n = warp % warpsN * WN; // of the warp, in the tile
-  int64_t steps = depth / step, each = (steps + gridDim.z - 1) / gridDim.z;
-  int64_t from = blockIdx.z * each, to = from + each < steps ? from + each : steps;
+  int steps = (int)((depth + Step - 1) / Step), each = (steps + (int)gridDim.z - 1) / (int)gridDim.z;
+  int from = (int)blockIdx.z * each, to = from + each < steps ? from + each : steps;
 
-  auto ask = [&](int64_t s) {
-    if (s < to) {
-      uint8_t* stage = shared + s % Stages * (aBytes + bBytes);
-      fetch<8, BM, threads>(stage, (const uint8_t*)x + s * step, depth, m0, tokens);
-      fetch<Bits, BN, threads>(stage + aBytes, share.w.data + s * (step * Bits / 8), rowBytes, n0, rows);
-    }
+  Source<aRow, BM, threads> xs((const uint8_t*)x, m0, tokens, depth);
+  Source<bRow, BN, threads> ws(share.w.data, share.row, share.w.rows, depth * Bits / 8);
+  auto ask = [&](int s, Shared stage) {
+    if (s < to) xs.ask(stage, s), ws.ask(stage + aBytes, s);
     cp_async_commit();
   };
   int c[WM / 16][WN / 8][4] = {};
-  for (int s = 0; s < Stages - 1; s++) ask(from + s);
-  for (int64_t s = from; s < to; s++) {
+  for (int s = 0; s < Stages - 1; s++) ask(from + s, stages + s * (aBytes + bBytes));
+  int slot = 0; // of step s
+  for (int s = from; s < to; s++) {
     cp_async_wait<Stages - 2>();
     sync_block(); // step s is there, and nobody reads step s-1 any more
-    ask(s + Stages - 1);
-    const uint8_t* a = shared + s % Stages * (aBytes + bBytes);
-    const uint8_t* b = a + aBytes;
-    uint32_t fa[2][WM / 16][4]; // [k half]: rows 0-7 and 8-15 by inputs 0-15 and 16-31
+    ask(s + Stages - 1, stages + (slot == 0 ? Stages - 1 : slot - 1) * (aBytes + bBytes));
+    Shared a = stages + slot * (aBytes + bBytes), b = a + aBytes;
+    slot = slot == Stages - 1 ? 0 : slot + 1;
 #pragma unroll
-    for (int k = 0; k < 2; k++)
-#pragma unroll
-      for (int i = 0; i < WM / 16; i++) ldmatrix_x4(fa[k][i], a + at<8>(m + i * 16 + lane % 16, k * 2 + lane / 16));
-#pragma unroll
-    for (int j = 0; j < WN / 8; j += 2) { // 16 output channels
-      int row = n + j * 8 + lane / 16 * 8 + lane % 8, piece = lane / 8 % 2;
-      uint32_t fb[2][4]; // [k half]: channels 0-7 by inputs 0-15 and 16-31, then 8-15
-      if (Bits == 4) {
-        uint32_t packed[4];
-        ldmatrix_x4(packed, b + at<4>(row, piece));
-#pragma unroll
-        for (int i = 0; i < 4; i++) fb[0][i] = low4(packed[i]), fb[1][i] = high4(packed[i]);
-      } else {
-        ldmatrix_x4(fb[0], b + at<8>(row, piece));
-        ldmatrix_x4(fb[1], b + at<8>(row, 2 + piece));
-      }
+    for (int pack = 0; pack < Step / 64; pack++) {
+      uint32_t fa[2][WM / 16][4]; // [k half]: rows 0-7 and 8-15 by inputs 0-15 and 16-31
 #pragma unroll
       for (int k = 0; k < 2; k++)
 #pragma unroll
-        for (int i = 0; i < WM / 16; i++) {
-          mma_s8(c[i][j], fa[k][i], fb[k]);
-          mma_s8(c[i][j + 1], fa[k][i], fb[k] + 2);
+        for (int i = 0; i < WM / 16; i++) ldmatrix_x4(fa[k][i], a + at<aRow>(m + lane % 16, pack * 4 + k * 2 + lane / 16) + i * 16 * aRow);
+#pragma unroll
+      for (int j = 0; j < WN / 8; j += 2) { // 16 output channels
+        int row = n + lane / 16 * 8 + lane % 8, piece = lane / 8 % 2;
+        Shared from = b + j * 8 * bRow;
+        uint32_t fb[2][4]; // [k half]: channels 0-7 by inputs 0-15 and 16-31, then 8-15
+        if (Bits == 4) {
+          uint32_t packed[4];
+          ldmatrix_x4(packed, from + at<bRow>(row, pack * 2 + piece));
+#pragma unroll
+          for (int i = 0; i < 4; i++) fb[0][i] = low4(packed[i]), fb[1][i] = high4(packed[i]);
+        } else {
+          ldmatrix_x4(fb[0], from + at<bRow>(row, pack * 4 + piece));
+          ldmatrix_x4(fb[1], from + at<bRow>(row, pack * 4 + 2 + piece));
         }
+#pragma unroll
+        for (int k = 0; k < 2; k++)
+#pragma unroll
+          for (int i = 0; i < WM / 16; i++) {
+            mma_s8(c[i][j], fa[k][i], fb[k]);
+            mma_s8(c[i][j + 1], fa[k][i], fb[k] + 2);
+          }
+      }
+    }
+  }
+  const int quads = WM / 16 * (WN / 8);
+  if (gridDim.z > 1) { // partial [tiles, splits, quads, threads]
+    int64_t tile = (int64_t)blockIdx.y * gridDim.x + blockIdx.x;
+    partial += tile * gridDim.z * quads * threads + threadIdx.x;
+    Words* mine = partial + (int64_t)blockIdx.z * quads * threads;
+#pragma unroll
+    for (int q = 0; q < quads; q++) {
+      const int* sums = c[q / (WN / 8)][q % (WN / 8)];
+      mine[q * threads] = {(uint32_t)sums[0], (uint32_t)sums[1], (uint32_t)sums[2], (uint32_t)sums[3]};
+    }
+    if (!last_of_tile(tickets + tile, (int*)dynamic)) return;
+    for (int z = 0; z < (int)gridDim.z; z++) {
+      if (z == (int)blockIdx.z) continue;
+#pragma unroll
+      for (int q = 0; q < quads; q++) {
+        Words v = load16_fresh(partial + ((int64_t)z * quads + q) * threads);
+        for (int e = 0; e < 4; e++) c[q / (WN / 8)][q % (WN / 8)][e] += (int)v.w[e];
+      }
     }
   }
 #pragma unroll
@@ -95,34 +171,20 @@ DEV void tile(const Linear& l, int* partial, const int8_t* x, const float* xScal
     for (int j = 0; j < WN / 8; j++)
 #pragma unroll
       for (int e = 0; e < 4; e++) {
-        int64_t token = m0 + m + i * 16 + lane / 4 + e / 2 * 8, row = n0 + n + j * 8 + lane % 4 * 2 + e % 2;
-        if (token >= tokens || row >= rows) continue;
-        int sum = Bits == 4 ? c[i][j][e] >> int4_shift : c[i][j][e];
-        if (gridDim.z > 1) {
-          partial[(blockIdx.z * tokens + token) * l.rows() + share.column + row] = sum;
-        } else {
-          store_linear(l, share, token, row, sum, xScale);
-        }
+        int64_t token = m0 + m + i * 16 + lane / 4 + e / 2 * 8, row = share.row + n + j * 8 + lane % 4 * 2 + e % 2;
+        if (token >= tokens || row >= share.w.rows) continue;
+        store_linear(l, share, token, row, Bits == 4 ? c[i][j][e] >> int4_shift : c[i][j][e], xScale);
       }
 }
 
-#define PARAMETERS LINEAR_PARAMETERS, int *partial, const int8_t *x, const float *xScale, int64_t tokens, int64_t depth
-#define ARGUMENTS LINEAR_ARGUMENTS, partial, x, xScale, tokens, depth
+#define PARAMETERS LINEAR_PARAMETERS, Words *partial, int *tickets, const int8_t *x, const float *xScale, int64_t tokens, int64_t depth
+#define ARGUMENTS LINEAR_ARGUMENTS, partial, tickets, x, xScale, tokens, depth
 
-extern "C" __global__ void __launch_bounds__(256) linear_w4_tile128(PARAMETERS) { tile<4, 128, 128, 64, 32, 4>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(128) linear_w4_tile64(PARAMETERS) { tile<4, 64, 64, 32, 32, 4>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(256) linear_w8_tile128(PARAMETERS) { tile<8, 128, 128, 64, 32, 3>(ARGUMENTS); }
-extern "C" __global__ void __launch_bounds__(128) linear_w8_tile64(PARAMETERS) { tile<8, 64, 64, 32, 32, 4>(ARGUMENTS); }
-
-// linear_int_merge adds the splits' sums [splits, T, Σ Out].
-//
-// Grid [Σ Out / blockDim, T]; a thread does one output.
-extern "C" __global__ void linear_int_merge(LINEAR_PARAMETERS, const int* partial, int64_t splits, const float* xScale) {
-  Linear l = LINEAR_ARGUMENTS;
-  int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, token = blockIdx.y, tokens = gridDim.y;
-  if (i >= l.rows()) return;
-  int sum = 0;
-  for (int64_t s = 0; s < splits; s++) sum += partial[(s * tokens + token) * l.rows() + i];
-  Share share = share_of<1>(l, i);
-  store_linear(l, share, token, share.row, sum, xScale);
-}
+extern "C" __global__ void __launch_bounds__(128) linear_w4_tile32(PARAMETERS) { tile<4, 32, 128, 32, 32, 128, 6>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(128) linear_w4_tile64(PARAMETERS) { tile<4, 64, 128, 32, 64, 128, 6>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 2) linear_w4_tile128(PARAMETERS) { tile<4, 128, 128, 32, 64, 64, 4>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256) linear_w4_tile256(PARAMETERS) { tile<4, 128, 256, 64, 64, 64, 4>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(128) linear_w8_tile32(PARAMETERS) { tile<8, 32, 128, 32, 32, 128, 4>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(128) linear_w8_tile64(PARAMETERS) { tile<8, 64, 128, 32, 64, 128, 4>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256, 2) linear_w8_tile128(PARAMETERS) { tile<8, 128, 128, 32, 64, 64, 3>(ARGUMENTS); }
+extern "C" __global__ void __launch_bounds__(256) linear_w8_tile256(PARAMETERS) { tile<8, 128, 256, 64, 64, 64, 4>(ARGUMENTS); }

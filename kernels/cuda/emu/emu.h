@@ -20,7 +20,8 @@ namespace emu {
 
 struct Dim { unsigned x, y, z; };
 
-// Copy is one 16-byte cp.async that was issued and not yet waited for.
+// Copy is one 16-byte cp.async that was issued and not yet waited for: of zeros where
+// src is null.
 struct Copy { void* dst; const void* src; };
 
 enum Wait { RUNNABLE, AT_BARRIER, IN_COLLECTIVE };

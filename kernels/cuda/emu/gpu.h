@@ -147,6 +147,16 @@ DEV void cp_async16(void* shared, const void* global) {
   if (((uintptr_t)shared | (uintptr_t)global) % 16) emu::fail("cp.async between addresses that are no multiples of 16");
   emu::fibers[emu::current].open.push_back({shared, global});
 }
+struct Shared {
+  char* at;
+  Shared operator+(int bytes) const { return {at + bytes}; }
+};
+DEV Shared shared_of(const void* p) { return {(char*)p}; }
+DEV void cp_async16_if(Shared to, const void* global, bool there) {
+  if ((uintptr_t)to.at % 16 || (there && (uintptr_t)global % 16)) emu::fail("cp.async between addresses that are no multiples of 16");
+  emu::fibers[emu::current].open.push_back({to.at, there ? global : nullptr});
+}
+DEV void cp_async16_cached_if(Shared to, const void* global, bool there) { cp_async16_if(to, global, there); }
 DEV void cp_async_commit() {
   auto& f = emu::fibers[emu::current];
   f.groups.push_back(std::move(f.open));
@@ -156,12 +166,12 @@ template <int N>
 DEV void cp_async_wait() {
   auto& f = emu::fibers[emu::current];
   while ((int)f.groups.size() > N) {
-    for (auto& c : f.groups.front()) memcpy(c.dst, c.src, 16);
+    for (auto& c : f.groups.front()) c.src ? memcpy(c.dst, c.src, 16) : memset(c.dst, 0, 16);
     f.groups.erase(f.groups.begin());
   }
 }
 
-DEV void ldmatrix_x4(uint32_t* r, const void* row) { emu::collective(emu::op_ldmatrix, row, r); }
+DEV void ldmatrix_x4(uint32_t* r, Shared row) { emu::collective(emu::op_ldmatrix, row.at, r); }
 DEV void mma_s8(int* c, const uint32_t* a, const uint32_t* b) {
   emu::MmaS8 in{c, a, b};
   emu::collective(emu::op_mma_s8, &in, nullptr);
@@ -183,7 +193,12 @@ DEV uint32_t byte_perm(uint32_t a, uint32_t b, uint32_t how) {
 }
 
 DEV uint32_t fetch_add_shared(uint32_t* p, uint32_t v) { return (*p += v) - v; }
+DEV uint32_t and_xor(uint32_t a, uint32_t mask, uint32_t flip) { return (a & mask) ^ flip; }
+
 DEV void atomic_add_shared(int* p, int v) { *p += v; }
+
+DEV int atomic_add(int* p, int v) { return *p += v, *p - v; }
+DEV void fence_device() {}
 
 DEV void atomic_min(uint64_t* p, uint64_t v) {
   if (v < *p) *p = v;
@@ -213,6 +228,7 @@ DEV uint32_t load4(const void* p) {
   memcpy(&v, p, 4);
   return v;
 }
+DEV Words load16_fresh(const void* p) { return load16(p); }
 DEV Words load_once(const void* p) { return load16(p); }
 
 // quant.Float16: to nearest, ties to even.
