@@ -20,6 +20,7 @@ their tokenizer in one safetensors file that llmqat-serve maps into memory.
   llmqat quantize --model TinyLlama-1.1B/ --bits 4-8-4 --out tinyllama.qat
   llmqat inspect tinyllama.qat --verify
   llmqat run --model tinyllama.qat "Once upon a time"
+  llmqat eval --model tinyllama.qat --teacher TinyLlama-1.1B/ --text book.txt
   llmqat synth --shape llama-7b --bits 4-8-4 --out speed.qat
 
 llmqat COMMAND --help tells more of each. Every flag is also a variable: --bits is LLMQAT_BITS.`
@@ -27,6 +28,7 @@ llmqat COMMAND --help tells more of each. Every flag is also a variable: --bits 
 type commands struct {
 	Quantize quantizeCmd `cmd:"" help:"Quantize a float model by rounding to nearest."`
 	Run      runCmd      `cmd:"" help:"Continue a text, on standard output."`
+	Eval     evalCmd     `cmd:"" help:"Measure a model's quality: perplexity, and how near it is to its teacher."`
 	Inspect  inspectCmd  `cmd:"" help:"Print what is in a .qat file, and check it."`
 	Synth    synthCmd    `cmd:"" help:"Make a model of a real shape with random weights, to measure speed."`
 
