@@ -87,7 +87,11 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	data, held, err := c.data(config, src.Config().VocabSize)
+	hash, err := c.hash(ctx, src)
+	if err != nil {
+		return err
+	}
+	data, held, err := c.data(config, src.Config().VocabSize, hash)
 	if err != nil {
 		return err
 	}
@@ -108,10 +112,6 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	}
 	if c.GradCheck {
 		return checkGradients(os.Stdout, src, data, config, dev)
-	}
-	hash, err := c.hash(ctx, src)
-	if err != nil {
-		return err
 	}
 	tell, end := progress.Line(os.Stderr, 30*time.Second)
 	defer end()
@@ -173,12 +173,12 @@ func (c *qatCmd) config(m *format.Config) (train.Config, error) {
 }
 
 // data reads the windows to train and to evaluate on.
-func (c *qatCmd) data(config train.Config, vocab int) (data, held *train.Data, err error) {
-	if data, err = read(c.Data, config.Length, vocab); err != nil {
+func (c *qatCmd) data(config train.Config, vocab int, hash string) (data, held *train.Data, err error) {
+	if data, err = read(c.Data, config.Length, vocab, hash); err != nil {
 		return nil, nil, err
 	}
 	if len(c.Held) > 0 {
-		held, err = read(c.Held, config.Length, vocab)
+		held, err = read(c.Held, config.Length, vocab, hash)
 		return data, held, err
 	}
 	n := min(heldWindows, data.Len()/10)
@@ -188,13 +188,16 @@ func (c *qatCmd) data(config train.Config, vocab int) (data, held *train.Data, e
 	return data.Split(data.Len() - n)
 }
 
-func read(paths []string, length, vocab int) (*train.Data, error) {
+func read(paths []string, length, vocab int, hash string) (*train.Data, error) {
 	set, err := tokens.OpenSet(paths...)
 	if err != nil {
 		return nil, err
 	}
-	if h := set.Header(); h.VocabSize != vocab {
-		return nil, fmt.Errorf("%v: made for %s with a vocabulary of %d, the teacher has %d: make data of this teacher", paths, h.Teacher, h.VocabSize, vocab)
+	switch h := set.Header(); {
+	case h.VocabSize != vocab:
+		return nil, fmt.Errorf("%v: of %s with a vocabulary of %d, the teacher has %d: make data of this teacher", paths, h.Teacher, h.VocabSize, vocab)
+	case h.Method == tokens.MethodGenerate && h.TeacherSHA256 != hash:
+		return nil, fmt.Errorf("%v: sampled from another teacher, %s (%s), this one is %s: make data of this teacher", paths, h.Teacher, h.TeacherSHA256, hash)
 	}
 	d := &train.Data{}
 	for s, err := range set.All() {

@@ -627,3 +627,47 @@ func BenchmarkEncode(b *testing.B) {
 		})
 	}
 }
+
+// A file of floats is a model like any other: what is made of it is what is made of
+// its source.
+func TestFloatFileIsASource(t *testing.T) {
+	for _, float := range []string{qat.Float32, qat.Float16, qat.BFloat16} {
+		src := tiny().all(map[string]format.DType{qat.Float32: format.F32, qat.Float16: format.F16, qat.BFloat16: format.BF16}[float])
+		dir := t.TempDir()
+		floats, direct, through := filepath.Join(dir, "f.qat"), filepath.Join(dir, "a.qat"), filepath.Join(dir, "b.qat")
+		ctx := context.Background()
+		if err := Quantize(ctx, src, floats, Options{Bits: bits(t, "16-16-16"), Float: float}); err != nil {
+			t.Fatal(err)
+		}
+		again, err := qat.OpenFloat(floats)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.Close()
+		if err := Quantize(ctx, again, through, Options{Bits: bits(t, "16-16-16"), Float: float}); err != nil {
+			t.Fatal(err)
+		}
+		a, b := open(t, floats), open(t, through)
+		for _, x := range a.Tensors() {
+			y, ok := b.Tensor(x.Name)
+			if !ok || !bytes.Equal(a.Data(x), b.Data(y)) {
+				t.Errorf("%s: %s differs", float, x.Name)
+			}
+		}
+		if again.DType(format.EmbedName) != src.DType(format.EmbedName) || b.Header().Provenance.SourceHash != a.SourceHash() {
+			t.Errorf("%s: type %s, hash %q", float, again.DType(format.EmbedName), b.Header().Provenance.SourceHash)
+		}
+		if err := again.ReadRows(make([]float32, 36), "none", 0); err == nil {
+			t.Error("a tensor that there is not was read")
+		}
+		if err := again.ReadRows(make([]float32, 72), format.EmbedName, 299); err == nil {
+			t.Error("a row behind the last was read")
+		}
+		if err := Quantize(ctx, src, direct, Options{Bits: bits(t, "4-8-4")}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := qat.OpenFloat(direct); err == nil || !strings.Contains(err.Error(), "quantized checkpoint, 4-8-4") {
+			t.Errorf("a quantized file: %v", err)
+		}
+	}
+}

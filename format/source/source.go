@@ -13,10 +13,11 @@ import (
 	"github.com/llmqat/llmqat/format/hf"
 	"github.com/llmqat/llmqat/format/internal/mapped"
 	"github.com/llmqat/llmqat/format/llama2c"
+	"github.com/llmqat/llmqat/format/qat"
 )
 
-// Open opens the model at path: a Hugging Face directory, a GGUF file or a llama2.c
-// file. tokenizerPath names a tokenizer.model, tokenizer.json or llama2.c tokenizer.bin
+// Open opens the model at path: a Hugging Face directory, a GGUF file, a llama2.c file
+// or a .qat file of float weights. tokenizerPath names a tokenizer.model, tokenizer.json or llama2.c tokenizer.bin
 // to use; "" means the model's own.
 func Open(path, tokenizerPath string) (format.FileSource, error) {
 	info, err := os.Stat(path)
@@ -38,8 +39,10 @@ func Open(path, tokenizerPath string) (format.FileSource, error) {
 		return gguf.Open(path, tokenizerPath)
 	case llama2c.Magic(begin):
 		return llama2c.Open(path, tokenizerPath)
+	case ext == ".qat" && tokenizerPath != "":
+		return nil, fmt.Errorf("%s: a .qat file has its tokenizer inside: leave --tokenizer out", path)
 	case ext == ".qat":
-		return nil, fmt.Errorf("%s: a quantized checkpoint, want the float model that it was made of: %w", path, format.ErrUnsupported)
+		return qat.OpenFloat(path)
 	case ext == ".safetensors":
 		return nil, fmt.Errorf("%s: one file of a model, give its directory, which holds config.json too: %w", path, format.ErrUnsupported)
 	case strings.HasPrefix(string(begin), "PK"), strings.HasPrefix(string(begin), "\x80\x02"):

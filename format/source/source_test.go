@@ -123,7 +123,7 @@ func TestHash(t *testing.T) {
 func TestRefused(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]struct{ data, names string }{
-		"m.qat":         {"\x40\x00\x00\x00\x00\x00\x00\x00{}", "quantized checkpoint"},
+		"m.qat":         {"\x40\x00\x00\x00\x00\x00\x00\x00{}", "header length"},
 		"m.safetensors": {"\x02\x00\x00\x00\x00\x00\x00\x00{}", "give its directory"},
 		"model.bin":     {"PK\x03\x04", "PyTorch"},
 		"old.bin":       {"\x80\x02\x8a\x0a", "PyTorch"},

@@ -321,6 +321,22 @@ func TestOtherFiles(t *testing.T) {
 	}
 }
 
+// A shard with a broken line is left as it is.
+func TestBrokenIsLeft(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	write(t, path, drawn(9, 0, 1), 5)
+	broken := bytes.Replace(bytesOf(t, path), []byte(`{"index":2`), []byte(`{"index":7`), 1)
+	if err := os.WriteFile(path, broken, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Append(path, drawn(9, 0, 1)); !errors.Is(err, format.ErrCorrupt) || !strings.Contains(err.Error(), path+":4: index is 7, want 2") {
+		t.Errorf("gone on with: %v, want %v and the line", err, format.ErrCorrupt)
+	}
+	if !bytes.Equal(bytesOf(t, path), broken) {
+		t.Error("the file was changed")
+	}
+}
+
 // Two processes do not write one shard.
 func TestLocked(t *testing.T) {
 	if runtime.GOOS == "windows" {

@@ -2,7 +2,6 @@ package generate
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -69,26 +68,13 @@ func (t *Teacher) openFile(path, tokenizerPath string) error {
 		return fmt.Errorf("%s: %v with an lm_head of %d bits, and data are sampled from the float model: "+
 			"give that, or what llmqat quantize --bits 16-16-16 makes of it", path, q.Bits, q.LMHeadBits)
 	}
-	t.file, t.Config, t.Tokenizer, t.SHA256 = f, &h.Config, h.Tokenizer, h.Provenance.SourceHash
-	if t.SHA256 == "" { // random weights, which come from no file
-		t.SHA256 = hashTensors(f)
-	}
+	t.file, t.Config, t.Tokenizer, t.SHA256 = f, &h.Config, h.Tokenizer, f.SourceHash()
 	return nil
 }
 
 var floatBits = quant.Bits{W: 16, A: 16, KV: 16}
 
 func isFloat(q qat.Quantization) bool { return q.Bits == floatBits && q.LMHeadBits == 16 }
-
-// hashTensors identifies f by its tensors' checksums: by the lines that sha256sum
-// would print of them.
-func hashTensors(f *qat.File) string {
-	sum := sha256.New()
-	for _, t := range f.Tensors() {
-		fmt.Fprintf(sum, "%s  %s\n", t.SHA256, t.Name)
-	}
-	return fmt.Sprintf("sha256:%x", sum.Sum(nil))
-}
 
 // Float returns the teacher as a .qat file of 16 bits, open until Close. What is none
 // is converted to one in dir, as o says of CreatedBy and Progress, which is used again

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/train"
+)
+
+// From a teacher to a student, by the commands: generate, qat, and the file that is served.
+func TestQAT(t *testing.T) {
+	model, data, out := teacher(t, "16-16-16", 1), t.TempDir(), filepath.Join(t.TempDir(), "run")
+	made(t, data, "--model", model, "--samples", "200", "--max-tokens", "24")
+	args := []string{"qat", "--teacher", model, "--data", data, "--out", out, "--length", "24", "--batch", "16", "--steps", "60", "--eval-every", "20", "--save-every", "20", "--lr", "3e-4", "--bits", "4-4-4", "--kv-scheme", "token"}
+
+	log, status := run(t, nil, append(args, "--dry-run")...)
+	if status != 0 {
+		t.Fatalf("--dry-run: status %d: %s", status, log)
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("--dry-run left a folder")
+	}
+	if log, status = run(t, nil, append(args, "--grad-check")...); status != 0 {
+		t.Fatalf("--grad-check: status %d: %s", status, log)
+	}
+	if log, status = run(t, nil, args...); status != 0 || !strings.Contains(log, "step 60, held-out text: KL") {
+		t.Fatalf("status %d: %s", status, log)
+	}
+	path := filepath.Join(out, "student.qat")
+	f, err := qat.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Verify(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	h := f.Header()
+	if q, p := h.Quantization, h.Provenance; q.Bits.String() != "4-4-4" || q.Method != "qat" || p.Steps == 0 || p.Tokens == 0 || !strings.HasPrefix(p.SourceHash, "sha256:") {
+		t.Errorf("%+v, %+v", q, p)
+	}
+	lines, err := train.ReadLog(filepath.Join(out, "log.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, last := lines[0], lines[len(lines)-1]
+	if !first.Held || !last.Held || !(last.KL < first.KL) {
+		t.Errorf("KL on held-out text went from %v to %v", first.KL, last.KL)
+	}
+
+	// Going on with what is done changes nothing; beginning anew is refused.
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if log, status = run(t, nil, append(args, "--resume")...); status != 0 {
+		t.Fatalf("--resume: status %d: %s", status, log)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("--resume of a finished run changed its student (%v)", err)
+	}
+	if log, status = run(t, nil, args...); status == 0 || !strings.Contains(log, "--resume") {
+		t.Errorf("a second run in the folder: status %d: %s", status, log)
+	}
+}
+
+func TestQATRefuses(t *testing.T) {
+	model, data := teacher(t, "16-16-16", 1), t.TempDir()
+	made(t, data, "--model", model, "--samples", "40", "--max-tokens", "24")
+	base := []string{"qat", "--teacher", model, "--data", data, "--out", filepath.Join(t.TempDir(), "run")}
+	cut := filepath.Join(t.TempDir(), "shard-00000-of-00001.jsonl")
+	whole, err := os.ReadFile(filepath.Join(data, "shard-00000-of-00001.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cut, whole[:len(whole)-5], 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--bits", "3-8-4"}, "3 bits"},
+		{[]string{"--kv-scheme", "heads"}, `"heads": want head-zp`},
+		{[]string{"--length", "1000"}, "length is 1000"},
+		{[]string{"--data", filepath.Join(t.TempDir(), "none")}, "none"},
+		{[]string{"--data", cut}, "shard-00000-of-00001.jsonl"},
+		{[]string{"--teacher", teacher(t, "4-8-4", 1)}, "quantized checkpoint"},
+		{[]string{"--teacher", teacher(t, "16-16-16", 2)}, "another teacher"},
+	} {
+		if log, status := run(t, nil, append(append([]string{}, base...), c.args...)...); status == 0 || !strings.Contains(log, c.want) {
+			t.Errorf("%v: status %d, want an error that says %q: %s", c.args, status, c.want, log)
+		}
+	}
+}
