@@ -100,6 +100,9 @@ func run(t testing.TB, m *Teacher, o Options, batch, threads int, path string) [
 	if from, to := p.Header.Range(); last.Done != to-from || last.Total != to-from || last.Tokens == 0 {
 		t.Errorf("the last report is %+v, want %d samples", last, to-from)
 	}
+	if s := e.Stats(); batch > 8 && s.GeneratedTokens < 4*s.Steps {
+		t.Errorf("%d tokens in %d steps: %d samples are not drawn together", s.GeneratedTokens, s.Steps, batch)
+	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -260,6 +263,21 @@ func TestEnded(t *testing.T) {
 				t.Error("gone on with, the file differs")
 			}
 		})
+	}
+}
+
+// Interrupted before the first sample, a run does not seem finished.
+func TestEndedAtOnce(t *testing.T) {
+	p, e := started(t, teacher(t, 1), options(0, 1), 2, 1)
+	w, err := tokens.Append(filepath.Join(t.TempDir(), "a"), p.Header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := p.Run(ctx, e, w, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v, want %v", err, context.Canceled)
 	}
 }
 

@@ -112,6 +112,18 @@ func TestConvertedOnce(t *testing.T) {
 	if after, err := os.Stat(path); err != nil || after.Size() != before.Size() {
 		t.Errorf("a cut file stays cut: %v", err)
 	}
+	// So is one of another model.
+	other, err := os.ReadFile(qatFile(t, "16-16-16", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, other, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	float(t, open(t, dir), cache)
+	if m := open(t, path); m.SHA256 != first.SHA256 {
+		t.Error("another model under the name of the teacher's file is taken for it")
+	}
 	second := open(t, floatModel(t, dir, 2))
 	if second.SHA256 == first.SHA256 || float(t, second, cache) == path {
 		t.Error("a changed model is the same teacher")
