@@ -155,9 +155,10 @@ func TestCompareIsItsFormulas(t *testing.T) {
 	n := 0.0
 	var nll, tnll, same, delta2 float64
 	var kls []float64
-	var means [][2]float64 // tokens and KL of windows
+	var means [][3]float64 // tokens, KL and nll of windows
+	var deltas []float64   // Σ(Δp)² of windows
 	for w, ids := range windows {
-		window := 0.0
+		window, before, beforeDelta := 0.0, nll, delta2
 		for i, id := range ids[1:] {
 			p, q := probabilities(a[w][i]), probabilities(b[w][i])
 			kl, best, tbest := 0.0, 0, 0
@@ -180,16 +181,21 @@ func TestCompareIsItsFormulas(t *testing.T) {
 			kls = append(kls, kl)
 			window += kl
 		}
-		means = append(means, [2]float64{float64(len(ids) - 1), window})
+		means = append(means, [3]float64{float64(len(ids) - 1), window, nll - before})
+		deltas = append(deltas, delta2-beforeDelta)
 	}
 	slices.Sort(kls)
-	kl, square := 0.0, 0.0
+	kl := 0.0
 	for _, v := range kls {
 		kl += v
 	}
-	for _, m := range means {
-		d := m[1] - kl/n*m[0]
-		square += d * d
+	// The standard error of a ratio of sums over 6 windows.
+	se := func(mean float64, sum func(w int) float64) float64 {
+		square := 0.0
+		for w, m := range means {
+			square += math.Pow(sum(w)-mean*m[0], 2)
+		}
+		return math.Sqrt(6*square/5) / n
 	}
 	beyond := 0 // of the 99 % value: 1 % of the tokens, rounded down
 
@@ -213,7 +219,7 @@ func TestCompareIsItsFormulas(t *testing.T) {
 		{"KL", got.KL.Value, kl / n}, {"its error", got.KL.SE, math.Sqrt(6.0/5*square) / n},
 		{"largest KL", got.KLMax, kls[len(kls)-1]}, {"tokens beyond 99 %", float64(beyond), math.Floor(n / 100)},
 		{"top 1", got.Top1.Value, same / n}, {"Δp", got.RMSDeltaP.Value, math.Sqrt(delta2 / n)},
-		{"window's nll", got.Each[2].KL, means[2][1] / means[2][0]},
+		{"window's KL", got.Each[2].KL, means[2][1] / means[2][0]},
 	} {
 		if !near(c.got, c.want) {
 			t.Errorf("%s is %v, want %v", c.name, c.got, c.want)
@@ -382,6 +388,9 @@ func TestMeasureRefusesNaN(t *testing.T) {
 		if _, ok := measure(good, bad, 2); ok {
 			t.Errorf("teacher's logits %v are taken", bad)
 		}
+	}
+	if m, _ := measure([]float32{0, 2, 2}, []float32{3, 4, 3}, 0); !m.same {
+		t.Error("of equal logits the smallest id does not count as the likeliest")
 	}
 	if m, ok := measure([]float32{-1e4, 0, 1e4}, []float32{1e4, 0, -1e4}, 0); !ok || m.nll != 2e4 || m.teacherNLL != 0 || m.kl != 2e4 {
 		t.Errorf("far apart: %+v, %v", m, ok)

@@ -54,7 +54,7 @@ func Documents(tok *tokenizer.Tokenizer, texts []string, length int) (*Text, err
 		}
 		n := min(len(ids), length)
 		t.Dropped += len(ids) - n
-		if n > 1 && text != "" {
+		if n > 1 {
 			t.Windows = append(t.Windows, ids[:n])
 		}
 	}
