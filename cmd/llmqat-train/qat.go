@@ -133,10 +133,12 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintf(os.Stderr, "state saved in %s: go on with --resume\n", c.Out)
 	}
-	if err == nil {
-		fmt.Fprintf(os.Stderr, "wrote %s\n", filepath.Join(c.Out, "student.qat"))
+	if err != nil {
+		return err
 	}
-	return err
+	end()
+	fmt.Fprintf(os.Stderr, "wrote %s\n", filepath.Join(c.Out, "student.qat"))
+	return c.result(ctx, dev, src, config, held)
 }
 
 // config is what the flags say of the run's numbers.

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,6 +53,19 @@ func TestQAT(t *testing.T) {
 	first, last := lines[0], lines[len(lines)-1]
 	if !first.Held || !last.Held || !(last.KL < first.KL) {
 		t.Errorf("KL on held-out text went from %v to %v", first.KL, last.KL)
+	}
+
+	// What is served does what the trained forward did, and so better than rounding.
+	text, err := os.ReadFile(filepath.Join(out, "result.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r result
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	if kl := r.Student.KL.Value; math.Abs(kl/last.KL-1) > 0.05 || !(kl < r.RTN.KL.Value) || len(r.Logits) != 64 {
+		t.Errorf("served, the student has a KL of %v, trained %v, rounded to nearest %v; hash %q", kl, last.KL, r.RTN.KL.Value, r.Logits)
 	}
 
 	// Going on with what is done changes nothing; beginning anew is refused.
