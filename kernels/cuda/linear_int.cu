@@ -165,16 +165,39 @@ DEV void tile(const Linear& l, Words* partial, int* tickets, const int8_t* x, co
       }
     }
   }
+  // a token's outputs together: were each to be added by itself, a load would wait for
+  // the store before it
+  int64_t row = share.row + n + lane % 4 * 2;
+  int left = (int)(share.w.rows - row); // rows from here on
+  const int outputs = WN / 4;           // of a token: rows 0, 1, 8, 9, 16, ..
+  float scale[outputs];
 #pragma unroll
-  for (int i = 0; i < WM / 16; i++)
+  for (int o = 0; o < outputs; o++) {
+    int at = o / 2 * 8 + o % 2;
+    scale[o] = at < left ? share.w.scale[row + at] : 0;
+  }
 #pragma unroll
-    for (int j = 0; j < WN / 8; j++)
+  for (int h = 0; h < WM / 8; h++) {
+    int64_t token = m0 + m + h * 8 + lane / 4;
+    if (token >= tokens) break;
+    float* to = l.out + token * l.stride + l.column + share.column + row;
+    float y[outputs], old[outputs];
 #pragma unroll
-      for (int e = 0; e < 4; e++) {
-        int64_t token = m0 + m + i * 16 + lane / 4 + e / 2 * 8, row = share.row + n + j * 8 + lane % 4 * 2 + e % 2;
-        if (token >= tokens || row >= share.w.rows) continue;
-        store_linear(l, share, token, row, Bits == 4 ? c[i][j][e] >> int4_shift : c[i][j][e], xScale);
-      }
+    for (int o = 0; o < outputs; o++) {
+      int at = o / 2 * 8 + o % 2;
+      if (l.add && at < left) old[o] = to[at];
+    }
+#pragma unroll
+    for (int o = 0; o < outputs; o++) {
+      int sum = c[h / 2][o / 2][h % 2 * 2 + o % 2];
+      y[o] = scaled<Bits>(sum, scale[o], xScale[token]);
+    }
+#pragma unroll
+    for (int o = 0; o < outputs; o++) {
+      int at = o / 2 * 8 + o % 2;
+      if (at < left) to[at] = l.add ? old[o] + y[o] : y[o];
+    }
+  }
 }
 
 #define PARAMETERS LINEAR_PARAMETERS, Words *partial, int *tickets, const int8_t *x, const float *xScale, int64_t tokens, int64_t depth

@@ -9,11 +9,7 @@
 DEV uint32_t high4(uint32_t w) { return and_xor(w, 0xf0f0f0f0u, 0x80808080u); }
 DEV uint32_t low4(uint32_t w) { return high4(w << 4); }
 
-const int int4_shift = 4; // Σ 16·q·x to Σ q·x
-
-// store_linear sets a token's output of a share's row to, or adds, float32(sum)·scale.
-DEV void store_linear(const Linear& l, const Share& s, int64_t token, int64_t row, int sum, const float* xScale) {
-  float* out = l.out + token * l.stride + l.column + s.column + row;
-  float y = (float)sum * (s.w.scale[row] * xScale[token]);
-  *out = l.add ? *out + y : y;
+// scaled is the output of a sum: Σ q·x, of Σ 16·q·x with int4, times both scales.
+template <int Bits> DEV float scaled(int sum, float wScale, float xScale) {
+  return (float)(Bits == 4 ? sum >> 4 : sum) * (wScale * xScale);
 }

@@ -102,7 +102,9 @@ template <int Bits, int NT> DEV void few(const Linear& l, const int8_t* x, const
     if (token >= tokens || row >= rows) continue;
     int sum = 0;
     for (int k = 0; k < warps; k++) sum += sums[k * size + i / 16 * width + i % 16];
-    store_linear(l, share, token, row, Bits == 4 ? sum >> int4_shift : sum, xScale);
+    float* to = l.out + token * l.stride + l.column + share.column + row;
+    float y = scaled<Bits>(sum, share.w.scale[row], xScale[token]);
+    *to = l.add ? *to + y : y;
   }
 }
 

@@ -25,10 +25,10 @@ var linearCases = []struct {
 	runs  int
 }{
 	{[]kernels.WeightType{kernels.Int4}, []int{65}, 1},
-	{[]kernels.WeightType{kernels.Int4, kernels.Int4}, []int{17, 3}, 1},
-	{[]kernels.WeightType{kernels.Int8, kernels.Int8, kernels.Int8}, []int{64, 1, 33}, 1},
 	{[]kernels.WeightType{kernels.Int4, kernels.Int4, kernels.Int4}, []int{1, 257, 16}, 1},
 	{[]kernels.WeightType{kernels.Int8, kernels.Int8, kernels.Int8}, []int{130, 0, 5}, 1},
+	{[]kernels.WeightType{kernels.Int4, kernels.Int4}, []int{17, 3}, 1},
+	{[]kernels.WeightType{kernels.Int8, kernels.Int8, kernels.Int8}, []int{64, 1, 33}, 1},
 	{[]kernels.WeightType{kernels.Int4, kernels.Int4, kernels.Int4, kernels.Int4}, []int{16, 2, 128, 70}, 2},
 	{[]kernels.WeightType{kernels.Int4, kernels.Int8, kernels.Int8, kernels.Int4}, []int{5, 32, 7, 9}, 3},
 }
@@ -77,7 +77,7 @@ func TestLinearTiles(t *testing.T) {
 	gpu := newTestDevice(t)
 	for i, tile := range []*linearTile{tile32, tile64, tile128, tile256} {
 		for _, splits := range []int{1, 3} {
-			for _, c := range linearCases[2:5] {
+			for _, c := range linearCases[:3] {
 				name := fmt.Sprintf("tile of %d tokens by %d rows, %d splits, %v outputs %v", tile.tokens, tile.rows, splits, c.types, c.outs)
 				t.Setenv("LLMQAT_EMU_SEED", schedules[(i+splits)%len(schedules)])
 				sameBits(t, gpu, 8, func(s *bitsCase) {
