@@ -99,7 +99,7 @@ func tokens(c *format.Config, n int) [][]int32 {
 }
 
 func calibration(t testing.TB, m *Model) *Calibration {
-	return &Calibration{Device: device(t, 2), Tokens: tokens(&m.config, 100)}
+	return &Calibration{Device: device(t, 2), Tokens: tokens(&m.config, 70)}
 }
 
 func apply(t testing.TB, m *Model, method string, c *Calibration, q qat.Quantization) Steps {
@@ -126,7 +126,7 @@ func TestThreads(t *testing.T) {
 	for _, n := range []int{1, 3} {
 		runtime.GOMAXPROCS(n)
 		m := load(t, tiny(true))
-		c := &Calibration{Device: device(t, n), Tokens: tokens(&m.config, 100)}
+		c := &Calibration{Device: device(t, n), Tokens: tokens(&m.config, 70)}
 		s := apply(t, m, all, c, q)
 		if want == nil {
 			want, steps = m, s

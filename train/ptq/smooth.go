@@ -10,7 +10,8 @@ import (
 
 // Smooth scales the channels of what linear layers read by max|x|^α / max|w|^(1-α), so
 // that a part of what is hard to round moves from activations into weights
-// (SmoothQuant, arXiv:2211.10438; α = 0.85 is its choice for LLaMA).
+// (SmoothQuant, arXiv:2211.10438). α = 0.85 is its choice for LLaMA with weights of 8
+// bits; with 4, 0.5 lost less on the models of 0.26 and 3 million parameters tried.
 func (m *Model) Smooth(ctx context.Context, c *Calibration, alpha float64) error {
 	return m.calibrate(ctx, c, fmt.Sprintf("smooth alpha=%v", alpha), float32s, func(r *runner, layer int) error {
 		var x [len(groups)][]float64
