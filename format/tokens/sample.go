@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -42,12 +43,37 @@ func (s *Sample) append(b []byte, method string) []byte {
 
 // sampleJSON tells what is missing from what is 0.
 type sampleJSON struct {
-	Index  *int64  `json:"index"`
-	Start  *int32  `json:"start"`
-	Greedy *int    `json:"greedy"`
-	Prompt *int    `json:"prompt"`
-	IDs    []int32 `json:"ids"`
-	EOS    *bool   `json:"eos"`
+	Index  *int64 `json:"index"`
+	Start  *int32 `json:"start"`
+	Greedy *int   `json:"greedy"`
+	Prompt *int   `json:"prompt"`
+	IDs    idList `json:"ids"`
+	EOS    *bool  `json:"eos"`
+}
+
+// idList is read twice as fast as []int32.
+type idList []int32
+
+// UnmarshalJSON reads a list of ids; that b is one JSON value has been checked.
+func (l *idList) UnmarshalJSON(b []byte) error {
+	list, ok := bytes.CutPrefix(b, []byte("["))
+	if !ok {
+		return fmt.Errorf("ids is %.40q, want a list of token ids", b)
+	}
+	list = bytes.TrimSpace(list[:len(list)-1])
+	for len(list) > 0 {
+		var item []byte
+		item, list, _ = bytes.Cut(list, []byte(","))
+		id := int32(0)
+		for _, c := range bytes.TrimSpace(item) {
+			if c < '0' || c > '9' || id >= maxVocab {
+				return fmt.Errorf("ids has %.40q, want a token id", bytes.TrimSpace(item))
+			}
+			id = 10*id + int32(c-'0') // below 10·maxVocab
+		}
+		*l = append(*l, id)
+	}
+	return nil
 }
 
 // parse reads the line of the sample that is number index of h's data set.

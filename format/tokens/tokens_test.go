@@ -228,9 +228,14 @@ func TestMalformed(t *testing.T) {
 		{"null", whole, `"greedy":2`, `"greedy":null`, `:2: has no "greedy"`, format.ErrCorrupt},
 		{"unknown field", whole, `"prompt":2`, `"prompts":2`, `:2: unknown field "prompts"`, format.ErrCorrupt},
 		{"id outside", whole, `401`, `500`, ":3: id 500 at 4, want 0 to 499", format.ErrCorrupt},
-		{"negative id", whole, `401`, `-1`, ":3: id -1 at 4", format.ErrCorrupt},
-		{"no number", whole, `401`, `"a"`, ":3: cannot unmarshal string", format.ErrCorrupt},
-		{"fraction", whole, `401`, `1.5`, ":3: cannot unmarshal number 1.5", format.ErrCorrupt},
+		{"negative id", whole, `401`, `-1`, `:3: ids has "-1", want a token id`, format.ErrCorrupt},
+		{"no number", whole, `401`, `"a"`, `:3: ids has "\"a\""`, format.ErrCorrupt},
+		{"huge number", whole, `401`, `99999999999999`, `:3: ids has "99999999999999"`, format.ErrCorrupt},
+		{"no list", whole, `[1,134,0,499]`, `7`, `:2: ids is "7", want a list`, format.ErrCorrupt},
+		{"a list of lists", whole, `[1,134,0,499]`, `[[1,134],[]]`, `:2: ids has "[1"`, format.ErrCorrupt},
+		{"ids null", whole, `[1,134,0,499]`, `null`, `:2: ids is "null"`, format.ErrCorrupt},
+		{"an empty list", whole, `[1,134,0,499]`, `[ ]`, `:2: 0 ids, want 3 to 9`, format.ErrCorrupt},
+		{"fraction", whole, `401`, `1.5`, `:3: ids has "1.5"`, format.ErrCorrupt},
 		{"too many ids", whole, `401`, `401,4`, ":3: 10 ids, want 3 to 9", format.ErrCorrupt},
 		{"too few ids", whole, `,401`, ``, ":3: 8 ids without eos, want 9", format.ErrCorrupt},
 		{"other bos", whole, `"ids":[1,134`, `"ids":[2,134`, ":2: the first id is 2, want 1", format.ErrCorrupt},
@@ -259,7 +264,7 @@ func TestMalformed(t *testing.T) {
 			}
 		})
 	}
-	if err := os.WriteFile(path, []byte(strings.Replace(whole, `,"eos":true}`, `, "eos": true }`, 1)), 0o666); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Replace(strings.Replace(whole, `,"eos":true}`, `, "eos": true }`, 1), ",0,", " , 0\t,", 1)), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if err := drain(path); err != nil {
