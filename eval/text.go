@@ -15,7 +15,7 @@ type Text struct {
 	Windows [][]int32 `json:"-"`
 	Length  int       `json:"length"`  // tokens of a window: of all, or at most
 	Dropped int       `json:"dropped"` // tokens that are in no window
-	Is      string    `json:"is"`      // what a window is, for people
+	Is      string    `json:"is"`      // what the windows are, for people
 }
 
 // Cut is GPTQ's convention: the text as a whole is tokenized, with BOS at its very
@@ -26,10 +26,7 @@ func Cut(tok *tokenizer.Tokenizer, text string, length int) (*Text, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Text{Length: length, Is: "of one text, BOS at its very start"}
-	if !hasBOS(tok) {
-		t.Is = "of one text, without BOS"
-	}
+	t := &Text{Length: length, Is: fmt.Sprintf("of %d tokens of one text, %s", length, bos(tok, "at its very start"))}
 	for ; len(ids) >= length; ids = ids[length:] {
 		t.Windows = append(t.Windows, ids[:length:length])
 	}
@@ -43,10 +40,7 @@ func Cut(tok *tokenizer.Tokenizer, text string, length int) (*Text, error) {
 // says so; what is longer is cut off at length tokens. Texts with nothing to predict,
 // which are those of no or one token, are left out.
 func Documents(tok *tokenizer.Tokenizer, texts []string, length int) (*Text, error) {
-	t := &Text{Length: length, Is: "documents, BOS before each"}
-	if !hasBOS(tok) {
-		t.Is = "documents, without BOS"
-	}
+	t := &Text{Length: length, Is: fmt.Sprintf("of up to %d tokens: documents, %s", length, bos(tok, "before each"))}
 	for _, text := range texts {
 		ids, err := encode(tok, text)
 		if err != nil {
@@ -65,6 +59,14 @@ func Documents(tok *tokenizer.Tokenizer, texts []string, length int) (*Text, err
 }
 
 func hasBOS(tok *tokenizer.Tokenizer) bool { return tok.AddBOS() && tok.BOS() >= 0 }
+
+// bos says in words whether there is one.
+func bos(tok *tokenizer.Tokenizer, where string) string {
+	if hasBOS(tok) {
+		return "BOS " + where
+	}
+	return "without BOS"
+}
 
 func encode(tok *tokenizer.Tokenizer, text string) (ids []int32, err error) {
 	if len(text) > tokenizer.MaxText {
@@ -115,7 +117,7 @@ func Shards(paths []string, vocab, length int) (*Text, error) {
 		return nil, fmt.Errorf("%s: made by %s with a vocabulary of %d, the model has %d: take data of its own teacher",
 			strings.Join(paths, ", "), h.Teacher, h.VocabSize, vocab)
 	}
-	t := &Text{Length: length, Is: "samples, cut where they are longer"}
+	t := &Text{Length: length, Is: fmt.Sprintf("of up to %d tokens: samples", length)}
 	for s, err := range set.All() {
 		if err != nil {
 			return nil, err

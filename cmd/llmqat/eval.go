@@ -181,8 +181,7 @@ func (c *evalCmd) text(h *qat.Header, length int) (text *eval.Text, source strin
 // print is the report for people.
 func (r *evalReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %s, KV cache %s, %d bytes a token; on %s\n", r.Model, r.Bits, r.KVScheme, r.KVBytes, r.Device)
-	fmt.Fprintf(w, "%s: %d windows of %d tokens %s; %d tokens predicted, %d left out\n\n",
-		r.Source, r.Windows, r.Text.Length, r.Text.Is, r.Tokens, r.Text.Dropped)
+	fmt.Fprintf(w, "%s: %d windows %s; %d tokens predicted, %d left out\n\n", r.Source, r.Windows, r.Text.Is, r.Tokens, r.Text.Dropped)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	show := func(e eval.Estimate, format string, scale float64) string {
 		s := fmt.Sprintf(format, e.Value*scale)
