@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 
-.PHONY: build cuda test test-race test-cuda bench serve check lint generate ptx fuzz help
+.PHONY: build cuda test test-race test-cuda gpu-bundle bench serve check lint generate ptx fuzz help
 
 build: ## build the commands into bin/
 	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
@@ -27,9 +27,22 @@ test-race: ## the tests under the race detector (needs a C compiler)
 
 test-cuda: ## the CUDA path's tests, on a driver that runs kernels in an emulator
 	$(MAKE) -C $(CUDA) OUT=$(CUDA_OUT) trampolines fake test-emulator
-	$(CUDA_GO) vet -tags cuda ./kernels/cuda ./runtime/device ./cmd/...
+	$(CUDA_GO) vet -tags cuda ./kernels/cuda ./runtime/device ./bench ./cmd/...
 	LLMQAT_LIBCUDA=$(CUDA_OUT)/libcuda.so.1 $(CUDA_GO) test -count 1 -tags cuda ./kernels/cuda ./runtime/device
 	LLMQAT_LIBCUDA=$(CUDA_OUT)/libcuda.so.1 $(CUDA_GO) test -tags cuda -run CUDA ./cmd/llmqat-serve
+	LLMQAT_LIBCUDA=$(CUDA_OUT)/libcuda.so.1 $(CUDA_GO) test -tags cuda -run GPU ./bench
+
+BUNDLE := $(CURDIR)/$(BIN)/gpu-bundle
+
+gpu-bundle: ## all that tests and measures on a machine with a GPU, into bin/gpu-bundle.tar.gz
+	$(MAKE) -C $(CUDA) OUT=$(CUDA_OUT) trampolines
+	rm -rf $(BUNDLE) && mkdir -p $(BUNDLE)/cmd/llmqat-serve/demo
+	$(CUDA_GO) build -tags cuda -trimpath -ldflags '$(LDFLAGS)' -o $(BUNDLE)/bin/ ./cmd/bench ./cmd/llmqat ./cmd/llmqat-serve
+	@for p in kernels/cuda runtime/device bench cmd/llmqat-serve; do mkdir -p $(BUNDLE)/$$p && \
+		$(CUDA_GO) test -c -tags cuda -trimpath -ldflags '-s -w' -o $(BUNDLE)/$$p/package.test ./$$p || exit 1; done
+	cp cmd/llmqat-serve/demo/stories260K.qat $(BUNDLE)/cmd/llmqat-serve/demo/
+	cp bench/gpu/run.sh $(BUNDLE)/
+	bench/gpu/pack.sh $(BUNDLE)
 
 bench: build ## FP16 against 4-8-4 on the 1.1B shape
 	$(BIN)/bench --shape tinyllama-1.1b --compare 16-16-16,4-8-4
