@@ -13,6 +13,8 @@ import (
 type Config struct {
 	Quantization qat.Quantization `json:"quantization"`
 
+	Start string `json:"start,omitempty"` // training-free methods that the student begins with, as ptq.Parse has them
+
 	Length int `json:"length"` // tokens of a window of text, at most
 	Batch  int `json:"batch"`  // windows of a step
 	Pass   int `json:"pass"`   // windows that go through the model at a time

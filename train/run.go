@@ -36,8 +36,9 @@ type Options struct {
 	Teacher format.Source
 	// Start is what the student begins as; nil: the teacher.
 	Start   format.Source
-	Data    *Data // to train on
-	Held    *Data // to evaluate on
+	Steps   func(tensor string) []float32 // of Start's weights; nil: MinMax's
+	Data    *Data                         // to train on
+	Held    *Data                         // to evaluate on
 	Resume  bool
 	Reducer Reducer
 	// Log is called after each step, and after each evaluation.
@@ -143,7 +144,7 @@ func (r *run) open() error {
 	if start == nil {
 		start = r.Teacher
 	}
-	o.Quantization, o.Train, o.LearnSteps, o.Recompute = r.c.Quantization, true, r.c.LearnSteps, r.c.Recompute
+	o.Quantization, o.Train, o.LearnSteps, o.Recompute, o.Steps = r.c.Quantization, true, r.c.LearnSteps, r.c.Recompute, r.Steps
 	if r.student, err = nn.New(r.dev, start, o); err != nil {
 		return fmt.Errorf("student: %w", err)
 	}

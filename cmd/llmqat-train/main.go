@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/llmqat/llmqat/train/ptq"
 )
 
 var version = "dev" // set by the linker
@@ -40,7 +43,7 @@ func main() {
 	var c commands
 	context.AfterFunc(ctx, stop) // a second interrupt ends at once
 	k := kong.Parse(&c, kong.Name("llmqat-train"), kong.Description(about), kong.DefaultEnvars("LLMQAT_TRAIN"),
-		kong.Vars{"version": version}, kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+		kong.Vars{"version": version, "methods": strings.Join(ptq.Methods(), ", ")}, kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
 	err := k.Run()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "llmqat-train: interrupted: run the same again to go on")

@@ -21,6 +21,7 @@ import (
 	"github.com/llmqat/llmqat/kernels/quant"
 	"github.com/llmqat/llmqat/train"
 	"github.com/llmqat/llmqat/train/nn"
+	"github.com/llmqat/llmqat/train/ptq"
 )
 
 type qatCmd struct {
@@ -35,6 +36,8 @@ type qatCmd struct {
 	KVScheme   string `name:"kv-scheme" help:"head-zp, head or token (the paper's)." default:"head-zp"`
 	LMHeadBits int    `name:"lm-head-bits" help:"8 or 16. 0: 8, or 16 where W is 16." default:"0"`
 	Float      string `help:"Type of float weights in student.qat: f32, f16 or bf16. Unset: f16, or bf16 where that is needed." default:""`
+
+	Start string `help:"Training-free methods that the student begins with, joined by +: ${methods}." default:"" placeholder:"METHOD+..."`
 
 	Steps       int     `help:"Steps of --batch windows." default:"600"`
 	Length      int     `help:"Tokens of a window. 0: 2048, or the model's context where that is less." default:"0"`
@@ -113,16 +116,20 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	if c.GradCheck {
 		return checkGradients(os.Stdout, src, data, config, dev)
 	}
+	begin, steps, applied, err := c.begin(ctx, src, data, config, dev)
+	if err != nil {
+		return err
+	}
 	tell, end := progress.Line(os.Stderr, 30*time.Second)
 	defer end()
 	err = train.Run(ctx, dev, config, train.Options{
-		Dir: c.Out, Teacher: src, Data: data, Held: held, Resume: c.Resume,
+		Dir: c.Out, Teacher: src, Start: begin, Steps: steps, Data: data, Held: held, Resume: c.Resume,
 		Log: func(l train.Line) { c.log(tell, l, config.Steps) },
 		Export: func(ctx context.Context, path string, m *nn.Model, s train.Summary) error {
 			o := convert.Options{
 				Bits: config.Quantization.Bits, KVScheme: config.Quantization.KVScheme, LMHeadBits: config.Quantization.LMHeadBits,
 				Source: filepath.Base(c.Teacher), CreatedBy: "llmqat-train " + version, Seed: c.Seed,
-				Trained: convert.Trained{Method: "qat", SourceHash: hash, Steps: s.Steps, Tokens: s.Tokens, Scales: m.Steps},
+				Trained: convert.Trained{Method: "qat", SourceHash: hash, Steps: s.Steps, Tokens: s.Tokens, Notes: applied, Scales: m.Steps},
 			}
 			if o.Float, err = convert.ParseFloat(c.Float); err != nil {
 				return err
@@ -139,6 +146,36 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	end()
 	fmt.Fprintf(os.Stderr, "wrote %s\n", filepath.Join(c.Out, "student.qat"))
 	return c.result(ctx, dev, src, config, held)
+}
+
+// calibration is how many windows of the data the methods of --start look at.
+const calibration = 128
+
+// begin is the model that the student begins as, where --start makes it another than
+// the teacher, with its weights' steps and what is noted of it.
+func (c *qatCmd) begin(ctx context.Context, src format.Source, d *train.Data, config train.Config, dev *cpu.Device) (format.Source, func(string) []float32, map[string]string, error) {
+	if c.Start == "" {
+		return nil, nil, nil, nil
+	}
+	recipe, err := ptq.Parse(c.Start)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("--start: %w", err)
+	}
+	m, err := ptq.Load(src)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	tell, end := progress.Line(os.Stderr, 30*time.Second)
+	defer end()
+	calib := &ptq.Calibration{Device: dev, Progress: func(method string, layer, layers int) {
+		tell(fmt.Sprintf("%s: layer %d of %d", method, layer, layers))
+	}}
+	for i := range min(calibration, d.Len()) {
+		calib.Tokens = append(calib.Tokens, d.Window(i))
+	}
+	recipe.Seed = c.Seed
+	steps, err := recipe.Apply(ctx, m, calib, config.Quantization)
+	return m, steps.Of, map[string]string{"start": strings.Join(m.Applied(), ", ")}, err
 }
 
 // config is what the flags say of the run's numbers.
@@ -167,7 +204,7 @@ func (c *qatCmd) config(m *format.Config) (train.Config, error) {
 	}
 	return train.Config{
 		Quantization: qat.Quantization{Bits: bits, KVScheme: scheme, LMHeadBits: head, Float: float, Method: "qat"},
-		Length:       c.Length, Batch: c.Batch, Pass: c.Pass, Steps: c.Steps,
+		Start:        c.Start, Length: c.Length, Batch: c.Batch, Pass: c.Pass, Steps: c.Steps,
 		LearningRate: c.LR, Warmup: c.Warmup, WeightDecay: c.WeightDecay, Clip: c.Clip,
 		Soft: c.Soft, LearnSteps: c.LSQ && bits.W < 16, StepsRate: c.StepsRate, Recompute: c.Recompute,
 		Seed: c.Seed, EvalEvery: c.EvalEvery, SaveEvery: c.SaveEvery, Keep: c.Keep,

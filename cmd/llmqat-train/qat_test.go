@@ -84,6 +84,25 @@ func TestQAT(t *testing.T) {
 	}
 }
 
+// A student may begin as what training-free methods make of its teacher, of another
+// shape even: rotations untie lm_head.
+func TestQATStart(t *testing.T) {
+	model, data, out := teacher(t, "16-16-16", 1), t.TempDir(), filepath.Join(t.TempDir(), "run")
+	made(t, data, "--model", model, "--samples", "60", "--max-tokens", "24")
+	log, status := run(t, nil, "qat", "--teacher", model, "--data", data, "--out", out, "--length", "24", "--batch", "16", "--steps", "3", "--start", "hadamard+clip+gptq")
+	if status != 0 {
+		t.Fatalf("status %d: %s", status, log)
+	}
+	f, err := qat.Open(filepath.Join(out, "student.qat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if note := f.Header().Provenance.Notes["start"]; !strings.Contains(note, "hadamard") || !strings.Contains(note, "gptq") {
+		t.Errorf("the file says that it began with %q", note)
+	}
+}
+
 func TestQATRefuses(t *testing.T) {
 	model, data := teacher(t, "16-16-16", 1), t.TempDir()
 	made(t, data, "--model", model, "--samples", "40", "--max-tokens", "24")
@@ -103,6 +122,7 @@ func TestQATRefuses(t *testing.T) {
 		{[]string{"--bits", "3-8-4"}, "3 bits"},
 		{[]string{"--kv-scheme", "heads"}, `"heads": want head-zp`},
 		{[]string{"--length", "1000"}, "length is 1000"},
+		{[]string{"--start", "magic"}, "magic"},
 		{[]string{"--data", filepath.Join(t.TempDir(), "none")}, "none"},
 		{[]string{"--data", cut}, "shard-00000-of-00001.jsonl"},
 		{[]string{"--teacher", teacher(t, "4-8-4", 1)}, "quantized checkpoint"},

@@ -10,7 +10,6 @@ import (
 
 	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/format/qat"
-	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/quant"
 	"github.com/llmqat/llmqat/runtime/kvcache"
 	runtime "github.com/llmqat/llmqat/runtime/model"
@@ -41,8 +40,7 @@ func TestForwardIsTheServedOne(t *testing.T) {
 			m := model(t, d, src, Options{Quantization: q})
 			ids := batch(rand.New(rand.NewPCG(9, 1)), src.c.VocabSize, 50)
 			m.forward(ids)
-			logits := kernels.Floats{}
-			logits = m.pass.logits.First(50)
+			logits := m.pass.logits.First(50)
 			m.head.forward(d, logits, m.pass.out, false)
 			got := values(d, logits)
 
