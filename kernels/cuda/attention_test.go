@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/llmqat/llmqat/kernels"
@@ -21,7 +22,7 @@ func TestAttentionFits(t *testing.T) {
 						a := attentionShape{dim: dim, bits: bits, intQueries: ints, parts: parts}
 						for _, group := range []int{1, 5, 8, 31, 32, 33, 71} {
 							per, heads := a.cut(limit, group, 1000)
-							if n := a.shared(per * heads); n > limit || per < 1 || heads < 1 || heads > group || per*heads > tileRows {
+							if n := a.shared(per * heads); n > limit || per < 1 || heads < min(group, tileRows/2) || heads > group || per*heads > tileRows {
 								t.Errorf("%+v, groups of %d: %d tokens by %d heads, %d bytes of %d", a, group, per, heads, n, limit)
 							}
 						}
@@ -80,7 +81,7 @@ func TestPlaces(t *testing.T) {
 			t.Fatal(err)
 		}
 		rope := s.rope(rotations, dim)
-		q, qkv := s.queries(tokens*heads, dim, 16), s.floats(tokens, 3*heads*dim)
+		q, qkv := s.queries(tokens*heads, dim, 16), []kernels.Floats{s.floats(tokens, 3*heads*dim), s.floats(tokens, 3*heads*dim)}
 		out := s.floats(tokens, heads*dim)
 		// a sequence of 300 tokens in 5 pages of 6, the last 3 of them in this batch
 		positions, slots := []int32{297, 298, 299}, []int32{41, 42, 43}
@@ -89,12 +90,23 @@ func TestPlaces(t *testing.T) {
 			return &kernels.Batch{T: tokens, S: 1, MaxPages: len(table), Positions: put(s, positions), Slots: put(s, slots),
 				QueryStart: put(s, []int32{0, tokens}), SeqLens: put(s, lens), PageTable: put(s, table)}
 		}
-		step := func() error {
+		step := func(i int) error {
 			b := batch()
-			d.RoPEAppendKV(q, cache, qkv, b, rope)
+			d.RoPEAppendKV(q, cache, qkv[i], b, rope)
 			d.PagedAttention(out, q, cache, b, rope)
 			return d.Sync()
 		}
+		good := func() (r []output) {
+			s.results = nil
+			for i := range qkv {
+				if err := step(i); err != nil {
+					t.Fatal(err)
+				}
+				read(s, "", out.Buf)
+			}
+			return s.results
+		}
+		right := good()
 		for _, n := range []int{1, 100} { // SMs: a CTA does all splits, or one
 			d.driver = procs{real, n}
 			for _, bad := range []struct {
@@ -112,12 +124,14 @@ func TestPlaces(t *testing.T) {
 				{&lens[0], 6*kernels.PageTokens + 1, []string{"cuda: PagedAttention: row", "its position"}},
 				{&lens[0], 2, []string{"cuda: PagedAttention: row 0: its position"}},
 			} {
-				good := *bad.at
+				was := *bad.at
 				*bad.at = bad.value
-				want(t, step(), bad.errors...)
-				*bad.at = good
-				if err := step(); err != nil {
-					t.Fatal(err)
+				want(t, step(0), bad.errors...)
+				*bad.at = was
+				for i, got := range good() {
+					if !slices.Equal(got.values, right[i].values) {
+						t.Fatalf("%+v, %d SMs: results are others after %q", kv, n, bad.errors)
+					}
 				}
 			}
 			if !kv.RotateOnRead() {

@@ -41,6 +41,10 @@ type rowCheck struct {
 
 const noFailure = ^uint64(0)
 
+// maxTickets is more than the tiles that CTAs share in one launch: of linear layers
+// fewer than SMs, of attention 8 an SM.
+const maxTickets = 4096
+
 // New returns the GPU of the given number. It is released by Close.
 func New(ordinal int) (*Device, error) {
 	driver, err := openDriver(ordinal)

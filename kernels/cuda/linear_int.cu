@@ -31,6 +31,7 @@
 //
 // Dynamic shared memory: Stages · Step · (BM + BN·Bits/8), 48 to 96 KiB. Speed: unmeasured.
 #include "linear_int.h"
+#include "tickets.h"
 
 // at is where a piece of a row stands in a stage, of rows of RowBytes: eight rows'
 // pieces, which ldmatrix reads together, lie in the eight 16-byte columns of the banks.
@@ -70,20 +71,6 @@ template <int RowBytes, int Rows, int Threads> struct Source {
       cp_async16_if(stage + to + i * apart * RowBytes, from + i * apart * size + s * RowBytes, there && i * apart < left);
   }
 };
-
-// last says whether this is the last of a tile's CTAs to come here, and what the others
-// wrote before can be read.
-DEV bool last_of_tile(int* ticket, int* shared) {
-  fence_device();
-  sync_block();
-  if (threadIdx.x == 0) {
-    *shared = atomic_add(ticket, 1) == (int)gridDim.z - 1;
-    if (*shared) *ticket = 0;
-  }
-  sync_block();
-  fence_device();
-  return *shared;
-}
 
 template <int Bits, int BM, int BN, int WM, int WN, int Step, int Stages>
 DEV void tile(const Linear& l, Words* partial, int* tickets, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth) {
@@ -155,7 +142,7 @@ DEV void tile(const Linear& l, Words* partial, int* tickets, const int8_t* x, co
       const int* sums = c[q / (WN / 8)][q % (WN / 8)];
       mine[q * threads] = {(uint32_t)sums[0], (uint32_t)sums[1], (uint32_t)sums[2], (uint32_t)sums[3]};
     }
-    if (!last_of_tile(tickets + tile, (int*)dynamic)) return;
+    if (!last_of((int)gridDim.z, tickets + tile, (int*)dynamic)) return;
     for (int z = 0; z < (int)gridDim.z; z++) {
       if (z == (int)blockIdx.z) continue;
 #pragma unroll

@@ -35,9 +35,6 @@ var (
 // and the sums that it leaves and the last one reads are L2's traffic of 4 (tile64).
 const minSplitSteps = 8
 
-// maxTickets bounds the tiles that are split, of which there are fewer than SMs.
-const maxTickets = 1024
-
 // linearInt queues the product of integer rows with int4 or int8.
 func (d *Device) linearInt(l linearParams, x kernels.Rows) {
 	typ := l.weights[0].Type

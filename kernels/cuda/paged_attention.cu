@@ -4,9 +4,10 @@
 //
 // Grid [tiles, kvHeads · runs of heads, splits]: tiles are T with per = 1, else
 // T/per + S, of which some are empty (find_tile). With parts, a CTA of 256 threads does one split for its
-// tile's rows and leaves what it saw in parts [T·heads, splits, dim + 3] for
-// merge_attention: decode. Without, gridDim.z is 1, and it does all splits and
-// merges them itself: prefill. Both give the same bits, as does any per.
+// tile's rows and leaves what it saw in parts [T·heads, splits, dim + 3], which the
+// last of the tile's CTAs merges, in order of the splits: decode. Without, gridDim.z is
+// 1, and it does all splits and merges them itself: prefill. Both give the same bits,
+// as does any per.
 //
 // attention_int4 and attention_int8 have queries of 8 bits and caches of 4 or 8; both
 // products run on tensor cores. attention_any4 and any8 are they where a vector's bytes
@@ -23,6 +24,7 @@
 //
 // dim is even, up to 256. Dynamic shared memory: Layout. Speed: unmeasured.
 #include "attention_values.h"
+#include "tickets.h"
 
 // Layout is the dynamic shared memory for up to rows = per·width rows, r8 those padded
 // to 8. attentionShared in paged_attention.go knows its size (want_shared).
@@ -84,7 +86,31 @@ template <int Bits, bool Ints> DEV void load_queries(const Layout& m, const Atte
   }
 }
 
-template <int Bits, bool Ints, bool Whole> DEV void attend(float* out, int64_t outStride, const Attention& a, const Cut& cut, float* parts, uint64_t* failed, int64_t op) {
+// merge_parts returns element d of a row that has so many parts, [splits, dim + 3].
+// Loads of four parts are under way together.
+DEV float merge_parts(const float* parts, int splits, int dim, int d) {
+  const int ahead = 4;
+  Part all = {minus_infinity(), 0, 0};
+  float o = 0;
+  for (int s = 0; s < splits; s += ahead, parts += ahead * (dim + 3)) {
+    Part part[ahead];
+    float x[ahead];
+#pragma unroll
+    for (int i = 0; i < ahead; i++) {
+      const float* p = parts + (s + i < splits ? i : 0) * (dim + 3);
+      part[i] = {p[0], p[1], p[2]}, x[i] = p[3 + d];
+    }
+#pragma unroll
+    for (int i = 0; i < ahead; i++) {
+      if (s + i == splits) break;
+      Merge w = merge(&all, part[i]);
+      o = w(o, x[i]);
+    }
+  }
+  return quotient(o, all.l);
+}
+
+template <int Bits, bool Ints, bool Whole> DEV void attend(float* out, int64_t outStride, const Attention& a, const Cut& cut, float* parts, int* tickets, uint64_t* failed, int64_t op) {
   DYNAMIC_SMEM(char, dynamic);
   const bool int_values = Bits <= 8;
   int dim = (int)a.dim, thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
@@ -99,6 +125,7 @@ template <int Bits, bool Ints, bool Whole> DEV void attend(float* out, int64_t o
   }
   int from = parts ? (int)blockIdx.z : 0, to = parts ? from + 1 : splits;
   if (from >= splits) return;
+  auto last_of_tile = [&] { return last_of(splits, tickets + (int64_t)blockIdx.y * gridDim.x + blockIdx.x, m.found); };
 
   load_queries<Bits, Ints>(m, a, tile);
   for (int r = thread; r < tile.rows; r += attention_threads) m.all[r] = {minus_infinity(), 0, 0};
@@ -124,6 +151,7 @@ template <int Bits, bool Ints, bool Whole> DEV void attend(float* out, int64_t o
     }
     if (sync_block_or(!there)) { // and queries, scales
       if (thread == 0) fail_row(failed, op, tile.token);
+      if (parts) last_of_tile(); // the others count on it
       return;
     }
     if constexpr (Ints) {
@@ -160,15 +188,16 @@ template <int Bits, bool Ints, bool Whole> DEV void attend(float* out, int64_t o
       }
     }
   }
-  if (parts) return;
+  if (parts && !last_of_tile()) return;
   for (int i = thread; i < tile.rows * dim; i += attention_threads) {
-    int r = i / dim;
-    out[(tile.token + r / tile.heads) * outStride + (int64_t)(tile.first + r % tile.heads) * dim + i % dim] = quotient(m.o[i], m.all[r].l);
+    int r = i / dim, d = i % dim;
+    float* to = out + (tile.token + r / tile.heads) * outStride + (int64_t)(tile.first + r % tile.heads) * dim + d;
+    *to = parts ? merge_parts(parts + tile.row(r, a.heads) * gridDim.z * (dim + 3), splits, dim, d) : quotient(m.o[i], m.all[r].l);
   }
 }
 
 #define PARAMETERS                                                                                                                       \
-  float *out, int64_t outStride, float *parts, const int8_t *q, const float *qScale, const int *qSum, const float *qFloats,             \
+  float *out, int64_t outStride, float *parts, int *tickets, const int8_t *q, const float *qScale, const int *qSum, const float *qFloats,             \
       const uint8_t *k, const uint16_t *kScale, const uint16_t *kZero, const uint8_t *v, const uint16_t *vScale, const uint16_t *vZero, \
       int64_t pages, int64_t positions, int64_t scheme, int64_t heads, int64_t kvHeads, int64_t dim, const float *cosines,              \
       const float *sines, const int *starts, const int *lens, const int *table, int64_t maxPages, int64_t sequences, int64_t per,       \
@@ -176,7 +205,7 @@ template <int Bits, bool Ints, bool Whole> DEV void attend(float* out, int64_t o
 #define ARGUMENTS                                                                                                                            \
   out, outStride,                                                                                                                            \
       Attention{q, qScale, qSum, qFloats, {k, kScale, kZero}, {v, vScale, vZero}, pages, positions, scheme, heads, kvHeads, dim, cosines, sines}, \
-      Cut{starts, lens, table, maxPages, sequences, per, width}, parts, failed, op
+      Cut{starts, lens, table, maxPages, sequences, per, width}, parts, tickets, failed, op
 
 extern "C" __global__ void __launch_bounds__(256, 3) attention_int4(PARAMETERS) { attend<4, true, true>(ARGUMENTS); }
 extern "C" __global__ void __launch_bounds__(256, 3) attention_int8(PARAMETERS) { attend<8, true, true>(ARGUMENTS); }
@@ -186,27 +215,3 @@ extern "C" __global__ void __launch_bounds__(256, 3) attention_f4(PARAMETERS) { 
 extern "C" __global__ void __launch_bounds__(256, 3) attention_f8(PARAMETERS) { attend<8, false, false>(ARGUMENTS); }
 extern "C" __global__ void __launch_bounds__(256, 3) attention_f16(PARAMETERS) { attend<16, false, false>(ARGUMENTS); }
 extern "C" __global__ void __launch_bounds__(256, 3) attention_f32(PARAMETERS) { attend<32, false, false>(ARGUMENTS); }
-
-// merge_attention merges the parts of each row, in order of its splits.
-//
-// Grid [T·heads]; a thread does every blockDim-th element. positions [T] are the
-// tokens': a row has the splits up to its own position's.
-extern "C" __global__ void merge_attention(float* out, int64_t outStride, const float* parts, int64_t splits, const int* positions, int64_t heads, int64_t dim, uint64_t* failed, int64_t op) {
-  int64_t row = blockIdx.x, token = row / heads;
-  const float* from = parts + row * splits * (dim + 3);
-  int n = positions[token] / split_tokens + 1;
-  if (n > splits) {
-    if (threadIdx.x == 0) fail_row(failed, op, token);
-    return;
-  }
-  for (int64_t d = threadIdx.x; d < dim; d += blockDim.x) {
-    Part all = {minus_infinity(), 0, 0};
-    float o = 0;
-    for (int i = 0; i < n; i++) {
-      const float* part = from + i * (dim + 3);
-      Merge w = merge(&all, {part[0], part[1], part[2]});
-      o = w(o, part[3 + d]);
-    }
-    out[token * outStride + row % heads * dim + d] = quotient(o, all.l);
-  }
-}

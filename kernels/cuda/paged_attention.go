@@ -14,7 +14,8 @@ const (
 	// an SM with heads of 128: 32 rows have 100 KiB, of the SM's 227.
 	tileRows = 32
 	// wavesOfSplits is up to how many CTAs an SM would have, were each to do all of its
-	// tile's positions, contexts are split over CTAs.
+	// tile's positions, contexts are split over CTAs. Their tiles, twice as many where
+	// there is little shared memory, have tickets on GPUs of up to 512 SMs.
 	wavesOfSplits = 4
 )
 
@@ -35,12 +36,12 @@ func (d *Device) PagedAttention(out kernels.Floats, q kernels.Rows, kv kernels.K
 	if b.T == 0 {
 		return
 	}
-	splits := (b.MaxPages + splitPages - 1) / splitPages
-	if splits == 1 || b.T*kv.KVHeads >= wavesOfSplits*d.driver.Multiprocessors() {
+	group, splits := heads/kv.KVHeads, (b.MaxPages+splitPages-1)/splitPages
+	if splits == 1 || b.T*kv.KVHeads*int(ceil(group, tileRows)) >= wavesOfSplits*d.driver.Multiprocessors() {
 		splits = 0
 	}
 	a := attentionShape{dim: kv.HeadDim, intQueries: q.Bits != 16, bits: kv.Bits, parts: splits > 0}
-	per, width := a.cut(d.driver.SharedPerCTA(), heads/kv.KVHeads, b.T)
+	per, width := a.cut(d.driver.SharedPerCTA(), group, b.T)
 	tiles := b.T
 	if per > 1 {
 		tiles = b.T/per + b.S
@@ -61,19 +62,15 @@ func (d *Device) PagedAttention(out kernels.Floats, q kernels.Rows, kv kernels.K
 	}
 	failed, op := d.check("PagedAttention", errPlace)
 	s := shape{
-		ctas:    [3]uint32{uint32(tiles), uint32(kv.KVHeads) * ceil(heads/kv.KVHeads, width), uint32(max(splits, 1))},
+		ctas:    [3]uint32{uint32(tiles), uint32(kv.KVHeads) * ceil(group, width), uint32(max(splits, 1))},
 		threads: attentionThreads,
 		shared:  uint32(a.shared(per * width)),
 	}
 	d.launch(names[kv.Bits], s,
-		at(out.Buf), uint64(out.Stride), parts, at(q.Q), at(q.Scale), at(q.Sum), at(q.F.Buf),
+		at(out.Buf), uint64(out.Stride), parts, uint64(d.tickets.at), at(q.Q), at(q.Scale), at(q.Sum), at(q.F.Buf),
 		at(kv.K), at(kv.KScale), at(kv.KZero), at(kv.V), at(kv.VScale), at(kv.VZero), uint64(kv.Pages), uint64(positions),
 		kvSchemes[kv.Scheme], uint64(heads), uint64(kv.KVHeads), uint64(kv.HeadDim), at(rope.Cos), at(rope.Sin),
 		at(b.QueryStart), at(b.SeqLens), at(b.PageTable), uint64(b.MaxPages), uint64(b.S), uint64(per), uint64(width), failed, op)
-	if splits > 0 {
-		s := shape{ctas: [3]uint32{uint32(b.T * heads), 1, 1}, threads: threadsFor(4 * kv.HeadDim)}
-		d.launch("merge_attention", s, at(out.Buf), uint64(out.Stride), parts, uint64(splits), at(b.Positions), uint64(heads), uint64(kv.HeadDim), failed, op)
-	}
 }
 
 // attentionShape is what shared memory depends on, besides rows. With parts, a CTA does
