@@ -16,7 +16,7 @@
 // What is rotated on read is rotated twice, for the first and the second half, and
 // reads 8 bytes of tables for each element.
 //
-// Registers are held to 80, at which ptxas spills 10 to 70 words a thread, so that an SM
+// Registers are held to 80, at which ptxas spills 10 to 75 words a thread, so that an SM
 // has three CTAs: one waits for keys while another adds values.
 //
 // A tile whose first token's position, or whose pages, are not there fails by that
