@@ -209,3 +209,23 @@ func TestText(t *testing.T) {
 		t.Errorf("samples of another method: status %d: %s", status, log)
 	}
 }
+
+// Two files of one trained model tell the same stories; each is converted once.
+func TestStories(t *testing.T) {
+	data := os.Getenv("LLMQAT_TESTDATA")
+	if data == "" {
+		t.Skip("LLMQAT_TESTDATA is not set: no trained models")
+	}
+	hf, bin := t.TempDir(), t.TempDir()
+	args := []string{"--samples", "12", "--max-tokens", "100"}
+	want := made(t, hf, append(args, "--model", filepath.Join(data, "hf/stories260K"))...)
+	got := made(t, bin, append(args, "--model", filepath.Join(data, "models/stories260K.bin"), "--tokenizer", filepath.Join(data, "models/tok512.bin"))...)
+	_, want, _ = bytes.Cut(want, []byte("\n")) // the headers name their files
+	_, got, _ = bytes.Cut(got, []byte("\n"))
+	if !bytes.Equal(got, want) || bytes.Count(want, []byte("\n")) != 12 {
+		t.Errorf("from the llama2.c file:\n%s\nfrom the Hugging Face directory:\n%s", got, want)
+	}
+	if list, err := filepath.Glob(filepath.Join(hf, "teacher-*.qat")); err != nil || len(list) != 1 {
+		t.Errorf("converted to %v, %v; want one file", list, err)
+	}
+}
