@@ -9,13 +9,13 @@ import (
 )
 
 func TestRunGenerate(t *testing.T) {
-	o := Options{Device: "cpu", Shape: "stories260k", Settings: []string{"16-16-16", "4-8-4"}, Repeats: 2, Cache: t.TempDir()}
+	o := Options{Device: "cpu", Shape: "stories260k", Settings: []string{"16-16-16", "4-8-4"}, Repeats: twice(), Cache: t.TempDir()}
 	r, err := RunGenerate(t.Context(), o, Workload{5, 7, 70})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range r.Models {
-		if m.PerSec <= 0 || len(m.All) != 2 || m.Share <= 0 || m.FirstToken <= 0 || m.Seconds < m.FirstToken {
+		if m.PerSec <= 0 || len(m.All) != o.Repeats || m.Share <= 0 || m.FirstToken <= 0 || m.Seconds < m.FirstToken {
 			t.Errorf("%+v", m)
 		}
 		// The prompts make one pass, whose logits give the first tokens; or more, where the

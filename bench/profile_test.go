@@ -16,7 +16,7 @@ import (
 // Every operator of a step is there with what it reads and multiplies, as often as the
 // model calls it; the linear layers' products together are the model's.
 func TestRunProfile(t *testing.T) {
-	o := Options{Device: "cpu", Shape: "stories260k", Prompts: []int{70}, Pass: 50, Contexts: []int{64}, Batches: []int{3}, Repeats: 2, Threads: []int{2}, Cache: t.TempDir()}
+	o := Options{Device: "cpu", Shape: "stories260k", Prompts: []int{70}, Pass: 50, Contexts: []int{64}, Batches: []int{3}, Repeats: twice(), Threads: []int{2}, Cache: t.TempDir()}
 	r, err := RunProfile(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +82,15 @@ func TestRunProfile(t *testing.T) {
 	if svg, _ := os.ReadFile(base + ".svg"); !bytes.Contains(svg, []byte("decode at 64, batch 3")) {
 		t.Error("the picture lacks a panel")
 	}
+}
+
+// twice is how often what is measured is: once in short runs, since the ceilings beside
+// each sample take most of a test's time under the race detector.
+func twice() int {
+	if testing.Short() {
+		return 1
+	}
+	return 2
 }
 
 // queueing is a device that queues, tells its kernels' times when it syncs, and fails on
