@@ -177,3 +177,30 @@ func TestProfilerFails(t *testing.T) {
 		t.Errorf("error %v, a second time", err)
 	}
 }
+
+// A step's figures are the medians of each row over its looks.
+func TestStepIsMedians(t *testing.T) {
+	look := look{seconds: []float64{9, 5, 7}, ceilings: make([]Ceilings, 3)}
+	for i, seconds := range []float64{1, 3, 2} {
+		row := func(name string, kernels ...Kernel) *profileRow {
+			r := &profileRow{operator: operator{Operator: Operator{Name: name, Bytes: 10}}, Calls: 4, kernels: kernels}
+			for _, k := range kernels {
+				r.seconds += k.Seconds
+			}
+			return r
+		}
+		look.ceilings[i] = Ceilings{ReadBandwidth: 10, Int8Peak: 1, Int8W8Peak: 1, Float32Peak: 1}
+		look.passes = append(look.passes, []*profileRow{row("a", Kernel{"x", 4, seconds}, Kernel{"y", 8, 2 * seconds}), row("b", Kernel{"x", 4, 10 * seconds})})
+	}
+	s := look.step("m", point{tokens: 64, batch: 2})
+	if s.Seconds != 7 || s.Sum != 6+20 || s.What != "decode at 64, batch 2" || len(s.Rows) != 2 {
+		t.Fatalf("%+v", s)
+	}
+	a, b := s.Rows[0], s.Rows[1]
+	if a.Seconds != 6 || a.Calls != 4 || a.Kernels[0] != (Kernel{"x", 4, 2}) || a.Kernels[1] != (Kernel{"y", 8, 4}) || a.Share != 1./6 {
+		t.Errorf("%+v", a)
+	}
+	if b.Name != "b" || b.Seconds != 20 || b.Kernels[0] != (Kernel{"x", 4, 20}) || b.ByteRate != 0.5 {
+		t.Errorf("%+v", b)
+	}
+}
