@@ -1,5 +1,6 @@
 // emu_test.cpp - the emulator finds what it is there to find: each bug below, planted
-// in a kernel that is right without it, shows under some schedule.
+// in a kernel that is right without it, shows under some schedule. And its words of 16-bit
+// floats compute what the PTX ISA says.
 #include "fake_launch.h"
 #include "../gpu.h"
 #include "registry.h"
@@ -42,6 +43,64 @@ static bool right(Bug bug, unsigned seed) {
   return ok;
 }
 
+// products: out [16, 8] = a [16, 16] · bᵀ of b [8, 16], both in pairs. ldmatrix deals the
+// fragments out, 16 bytes of each row to four lanes; sums come as the ISA has them: two
+// neighbours of row g, then of g+8.
+static void products(float* out, const uint32_t* a, const uint32_t* b, int bf16) {
+  SMEM(uint32_t, s, 24 * 8);
+  int lane = threadIdx.x;
+  for (int i = lane; i < 24 * 8; i += 32) s[i] = i < 16 * 8 ? a[i] : b[i - 16 * 8];
+  sync_warp();
+  uint32_t fa[4], fb[4];
+  ldmatrix_x4(fa, s + lane % 16 * 8 + lane / 16 * 4);
+  ldmatrix_x4(fb, s + (16 + lane % 8) * 8 + lane / 8 % 2 * 4);
+  float c[4] = {0.5f, 0.5f, 0.5f, 0.5f};
+  if (bf16) mma_bf16(c, fa, fb);
+  else mma_f16(c, fa, fb);
+  for (int i = 0; i < 4; i++) out[(lane / 4 + i / 2 * 8) * 8 + lane % 4 * 2 + i % 2] = c[i];
+}
+
+static bool products_right(bool bf16) {
+  static emu::Register kernel("products", products);
+  const emu::Kernel* k = nullptr;
+  for (auto& r : emu::registry())
+    if (r.name == "products") k = &r;
+  auto pack = bf16 ? pack_bf16 : pack_f16;
+  auto a = [](int row, int i) { return (float)(row * 3 - i * 5 % 7); };
+  auto b = [](int col, int i) { return (float)(col * i % 11 - 4); };
+  uint32_t* words = (uint32_t*)fake::memory.alloc(24 * 8 * 4);
+  float* out = (float*)fake::memory.alloc(16 * 8 * 4);
+  for (int i = 0; i < 24 * 8; i++) {
+    int row = i / 8, at = i % 8 * 2;
+    words[i] = row < 16 ? pack(a(row, at), a(row, at + 1)) : pack(b(row - 16, at), b(row - 16, at + 1));
+  }
+  bool ok = fake::run({k, {1, 1, 1}, {32, 1, 1}, 0, {(uint64_t)out, (uint64_t)words, (uint64_t)(words + 16 * 8), bf16}}) == CUDA_SUCCESS;
+  for (int row = 0; row < 16; row++)
+    for (int col = 0; col < 8; col++) {
+      float want = 0.5f;
+      for (int i = 0; i < 16; i++) want += a(row, i) * b(col, i);
+      ok = ok && out[row * 8 + col] == want;
+    }
+  fake::memory.free((char*)words);
+  fake::memory.free((char*)out);
+  return ok;
+}
+
+// rounding_right holds conversions to a table: ties, subnormals, what is too large, NaN.
+static bool rounding_right() {
+  struct { uint32_t (*pack)(float, float); float x; uint32_t want; } table[] = {
+      {pack_f16, 1, 0x3c00}, {pack_f16, 1 + 0x1p-11f, 0x3c00}, {pack_f16, 1 + 0x3p-11f, 0x3c02}, {pack_f16, 1 + 0x1p-11f + 0x1p-23f, 0x3c01},
+      {pack_f16, -0.0f, 0x8000}, {pack_f16, 0x1p-24f, 1}, {pack_f16, 0x1p-25f, 0}, {pack_f16, 0x3p-25f, 2},
+      {pack_f16, 65519, 0x7bff}, {pack_f16, -65520, 0xfc00}, {pack_f16, __builtin_nanf(""), 0x7fff},
+      {pack_bf16, 1, 0x3f80}, {pack_bf16, 1 + 0x1p-8f, 0x3f80}, {pack_bf16, 1 + 0x3p-8f, 0x3f82}, {pack_bf16, -1 - 0x1p-8f - 0x1p-23f, 0xbf81},
+      {pack_bf16, 0x1p-133f, 1}, {pack_bf16, __FLT_MAX__, 0x7f80}, {pack_bf16, __builtin_nanf(""), 0x7fff},
+  };
+  bool ok = true;
+  for (auto& t : table) ok = ok && t.pack(t.x, 2) == (t.want | t.pack(2, 0) << 16) && t.pack(2, t.x) == (t.pack(2, 0) | t.want << 16);
+  uint32_t ten = pack_f16(1034, 1023), least = pack_f16(1, 0x1p-12f);
+  return ok && sub_f16x2(ten, pack_f16(1024, 1024)) == pack_f16(10, -1) && sub_f16x2(least, pack_f16(0x1p-12f, 0x1p-24f)) == pack_f16(1, 0x1p-12f - 0x1p-24f);
+}
+
 int main() {
   const char* names[] = {"none", "no barrier", "no wait", "no commit", "shared memory of another CTA", "half a barrier", "half a warp", "a write past the end", "a misaligned store"};
   int failed = 0;
@@ -51,6 +110,12 @@ int main() {
     bool as_expected = bug == NONE ? wrong == 0 : wrong > 0;
     printf("%-30s wrong under %d of 5 schedules%s\n", names[bug], wrong, as_expected ? "" : ": UNEXPECTED");
     failed += !as_expected;
+  }
+  struct { const char* name; bool right; } words[] = {
+      {"products of float16", products_right(false)}, {"products of bfloat16", products_right(true)}, {"rounding to 16 bits", rounding_right()}};
+  for (auto& w : words) {
+    printf("%-30s %s\n", w.name, w.right ? "right" : "WRONG");
+    failed += !w.right;
   }
   return failed;
 }

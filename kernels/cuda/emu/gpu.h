@@ -70,31 +70,52 @@ inline void op_mma_s8(Warp& w) {
   }
 }
 
-// mma.m16n8k16.f16 with float32 sums, in order of k; products of halves are exact in
-// float32. The order of a GPU's sums, and their rounding, are its own.
-struct MmaF16 { float* c; const uint32_t *a, *b; };
-inline void op_mma_f16(Warp& w) {
-  float a[16][16], b[16][8];
-  for (int l = 0; l < 32; l++) {
-    auto* m = (const MmaF16*)w.in[l];
-    int g = l / 4, t = l % 4;
-    for (int r = 0; r < 4; r++)
-      for (int i = 0; i < 2; i++) a[g + r % 2 * 8][t * 2 + i + r / 2 * 8] = half((uint16_t)(m->a[r] >> 16 * i));
-    for (int r = 0; r < 2; r++)
-      for (int i = 0; i < 2; i++) b[t * 2 + i + r * 8][g] = half((uint16_t)(m->b[r] >> 16 * i));
-  }
-  for (int l = 0; l < 32; l++) {
-    auto* m = (const MmaF16*)w.in[l];
-    for (int i = 0; i < 4; i++) {
-      int row = l / 4 + i / 2 * 8, col = l % 4 * 2 + i % 2;
-      for (int k = 0; k < 16; k++) m->c[i] += a[row][k] * b[k][col];
-    }
-  }
+inline float bfloat(uint16_t h) {
+  uint32_t bits = (uint32_t)h << 16;
+  float f;
+  memcpy(&f, &bits, 4);
+  return f;
 }
 
-// mma.m16n8k8.tf32. The order of a GPU's sums, and their rounding, are its own: these
-// are in order of k. Operands must be tf32: what a GPU would cut off ends the launch.
-struct MmaTF32 { float* c; const uint32_t *a, *b; };
+// MmaFloat are a lane's operands of an mma with float32 sums. The order of a GPU's sums,
+// and their rounding, are its own: these are in order of k.
+struct MmaFloat { float* c; const uint32_t *a, *b; };
+typedef float Columns __attribute__((vector_size(32)));
+template <int K> void sum_products(Warp& w, const float (*a)[K], const float (*b)[8]) {
+  float c[16][8];
+  auto each = [&](auto f) {
+    for (int l = 0; l < 32; l++)
+      for (int i = 0; i < 4; i++) f(((const MmaFloat*)w.in[l])->c[i], c[l / 4 + i / 2 * 8][l % 4 * 2 + i % 2]);
+  };
+  each([](float& mine, float& sum) { sum = mine; });
+  for (auto& row : c) {
+    Columns sum, products;
+    memcpy(&sum, row, 32);
+    for (int k = 0; k < K; k++) {
+      memcpy(&products, b[k], 32);
+      sum += a[&row - c][k] * products;
+    }
+    memcpy(row, &sum, 32);
+  }
+  each([](float& mine, float& sum) { mine = sum; });
+}
+
+// mma.m16n8k16 of f16 or bf16 (9.7.15.5.8): products of 11, or 8, bits are exact in
+// float32.
+template <float (*value)(uint16_t)> void op_mma_half(Warp& w) {
+  float a[16][16], b[16][8];
+  for (int l = 0; l < 32; l++) {
+    auto* m = (const MmaFloat*)w.in[l];
+    int g = l / 4, t = l % 4;
+    for (int r = 0; r < 4; r++)
+      for (int i = 0; i < 2; i++) a[g + r % 2 * 8][t * 2 + i + r / 2 * 8] = value((uint16_t)(m->a[r] >> 16 * i));
+    for (int r = 0; r < 2; r++)
+      for (int i = 0; i < 2; i++) b[t * 2 + i + r * 8][g] = value((uint16_t)(m->b[r] >> 16 * i));
+  }
+  sum_products<16>(w, a, b);
+}
+
+// mma.m16n8k8.tf32. Operands must be tf32: what a GPU would cut off ends the launch.
 inline void op_mma_tf32(Warp& w) {
   float a[16][8], b[8][8];
   auto value = [](uint32_t bits) {
@@ -104,18 +125,12 @@ inline void op_mma_tf32(Warp& w) {
     return f;
   };
   for (int l = 0; l < 32; l++) {
-    auto* m = (const MmaTF32*)w.in[l];
+    auto* m = (const MmaFloat*)w.in[l];
     int g = l / 4, t = l % 4;
     for (int r = 0; r < 4; r++) a[g + r % 2 * 8][t + r / 2 * 4] = value(m->a[r]);
     for (int r = 0; r < 2; r++) b[t + r * 4][g] = value(m->b[r]);
   }
-  for (int l = 0; l < 32; l++) {
-    auto* m = (const MmaTF32*)w.in[l];
-    for (int i = 0; i < 4; i++) {
-      int row = l / 4 + i / 2 * 8, col = l % 4 * 2 + i % 2;
-      for (int k = 0; k < 8; k++) m->c[i] += a[row][k] * b[k][col];
-    }
-  }
+  sum_products<8>(w, a, b);
 }
 
 }  // namespace emu
@@ -177,11 +192,15 @@ DEV void mma_s8(int* c, const uint32_t* a, const uint32_t* b) {
   emu::collective(emu::op_mma_s8, &in, nullptr);
 }
 DEV void mma_f16(float* c, const uint32_t* a, const uint32_t* b) {
-  emu::MmaF16 in{c, a, b};
-  emu::collective(emu::op_mma_f16, &in, nullptr);
+  emu::MmaFloat in{c, a, b};
+  emu::collective(emu::op_mma_half<emu::half>, &in, nullptr);
+}
+DEV void mma_bf16(float* c, const uint32_t* a, const uint32_t* b) {
+  emu::MmaFloat in{c, a, b};
+  emu::collective(emu::op_mma_half<emu::bfloat>, &in, nullptr);
 }
 DEV void mma_tf32(float* c, const uint32_t* a, const uint32_t* b) {
-  emu::MmaTF32 in{c, a, b};
+  emu::MmaFloat in{c, a, b};
   emu::collective(emu::op_mma_tf32, &in, nullptr);
 }
 
@@ -247,6 +266,24 @@ DEV uint16_t float_to_half(float f) {
   }
   b += 0xfff + (b >> 13 & 1);
   return (uint16_t)(sign | (b - 0x38000000) >> 13);
+}
+
+DEV uint32_t pack_f16(float x, float y) { return float_to_half(x) | (uint32_t)float_to_half(y) << 16; }
+
+// quant.BFloat16, but for NaNs, of which PTX has one.
+DEV uint32_t pack_bf16(float x, float y) {
+  auto round = [](float f) -> uint32_t {
+    uint32_t b;
+    memcpy(&b, &f, 4);
+    return (b & 0x7fffffff) > 0x7f800000 ? 0x7fff : (b + 0x7fff + (b >> 16 & 1)) >> 16;
+  };
+  return round(x) | round(y) << 16;
+}
+
+// A float32 has more than twice float16's bits, so a difference rounded to it, and then to
+// float16, is that rounded once.
+DEV uint32_t sub_f16x2(uint32_t a, uint32_t b) {
+  return pack_f16(emu::half((uint16_t)a) - emu::half((uint16_t)b), emu::half((uint16_t)(a >> 16)) - emu::half((uint16_t)(b >> 16)));
 }
 
 DEV float fma_f32(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
