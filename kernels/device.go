@@ -34,8 +34,9 @@ type Device interface {
 	// by side. With integer weights and rows the product is exact in int32 and
 	// y = float32(Σ) · (w.Scale·x.Scale). With float rows it is fp.Dot over the
 	// weights as float32 (integers q converted exactly), times w.Scale where there
-	// is one. Integer rows take integer weights only. Callers keep the slice w: a
-	// list written out in the call would be allocated each time.
+	// is one, unless the device is an ActivationRounder. Integer rows take integer
+	// weights only. Callers keep the slice w: a list written out in the call would be
+	// allocated each time.
 	Linear(out Floats, x Rows, w ...Weight)
 
 	// LinearAdd adds x · wᵀ, computed and rounded as Linear does, to out: the residual
@@ -84,6 +85,20 @@ type Memory interface {
 	// Sync waits for queued work and returns the first failure since the last Sync, or
 	// ErrLost ever after.
 	Sync() error
+}
+
+// ActivationRounder is a device whose Linear and LinearAdd round the activations of
+// float rows before they multiply them, as the tensor cores of GPUs want it, and add the
+// products of n inputs, padding included, in an order that depends on n alone. Against
+// exact arithmetic the result errs by u·Σ|w·x| for rounding, u = 2^-11 for Float16 (and
+// 2^-25·Σ|w| for |x| < 2^-14), 2^-8 for BFloat16, 0 for Float32, and by n·2^-22·Σ|w·x|, for
+// Float32 n·2^-20, for adding. A row fails with quant.ErrNotFinite where a result is a NaN
+// or an infinity, as it is where an activation is too large for the type: float16 ends at
+// 65504.
+type ActivationRounder interface {
+	// ActivationType is the type, Float16, BFloat16 or Float32, that activations are
+	// rounded to, to nearest even, for weights of type w.
+	ActivationType(w WeightType) WeightType
 }
 
 // OwnMemory is a device whose memory is not the host's, and small enough to be full.

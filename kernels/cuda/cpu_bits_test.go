@@ -180,41 +180,6 @@ func linearBitsCase(s *bitsCase) {
 	read(s, "Linear "+name, y.Buf)
 }
 
-// TestFloatRowsInAnyBatch: a float row's product has the same bits among few others and
-// among many, though other kernels compute it.
-func TestFloatRowsInAnyBatch(t *testing.T) {
-	s := &bitsCase{T: t, dev: newTestDevice(t), rand: rand.New(rand.NewPCG(1, 1))}
-	const n, few, in, out = 70, 5, 2304, 20 // nine blocks: two rounds of eight warps
-	for typ := kernels.Int4; typ <= kernels.Float32; typ++ {
-		w := kernels.Weight{Type: typ, Out: out, In: in, Scale: s.floats(1, out).Buf.Slice(0, out)}
-		data := s.bytes(out * typ.RowBytes(in))
-		if !typ.Quantized() { // no NaNs: exponents below the highest
-			for i := range data {
-				data[i] &= 0xbf
-			}
-		}
-		w.Data = put(s, data)
-		x := s.rows(n, in, 16)
-		s.dev.Quantize(x, s.floats(n, in))
-		all, part := s.floats(n, out), s.floats(few, out)
-		s.dev.Linear(all, x, w)
-		read(s, "", all.Buf)
-		for row := 0; row < n; row += few {
-			rows := x
-			rows.N, rows.F = few, x.F.Part(row, row+few)
-			s.dev.Linear(part, rows, w)
-			read(s, "", part.Buf)
-			got, want := s.results[len(s.results)-1].values, s.results[0].values[row*all.Stride:]
-			for i := range got {
-				if i%all.Stride < out && got[i] != want[i] {
-					t.Fatalf("%v: row %d, output %d: %v among few, %v among many", typ, row+i/all.Stride, i%all.Stride, got[i], want[i])
-				}
-			}
-		}
-		s.results = nil
-	}
-}
-
 func attentionBitsCase(s *bitsCase) {
 	kvHeads, group, dim := 1+s.rand.IntN(3), s.pick(1, 2, 3, 4, 5, 40), s.pick(2, 10, 16, 48, 64, 100, 128)
 	format := quant.KV{Bits: s.pick(4, 4, 8, 8, 16, 32), Scheme: []quant.KVScheme{quant.KVToken, quant.KVHead, quant.KVHeadZP}[s.rand.IntN(3)]}

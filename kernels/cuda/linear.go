@@ -8,20 +8,24 @@ const maxParts = 3
 // Linear implements kernels.Device.
 func (d *Device) Linear(out kernels.Floats, x kernels.Rows, w ...kernels.Weight) {
 	kernels.CheckLinear("cuda: Linear", out, x, w)
-	d.linear(out, x, w, false)
+	d.linear("Linear", out, x, w, false)
 }
 
 // LinearAdd implements kernels.Device.
 func (d *Device) LinearAdd(out kernels.Floats, x kernels.Rows, w kernels.Weight) {
 	weights := []kernels.Weight{w}
 	kernels.CheckLinear("cuda: LinearAdd", out, x, weights)
-	d.linear(out, x, weights, true)
+	d.linear("LinearAdd", out, x, weights, true)
 }
 
 // linear queues the products with all weights: a launch for each run of up to maxParts
 // of one type.
-func (d *Device) linear(out kernels.Floats, x kernels.Rows, w []kernels.Weight, add bool) {
+func (d *Device) linear(name string, out kernels.Floats, x kernels.Rows, w []kernels.Weight, add bool) {
 	l := linearParams{out: at(out.Buf), stride: uint64(out.Stride)}
+	var failed, op uint64
+	if x.Bits == 16 {
+		failed, op = d.check(name, errProduct)
+	}
 	if add {
 		l.add = 1
 	}
@@ -34,13 +38,7 @@ func (d *Device) linear(out kernels.Floats, x kernels.Rows, w []kernels.Weight, 
 		switch {
 		case x.N == 0 || l.rows() == 0:
 		case x.Bits == 16:
-			part := l // these kernels take one weight
-			for i := range l.weights {
-				if w := &l.weights[i]; w.Out > 0 {
-					d.linearFloat(part, x, w)
-					part.column += uint64(w.Out)
-				}
-			}
+			d.linearFloat(l, x, failed, op)
 		default:
 			d.linearInt(l, x)
 		}

@@ -39,6 +39,13 @@ template <int Rows> DEV Share share_of(const Linear& l, int64_t i) {
   return {l.w[2], (i - ctas) * Rows, l.w[0].rows + l.w[1].rows};
 }
 
+// ctas returns how many CTAs share_of gives work.
+template <int Rows> DEV int64_t ctas(const Linear& l) {
+  int64_t n = 0;
+  for (int i = 0; i < 3; i++) n += (l.w[i].rows + Rows - 1) / Rows;
+  return n;
+}
+
 #define LINEAR_PARAMETERS                                                                                     \
   float *out, int64_t outStride, int64_t column, int64_t add, const uint8_t *w0, const float *scale0, int64_t rows0, \
       const uint8_t *w1, const float *scale1, int64_t rows1, const uint8_t *w2, const float *scale2, int64_t rows2

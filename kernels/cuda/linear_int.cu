@@ -31,46 +31,8 @@
 //
 // Dynamic shared memory: Stages · Step · (BM + BN·Bits/8), 48 to 96 KiB. Speed: unmeasured.
 #include "linear_int.h"
+#include "stage.h"
 #include "tickets.h"
-
-// at is where a piece of a row stands in a stage, of rows of RowBytes: eight rows'
-// pieces, which ldmatrix reads together, lie in the eight 16-byte columns of the banks.
-// Rows 16 further have the same order.
-template <int RowBytes> DEV constexpr int at(int row, int piece) {
-  const int rowsPerLine = 128 / RowBytes, pieces = RowBytes / 16;
-  return row * RowBytes + (piece ^ (row / rowsPerLine % pieces)) * 16;
-}
-template <int RowBytes> DEV constexpr bool spread() {
-  for (int piece = 0; piece < RowBytes / 16; piece++) {
-    int columns = 0;
-    for (int row = 0; row < 8; row++) columns |= 1 << at<RowBytes>(row, piece) / 16 % 8;
-    if (columns != 255) return false;
-  }
-  return true;
-}
-static_assert(spread<32>() && spread<64>() && spread<128>());
-
-// Source is a matrix whose Rows rows first.. a CTA reads, RowBytes of each a step: of
-// each thread the pieces of rows that are Threads / pieces apart, from its first one on.
-template <int RowBytes, int Rows, int Threads> struct Source {
-  static const int pieces = RowBytes / 16, apart = Threads / pieces;
-  const uint8_t* from;
-  int64_t size;        // bytes of a row
-  int to, left, end;   // of the first piece: place in a stage, rows to the last, bytes to its row's end
-
-  DEV_MEMBER Source(const uint8_t* data, int64_t first, int64_t count, int64_t size) : size(size) {
-    int r = (int)threadIdx.x / pieces, p = (int)threadIdx.x % pieces;
-    from = data + (first + r) * size + p * 16;
-    to = at<RowBytes>(r, p), left = (int)(count - first) - r, end = (int)size - p * 16;
-  }
-  // ask asks for step s, zeros behind the last row and a row's end.
-  DEV_MEMBER void ask(Shared stage, int s) const {
-    bool there = s * RowBytes < end;
-#pragma unroll
-    for (int i = 0; i < Rows / apart; i++)
-      cp_async16_if(stage + to + i * apart * RowBytes, from + i * apart * size + s * RowBytes, there && i * apart < left);
-  }
-};
 
 template <int Bits, int BM, int BN, int WM, int WN, int Step, int Stages>
 DEV void tile(const Linear& l, Words* partial, int* tickets, const int8_t* x, const float* xScale, int64_t tokens, int64_t depth) {
@@ -86,8 +48,8 @@ DEV void tile(const Linear& l, Words* partial, int* tickets, const int8_t* x, co
   int steps = (int)((depth + Step - 1) / Step), each = (steps + (int)gridDim.z - 1) / (int)gridDim.z;
   int from = (int)blockIdx.z * each, to = from + each < steps ? from + each : steps;
 
-  Source<aRow, BM, threads> xs((const uint8_t*)x, m0, tokens, depth);
-  Source<bRow, BN, threads> ws(share.w.data, share.row, share.w.rows, depth * Bits / 8);
+  Source<aRow, BM, threads> xs(threadIdx.x, (const uint8_t*)x, m0, tokens, depth);
+  Source<bRow, BN, threads> ws(threadIdx.x, share.w.data, share.row, share.w.rows, depth * Bits / 8);
   auto ask = [&](int s, Shared stage) {
     if (s < to) xs.ask(stage, s), ws.ask(stage + aBytes, s);
     cp_async_commit();

@@ -162,15 +162,23 @@ func testLinearInt(e *env) {
 
 // testLinearFloat: a dot of n terms errs by at most n·eps·Σ|w·x| in any order of
 // summation (Higham, §3.1), and the scale rounds once more.
+//
+// A device that rounds activations (kernels.ActivationRounder) must give the sums of the
+// rounded ones. Its tensor cores add 16 exact products to a sum at a time, of tf32 8: each
+// of them and the sum is cut at a unit of the last place of the largest, then the result
+// again: 18, or 10, times 2·eps of at most Σ|w·x|. Float32 operands are two tf32 each, so
+// that all is done four times.
 func testLinearFloat(e *env) {
 	for _, typ := range []kernels.WeightType{kernels.Int4, kernels.Int8, kernels.Float16, kernels.BFloat16, kernels.Float32} {
+		round, errorOf := e.rounding(typ)
 		for _, shape := range linearShapes {
 			for _, outs := range linearOuts {
 				x := e.rows(shape.tokens, shape.in, 16)
 				values := e.normal(shape.tokens * shape.in)
+				values[0], values[len(values)-1] = 1+1.0/2048, 1e-6 // a tie of float16's; one of its subnormals
 				padded, wide := make([]float32, x.F.N), make([]float64, len(values))
 				for i, v := range values {
-					padded[i/shape.in*x.Stride+i%shape.in], wide[i] = v, float64(v)
+					padded[i/shape.in*x.Stride+i%shape.in], wide[i] = v, float64(round(v))
 				}
 				kernels.Upload(e.dev, x.F.Buf, padded)
 				var ws []*weight
@@ -183,9 +191,28 @@ func testLinearFloat(e *env) {
 				}
 				name := fmt.Sprintf("%v floats, %d tokens, %d inputs, outputs %v", typ, shape.tokens, shape.in, outs)
 				e.checkLinear(name, x, ws, wide, func(int) float64 { return 1 },
-					func(_, abs float64) float64 { return float64(shape.in+2) * eps * abs })
+					func(_, abs float64) float64 { return (errorOf(shape.in) + 2) * eps * abs })
 			}
 		}
+	}
+}
+
+// rounding is what the device does to an activation before it multiplies it with weights
+// of a type, and by how many eps·Σ|w·x| a sum of n products may err.
+func (e *env) rounding(typ kernels.WeightType) (round func(float32) float32, errorOf func(n int) float64) {
+	round = func(x float32) float32 { return x }
+	r, ok := e.dev.(kernels.ActivationRounder)
+	if !ok {
+		return round, func(n int) float64 { return float64(n) }
+	}
+	errorOf = func(n int) float64 { return float64(quant.Align(n)) / 16 * 18 * 2 }
+	switch r.ActivationType(typ) {
+	case kernels.Float16:
+		return func(x float32) float32 { return quant.Float16To32(quant.Float16(x)) }, errorOf
+	case kernels.BFloat16:
+		return func(x float32) float32 { return quant.BFloat16To32(quant.BFloat16(x)) }, errorOf
+	default:
+		return round, func(n int) float64 { return float64(quant.Align(n)) / 8 * 10 * 2 * 4 }
 	}
 }
 
