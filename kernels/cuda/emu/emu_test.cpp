@@ -52,8 +52,8 @@ static void products(float* out, const uint32_t* a, const uint32_t* b, int bf16)
   for (int i = lane; i < 24 * 8; i += 32) s[i] = i < 16 * 8 ? a[i] : b[i - 16 * 8];
   sync_warp();
   uint32_t fa[4], fb[4];
-  ldmatrix_x4(fa, s + lane % 16 * 8 + lane / 16 * 4);
-  ldmatrix_x4(fb, s + (16 + lane % 8) * 8 + lane / 8 % 2 * 4);
+  ldmatrix_x4(fa, shared_of(s + lane % 16 * 8 + lane / 16 * 4));
+  ldmatrix_x4(fb, shared_of(s + (16 + lane % 8) * 8 + lane / 8 % 2 * 4));
   float c[4] = {0.5f, 0.5f, 0.5f, 0.5f};
   if (bf16) mma_bf16(c, fa, fb);
   else mma_f16(c, fa, fb);
