@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,8 +88,8 @@ func (c *generateCmd) Run(ctx context.Context) (err error) {
 	return c.write(p.Header, func(w *tokens.Writer) error { return c.draw(ctx, t, p, w) })
 }
 
-// write has make write what the shard of h lacks.
-func (c *generateCmd) write(h tokens.Header, make func(w *tokens.Writer) error) (err error) {
+// write has fill write what the shard of h lacks.
+func (c *generateCmd) write(h tokens.Header, fill func(w *tokens.Writer) error) (err error) {
 	w, err := tokens.Append(filepath.Join(c.Out, tokens.ShardName(h.Shard, h.Shards)), h)
 	if err != nil {
 		return err
@@ -103,7 +104,7 @@ func (c *generateCmd) write(h tokens.Header, make func(w *tokens.Writer) error) 
 	case first > from:
 		fmt.Fprintf(os.Stderr, "%s has %d of %d samples: going on\n", w.Path(), first-from, end-from)
 	}
-	err = make(w)
+	err = fill(w)
 	next, _ := w.Next()
 	fmt.Fprintf(os.Stderr, "%s: %d samples written, %d of %d are there\n", w.Path(), next-first, next-from, end-from)
 	return err
@@ -111,9 +112,9 @@ func (c *generateCmd) write(h tokens.Header, make func(w *tokens.Writer) error) 
 
 // draw runs the teacher for the samples that w lacks.
 func (c *generateCmd) draw(ctx context.Context, t *generate.Teacher, p *generate.Plan, w *tokens.Writer) (err error) {
-	dir := c.Cache
-	if dir == "" {
-		dir = c.Out
+	dir := cmp.Or(c.Cache, c.Out)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
 	}
 	step, end := progress.Bar(os.Stderr, "converting "+t.Name)
 	f, err := t.Float(ctx, dir, convert.Options{CreatedBy: "llmqat-train " + version, Progress: step}, func(path string) {

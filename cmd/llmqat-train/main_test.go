@@ -216,16 +216,16 @@ func TestStories(t *testing.T) {
 	if data == "" {
 		t.Skip("LLMQAT_TESTDATA is not set: no trained models")
 	}
-	hf, bin := t.TempDir(), t.TempDir()
-	args := []string{"--samples", "12", "--max-tokens", "100"}
-	want := made(t, hf, append(args, "--model", filepath.Join(data, "hf/stories260K"))...)
-	got := made(t, bin, append(args, "--model", filepath.Join(data, "models/stories260K.bin"), "--tokenizer", filepath.Join(data, "models/tok512.bin"))...)
+	cache := filepath.Join(t.TempDir(), "new")
+	args := []string{"--samples", "12", "--max-tokens", "100", "--cache", cache}
+	want := made(t, t.TempDir(), append(args, "--model", filepath.Join(data, "hf/stories260K"))...)
+	got := made(t, t.TempDir(), append(args, "--model", filepath.Join(data, "models/stories260K.bin"), "--tokenizer", filepath.Join(data, "models/tok512.bin"))...)
 	_, want, _ = bytes.Cut(want, []byte("\n")) // the headers name their files
 	_, got, _ = bytes.Cut(got, []byte("\n"))
 	if !bytes.Equal(got, want) || bytes.Count(want, []byte("\n")) != 12 {
 		t.Errorf("from the llama2.c file:\n%s\nfrom the Hugging Face directory:\n%s", got, want)
 	}
-	if list, err := filepath.Glob(filepath.Join(hf, "teacher-*.qat")); err != nil || len(list) != 1 {
-		t.Errorf("converted to %v, %v; want one file", list, err)
+	if list, err := filepath.Glob(filepath.Join(cache, "teacher-*.qat")); err != nil || len(list) != 2 {
+		t.Errorf("converted to %v, %v; want two files", list, err)
 	}
 }
