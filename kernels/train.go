@@ -47,7 +47,8 @@ type TrainDevice interface {
 	FakeQuantizeWeightGrad(dw Floats, dstep Buf[float32], w Floats, step Buf[float32], bits int)
 
 	// FakeQuantizeKV sets k or v [T, kvHeads·HeadDim] to what the cache gives back:
-	// quant.KV.KVStore and KVLoad. It fails with the row that the format cannot hold.
+	// quant.KV.KVStore and KVLoad. It fails with quant.ErrNotFinite and the row where that
+	// cannot be held: float16 has no such number.
 	FakeQuantizeKV(x Floats, format quant.KV, kvHeads int)
 
 	// Rotate turns x [T, heads·HeadDim] by the tokens' positions as RoPEAppendKV does, or

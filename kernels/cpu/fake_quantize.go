@@ -191,7 +191,7 @@ type fakeKVRows struct {
 	packed [][]uint8
 }
 
-var errKVRange = fmt.Errorf("a value that the KV cache's format cannot hold: |x| above %v, a NaN or an infinity", float64(quant.MaxFloat16))
+var errKVRange = fmt.Errorf("a value that the KV cache's format cannot hold, |x| above %v: %w", float64(quant.MaxFloat16), quant.ErrNotFinite)
 
 // FakeQuantizeKV implements kernels.TrainDevice.
 func (d *Device) FakeQuantizeKV(x kernels.Floats, format quant.KV, kvHeads int) {

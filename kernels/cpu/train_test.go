@@ -1,9 +1,11 @@
 package cpu
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/llmqat/llmqat/kernels"
@@ -466,6 +468,14 @@ func TestFakeQuantizeKV(t *testing.T) {
 				t.Errorf("%+v differs", f)
 			}
 			all = append(all, dense(x))
+			for _, v := range []float64{1e6, math.Inf(1), math.NaN()} {
+				bad := c.floats(rows, heads*dim)
+				view(bad.Buf)[3*bad.Stride+5] = float32(v)
+				c.d.FakeQuantizeKV(bad, f, heads)
+				if err := c.d.Sync(); f.Quantized() && (!errors.Is(err, quant.ErrNotFinite) || !strings.Contains(err.Error(), "row 3")) {
+					t.Errorf("%+v: %v in row 3: %v", f, v, err)
+				}
+			}
 		}
 		return all
 	})
