@@ -14,6 +14,7 @@ import (
 	"math"
 	"os"
 	"reflect"
+	"strings"
 
 	"github.com/llmqat/llmqat/internal/replace"
 	"github.com/llmqat/llmqat/kernels"
@@ -29,6 +30,7 @@ type state struct {
 	Updates   int     `json:"updates"` // steps that moved the weights: AdamW's count
 	BadInRow  int     `json:"bad_in_row"`
 	Rollbacks int     `json:"rollbacks"`
+	Lines     int     `json:"lines"` // of the log
 }
 
 // A checkpoint is a safetensors file: weights under Hugging Face's names, their
@@ -240,5 +242,5 @@ func differences(had, want Config) string {
 			list = append(list, fmt.Sprintf("%s %v, now %v", a.Type().Field(i).Tag.Get("json"), x, y))
 		}
 	}
-	return fmt.Sprint(list)
+	return strings.Join(list, "; ")
 }

@@ -8,12 +8,16 @@ import (
 	"github.com/llmqat/llmqat/format/qat"
 )
 
-// Config is all that decides a run's numbers: two runs of one Config on the same data
-// have the same weights, bit for bit, on any number of threads.
+// Config is all that decides a run's numbers: two runs of one Config have the same
+// weights, bit for bit, on any number of threads.
 type Config struct {
 	Quantization qat.Quantization `json:"quantization"`
 
 	Start string `json:"start,omitempty"` // training-free methods that the student begins with, as ptq.Parse has them
+
+	Teacher string `json:"teacher,omitempty"` // SHA-256 of the teacher's files
+	Data    string `json:"data"`              // SHA-256 of the windows (Data.Hash), which Run sets
+	Held    string `json:"held"`              // the same of those to evaluate on
 
 	Length int `json:"length"` // tokens of a window of text, at most
 	Batch  int `json:"batch"`  // windows of a step

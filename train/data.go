@@ -1,6 +1,9 @@
 package train
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"math/bits"
 )
@@ -38,6 +41,20 @@ func (d *Data) Tokens() int {
 
 // Window returns window i, which must not be changed.
 func (d *Data) Window(i int) []int32 { return d.ids[d.start[i]:d.start[i+1]] }
+
+// Hash returns the SHA-256 of the windows: each one's length and ids, int32, little-endian.
+func (d *Data) Hash() string {
+	h := sha256.New()
+	var b []byte
+	for i := range d.Len() {
+		b = binary.LittleEndian.AppendUint32(b[:0], uint32(len(d.Window(i))))
+		for _, id := range d.Window(i) {
+			b = binary.LittleEndian.AppendUint32(b, uint32(id))
+		}
+		h.Write(b)
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
 
 // Split returns the first n windows, and the others.
 func (d *Data) Split(n int) (first, rest *Data, err error) {

@@ -51,37 +51,36 @@ func (l *Line) time(start time.Time, tokens, stepsLeft int) {
 
 // logFile is a run's log, JSON Lines.
 type logFile struct {
-	f *os.File
-	w *bufio.Writer
+	f     *os.File
+	w     *bufio.Writer
+	lines int
 }
 
-// openLog opens a log for what follows the given step: of a run that went further
+// openLog opens a log for what follows its first n lines: of a run that went further
 // before it was killed, the rest is cut off, for it comes again.
-func openLog(path string, step int) (*logFile, error) {
+func openLog(path string, n int) (*logFile, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	keep := int64(0)
-	lines := bufio.NewReader(f)
-	for {
-		text, err := lines.ReadBytes('\n')
+	keep, lines := int64(0), 0
+	for text := bufio.NewReader(f); lines < n; lines++ {
+		line, err := text.ReadBytes('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
 			f.Close()
 			return nil, err
 		}
-		var l Line
-		if err != nil || step == 0 || json.Unmarshal(text, &l) != nil || l.Step > step {
-			break
+		if err != nil || json.Unmarshal(line, new(Line)) != nil {
+			break // somebody changed it: what is left of it will do
 		}
-		keep += int64(len(text))
+		keep += int64(len(line))
 	}
 	_, err = f.Seek(keep, io.SeekStart)
 	if err := errors.Join(err, f.Truncate(keep)); err != nil {
 		f.Close()
 		return nil, err
 	}
-	return &logFile{f, bufio.NewWriter(f)}, nil
+	return &logFile{f, bufio.NewWriter(f), lines}, nil
 }
 
 func (l *logFile) write(line Line) error {
@@ -94,6 +93,7 @@ func (l *logFile) write(line Line) error {
 	if err != nil {
 		return err
 	}
+	l.lines++
 	_, err = l.w.Write(append(b, '\n'))
 	return errors.Join(err, l.w.Flush())
 }
@@ -130,7 +130,7 @@ func saveConfig(path string, c Config) error {
 	})
 }
 
-// LoadConfig reads the config of a run.
+// LoadConfig reads the config of a run; without one it returns os.ErrNotExist.
 func LoadConfig(path string) (c Config, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -34,11 +34,11 @@ type Reducer interface {
 type Options struct {
 	Dir     string // of the run's files
 	Teacher format.Source
-	// Start is what the student begins as; nil: the teacher.
-	Start   format.Source
-	Steps   func(tensor string) []float32 // of Start's weights; nil: MinMax's
-	Data    *Data                         // to train on
-	Held    *Data                         // to evaluate on
+	// Start, where it is not nil, makes what the student begins as instead of the teacher,
+	// with steps of its weights as nn.Options has them.
+	Start   func() (src format.Source, steps func(tensor string) []float32, err error)
+	Data    *Data // to train on
+	Held    *Data // to evaluate on
 	Resume  bool
 	Reducer Reducer
 	// Log is called after each step, and after each evaluation.
@@ -90,21 +90,32 @@ func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) erro
 	if o.Data.Len() == 0 || o.Held.Len() == 0 {
 		return fmt.Errorf("%d windows to train on and %d to evaluate on: want one at least of each", o.Data.Len(), o.Held.Len())
 	}
+	r.c.Data, r.c.Held = o.Data.Hash(), o.Held.Hash()
+	if err := r.check(); err != nil {
+		return err
+	}
 	if err := r.open(); err != nil {
 		return err
 	}
 	defer r.log.close()
-	if r.s.Step == 0 {
+	if r.s.Step == 0 && r.log.lines == 0 {
 		if err := r.evaluate(0); err != nil {
 			return err
 		}
 	}
 	for r.s.Step < r.c.Steps {
 		if ctx.Err() != nil {
-			return errors.Join(ctx.Err(), r.save())
+			if err := r.checkpoint(stoppedName); err != nil { // which is not for ctx's error to hide
+				return fmt.Errorf("interrupted, and the state is not saved: %w", err)
+			}
+			return ctx.Err()
 		}
+		before := r.s.Step
 		if err := r.step(); err != nil {
 			return err
+		}
+		if r.s.Step <= before {
+			continue // rolled back: what is due there was done
 		}
 		last := r.s.Step == r.c.Steps
 		if last || r.c.EvalEvery > 0 && r.s.Step%r.c.EvalEvery == 0 {
@@ -112,7 +123,8 @@ func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) erro
 				return err
 			}
 		}
-		if last || r.c.SaveEvery > 0 && r.s.Step%r.c.SaveEvery == 0 {
+		// The state amid bad steps is none to go back to.
+		if last || r.c.SaveEvery > 0 && r.s.Step%r.c.SaveEvery == 0 && r.s.BadInRow == 0 {
 			if err := r.save(); err != nil {
 				return err
 			}
@@ -140,11 +152,13 @@ func (r *run) open() error {
 		return fmt.Errorf("teacher: %w", err)
 	}
 	r.teacher.Prepare()
-	start := r.Start
-	if start == nil {
-		start = r.Teacher
+	start := r.Teacher
+	if r.Start != nil {
+		if start, o.Steps, err = r.Start(); err != nil {
+			return err
+		}
 	}
-	o.Quantization, o.Train, o.LearnSteps, o.Recompute, o.Steps = r.c.Quantization, true, r.c.LearnSteps, r.c.Recompute, r.Steps
+	o.Quantization, o.Train, o.LearnSteps, o.Recompute = r.c.Quantization, true, r.c.LearnSteps, r.c.Recompute
 	if r.student, err = nn.New(r.dev, start, o); err != nil {
 		return fmt.Errorf("student: %w", err)
 	}
@@ -156,14 +170,15 @@ func (r *run) open() error {
 	}
 	r.ckpt = newCheckpoint(r.dev, r.opt)
 	if r.Resume {
-		if err := r.resume(); err != nil {
-			return err
-		}
-	} else if err := r.begin(); err != nil {
+		err = r.resume()
+	} else {
+		err = r.begin()
+	}
+	if err != nil {
 		return err
 	}
 	r.student.Prepare()
-	r.log, err = openLog(filepath.Join(r.Dir, logName), r.s.Step)
+	r.log, err = openLog(filepath.Join(r.Dir, logName), r.s.Lines)
 	return err
 }
 
@@ -171,42 +186,65 @@ const (
 	logName     = "log.jsonl"
 	configName  = "config.json"
 	bestName    = "best.safetensors"
+	stoppedName = "stopped.safetensors" // where a run was interrupted, until the next checkpoint
 	studentName = "student.qat"
 	ckptPrefix  = "step-"
 	ckptSuffix  = ".safetensors"
 )
+
+// check says, before anything takes time, whether the folder is one to begin or go on in.
+func (r *run) check() error {
+	had, err := LoadConfig(filepath.Join(r.Dir, configName))
+	none := errors.Is(err, os.ErrNotExist)
+	switch {
+	case none && r.Resume:
+		return fmt.Errorf("%s: no run is there to go on with, for lack of a %s: leave --resume out to begin one", r.Dir, configName)
+	case none:
+		return nil
+	case !r.Resume:
+		return fmt.Errorf("%s: a run is there: go on with it by --resume, or choose another folder", r.Dir)
+	case err == nil && had != r.c:
+		return fmt.Errorf("%s: begun with other settings: %s: give the same, or choose another folder", r.Dir, differences(had, r.c))
+	}
+	return err
+}
 
 // begin makes the folder of a new run.
 func (r *run) begin() error {
 	if err := os.MkdirAll(r.Dir, 0o777); err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(r.Dir, configName)); err == nil {
-		return fmt.Errorf("%s: a run is there: go on with it by --resume, or choose another folder", r.Dir)
-	}
 	return saveConfig(filepath.Join(r.Dir, configName), r.c)
 }
 
-// resume loads the newest checkpoint that is whole. Without any the run begins anew.
+// resume goes on where the run was interrupted, or else from the newest checkpoint.
 func (r *run) resume() error {
-	had, err := LoadConfig(filepath.Join(r.Dir, configName))
-	if err != nil {
-		return err
+	err := r.load(stoppedName)
+	if errors.Is(err, os.ErrNotExist) {
+		return r.reload()
 	}
-	if had != r.c {
-		return fmt.Errorf("%s: begun with other settings: %s: give the same, or choose another folder", r.Dir, differences(had, r.c))
-	}
-	return r.reload()
+	return err
 }
 
-// reload goes back to the newest checkpoint.
+// reload goes back to the newest checkpoint. Without any all stays as it is. Where a run
+// was interrupted does not count, so that it takes the way of one that was not.
 func (r *run) reload() error {
 	list, err := r.checkpoints()
 	if err != nil || len(list) == 0 {
 		return err
 	}
-	r.s, err = r.ckpt.load(filepath.Join(r.Dir, list[len(list)-1]), r.c)
-	return err
+	return r.load(list[len(list)-1])
+}
+
+func (r *run) load(name string) error {
+	s, err := r.ckpt.load(filepath.Join(r.Dir, name), r.c)
+	if errors.Is(err, ErrCheckpoint) {
+		return fmt.Errorf("%w: remove it to go on from the one before", err)
+	} else if err != nil {
+		return err
+	}
+	r.s = s
+	return nil
 }
 
 // checkpoints lists the names of the run's checkpoints by step.
@@ -225,13 +263,12 @@ func (r *run) checkpoints() ([]string, error) {
 	return list, nil
 }
 
-// save writes the state, and removes the oldest checkpoints.
+// save writes the state, and removes those that it takes the place of.
 func (r *run) save() error {
-	name := fmt.Sprintf("%s%012d%s", ckptPrefix, r.s.Step, ckptSuffix)
-	if err := r.log.sync(); err != nil {
+	if err := r.checkpoint(fmt.Sprintf("%s%012d%s", ckptPrefix, r.s.Step, ckptSuffix)); err != nil {
 		return err
 	}
-	if err := r.ckpt.save(filepath.Join(r.Dir, name), r.c, r.s); err != nil {
+	if err := os.Remove(filepath.Join(r.Dir, stoppedName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	list, err := r.checkpoints()
@@ -239,6 +276,15 @@ func (r *run) save() error {
 		err = os.Remove(filepath.Join(r.Dir, list[i]))
 	}
 	return err
+}
+
+// checkpoint writes the state, behind the log up to it.
+func (r *run) checkpoint(name string) error {
+	if err := r.log.sync(); err != nil {
+		return err
+	}
+	r.s.Lines = r.log.lines
+	return r.ckpt.save(filepath.Join(r.Dir, name), r.c, r.s)
 }
 
 // step does one step.
@@ -252,10 +298,10 @@ func (r *run) step() error {
 	for from := 0; from < len(batch); from += r.c.Pass {
 		s, err := r.student.Step(r.teacher, batch[from:min(from+r.c.Pass, len(batch))], float32(r.c.Soft), float32(1/float64(batch.Targets())))
 		switch {
-		case errors.Is(err, quant.ErrNotFinite): // of activations
+		case errors.Is(err, quant.ErrNotFinite): // of activations, K or V
 			s.KL = math.NaN()
 		case err != nil:
-			return fmt.Errorf("step %d: %w", r.s.Step, err)
+			return fmt.Errorf("step %d: %w", r.s.Step+1, err)
 		}
 		sum.Add(s)
 	}
@@ -273,8 +319,9 @@ func (r *run) step() error {
 	line := newLine(r.s.Step+1, r.s.Tokens+int64(batch.Tokens()), sum)
 	line.GradNorm, line.LearningRate = norm, rate
 	if line.Skipped = !finite(norm) || !finite(sum.KL); line.Skipped {
-		if err := r.bad(); err != nil {
-			return err
+		if r.s.BadInRow++; r.s.BadInRow == badSteps {
+			line.time(start, batch.Tokens(), r.c.Steps-r.s.Step)
+			return errors.Join(r.tell(line), r.rollBack())
 		}
 	} else {
 		scale := 1.0
@@ -293,13 +340,10 @@ func (r *run) step() error {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// bad counts a step whose gradient is no number, and goes back where there were too
-// many.
-func (r *run) bad() error {
-	if r.s.BadInRow++; r.s.BadInRow < badSteps {
-		return nil
-	}
-	at, n := r.s.Step, r.s.Rollbacks+1
+// rollBack goes back to the last checkpoint, if there is one, and on from there with
+// other data. The log keeps what came of the way that is left.
+func (r *run) rollBack() error {
+	at, n := r.s.Step+1, r.s.Rollbacks+1
 	if n > rollbacks {
 		return fmt.Errorf("%w: %d times %d steps in a row, the last %d, without a finite gradient: lower the learning rate", ErrDiverged, n, badSteps, at)
 	}
@@ -321,7 +365,10 @@ func (r *run) evaluate(step int) error {
 			b = append(b, r.Held.Window(j))
 		}
 		s, err := r.student.Evaluate(r.teacher, b)
-		if err != nil {
+		switch {
+		case step > 0 && errors.Is(err, quant.ErrNotFinite): // so are the next steps, which roll back
+			s.KL = math.NaN()
+		case err != nil:
 			return fmt.Errorf("evaluation after step %d: %w", step, err)
 		}
 		sum.Add(s)
@@ -343,7 +390,7 @@ func (r *run) evaluate(step int) error {
 	}
 	if step > 0 && finite(line.KL) && (r.s.BestStep == 0 || line.KL < r.s.Best) {
 		r.s.Best, r.s.BestStep = line.KL, step
-		return r.ckpt.save(filepath.Join(r.Dir, bestName), r.c, r.s)
+		return r.checkpoint(bestName)
 	}
 	return nil
 }
@@ -359,6 +406,9 @@ func (r *run) tell(l Line) error {
 func (r *run) export(ctx context.Context) error {
 	if r.Export == nil {
 		return nil
+	}
+	if r.s.BestStep == 0 {
+		return fmt.Errorf("%w: no evaluation found a finite KL to the teacher: lower the learning rate", ErrDiverged)
 	}
 	best, err := r.ckpt.load(filepath.Join(r.Dir, bestName), r.c)
 	if err != nil {

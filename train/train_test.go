@@ -184,7 +184,7 @@ func TestKillAndResume(t *testing.T) {
 	r := rand.New(rand.NewPCG(uint64(kills), 1))
 	for done := 0; done < kills; {
 		dir := t.TempDir()
-		for {
+		for most := 250; ; most += 50 { // a busy machine, too, comes to an end
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), childDir+"="+dir)
 			var stderr bytes.Buffer
@@ -192,7 +192,7 @@ func TestKillAndResume(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			timer := time.AfterFunc(time.Duration(r.IntN(250))*time.Millisecond, func() { cmd.Process.Kill() })
+			timer := time.AfterFunc(time.Duration(r.IntN(most))*time.Millisecond, func() { cmd.Process.Kill() })
 			err := cmd.Wait()
 			timer.Stop()
 			if err == nil {
@@ -221,7 +221,7 @@ func TestInterrupt(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("ended with %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "step-000000000011.safetensors")); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, stoppedName)); err != nil {
 		t.Error(err)
 	}
 	if err := errors.Join(start(context.Background(), dir, 2, config(), Options{Resume: true}), start(context.Background(), want, 2, config(), Options{})); err != nil {
@@ -229,6 +229,64 @@ func TestInterrupt(t *testing.T) {
 	}
 	if x, y := outcome(t, dir), outcome(t, want); x != y {
 		t.Errorf("interrupted:\n%s\nalone:\n%s", x, y)
+	}
+}
+
+// Nobody is told that a state is saved which is not.
+func TestInterruptUnsaved(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	err := start(ctx, dir, 2, config(), Options{Log: func(l Line) {
+		if l.Step == 11 {
+			cancel()
+			os.Mkdir(filepath.Join(dir, ".stopped.safetensors.partial"), 0o777)
+		}
+	}})
+	if err == nil || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "not saved") {
+		t.Errorf("ended with %v, want the reason why the state is not saved", err)
+	}
+}
+
+// A run that was stopped after it went back has the log and the weights of one that was
+// left alone: with the steps before and after that.
+func TestRollBackAndResume(t *testing.T) {
+	dev, err := cpu.New(1, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	do := func(interrupt int) string {
+		dir := t.TempDir()
+		lines := 0
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		// Steps 10 to 14 are bad: back to step 8, in other words.
+		o := Options{Reducer: &spoiler{dev: dev, spoil: func(n int) bool { return n >= 10 && n < 10+badSteps }}, Log: func(Line) {
+			if lines++; lines == interrupt {
+				cancel()
+			}
+		}}
+		err := start(ctx, dir, 1, config(), o)
+		if interrupt > 0 {
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("interrupted, it ended with %v", err)
+			}
+			o.Resume = true
+			err = start(context.Background(), dir, 1, config(), o)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return outcome(t, dir)
+	}
+	want := do(0)
+	if !strings.Contains(want, "{Step:14 ") || strings.Count(want, "{Step:9 ") != 2 {
+		t.Errorf("no steps up to 14 and again from 9 on:\n%s", want)
+	}
+	for _, n := range []int{10, 13, 16, 17, 25} { // in front of the bad steps, amid and behind them
+		if got := do(n); got != want {
+			t.Errorf("interrupted after %d lines:\n%s\nalone:\n%s", n, got, want)
+		}
 	}
 }
 
@@ -244,6 +302,16 @@ func TestResumeRefuses(t *testing.T) {
 	c.LearningRate = 0.5
 	if err := start(context.Background(), dir, 2, c, Options{Resume: true}); err == nil || !strings.Contains(err.Error(), "learning_rate 0.003, now 0.5") {
 		t.Errorf("other settings: %v", err)
+	}
+	if err := start(context.Background(), dir, 2, config(), Options{Resume: true, Data: data(4, 30)}); err == nil || !strings.Contains(err.Error(), "data sha256:") {
+		t.Errorf("other data: %v", err)
+	}
+	if err := start(context.Background(), dir, 2, config(), Options{Resume: true, Held: data(4, 6)}); err == nil || !strings.Contains(err.Error(), "held sha256:") {
+		t.Errorf("other windows to evaluate on: %v", err)
+	}
+	none := filepath.Join(t.TempDir(), "none")
+	if err := start(context.Background(), none, 2, config(), Options{Resume: true}); err == nil || !strings.Contains(err.Error(), none+": no run is there") {
+		t.Errorf("no run: %v", err)
 	}
 	newest := filepath.Join(dir, "step-000000000040.safetensors")
 	whole, err := os.ReadFile(newest)
@@ -262,7 +330,7 @@ func TestResumeRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := start(context.Background(), dir, 2, config(), Options{Resume: true})
-		if err == nil || !errors.Is(err, ErrCheckpoint) || !strings.Contains(err.Error(), newest) {
+		if err == nil || !errors.Is(err, ErrCheckpoint) || !strings.Contains(err.Error(), newest) || !strings.Contains(err.Error(), "remove it") {
 			t.Fatalf("%d of %d bytes: %v, want ErrCheckpoint that names the file", len(broken), len(whole), err)
 		}
 	}
@@ -347,6 +415,14 @@ func TestData(t *testing.T) {
 	d := &Data{}
 	d.Add([]int32{1, 2, 3, 4, 5, 6, 7}, 3)
 	d.Add([]int32{8}, 3)
+	if other := (&Data{}); d.Hash() == other.Hash() {
+		t.Error("no windows have the hash of some")
+	}
+	cut := &Data{}
+	cut.Add([]int32{1, 2, 3, 4, 5, 6}, 2)
+	if d.Hash() == cut.Hash() {
+		t.Error("the same ids in other windows have the same hash")
+	}
 	if d.Len() != 2 || d.Tokens() != 6 || !slices.Equal(d.Window(1), []int32{4, 5, 6}) {
 		t.Errorf("%d windows of %d tokens", d.Len(), d.Tokens())
 	}

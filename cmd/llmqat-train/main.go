@@ -46,7 +46,11 @@ func main() {
 		kong.Vars{"version": version, "methods": strings.Join(ptq.Methods(), ", ")}, kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
 	err := k.Run()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "llmqat-train: interrupted: run the same again to go on")
+		again := "run the same again"
+		if k.Command() == "qat" {
+			again = "run the same with --resume"
+		}
+		fmt.Fprintf(os.Stderr, "llmqat-train: interrupted: %s to go on\n", again)
 		os.Exit(130) // as a shell has it
 	}
 	k.FatalIfErrorf(err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -94,6 +93,7 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	config.Teacher = hash
 	data, held, err := c.data(config, src.Config().VocabSize, hash)
 	if err != nil {
 		return err
@@ -116,20 +116,23 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	if c.GradCheck {
 		return checkGradients(os.Stdout, src, data, config, dev)
 	}
-	begin, steps, applied, err := c.begin(ctx, src, data, config, dev)
-	if err != nil {
-		return err
-	}
 	tell, end := progress.Line(os.Stderr, 30*time.Second)
 	defer end()
+	notes := map[string]string{}
+	var begin func() (format.Source, func(string) []float32, error)
+	if c.Start != "" {
+		begin = func() (format.Source, func(string) []float32, error) {
+			return c.begin(ctx, src, data, config, dev, notes, tell)
+		}
+	}
 	err = train.Run(ctx, dev, config, train.Options{
-		Dir: c.Out, Teacher: src, Start: begin, Steps: steps, Data: data, Held: held, Resume: c.Resume,
+		Dir: c.Out, Teacher: src, Start: begin, Data: data, Held: held, Resume: c.Resume,
 		Log: func(l train.Line) { c.log(tell, l, config.Steps) },
 		Export: func(ctx context.Context, path string, m *nn.Model, s train.Summary) error {
 			o := convert.Options{
 				Bits: config.Quantization.Bits, KVScheme: config.Quantization.KVScheme, LMHeadBits: config.Quantization.LMHeadBits,
 				Source: filepath.Base(c.Teacher), CreatedBy: "llmqat-train " + version, Seed: c.Seed,
-				Trained: convert.Trained{Method: "qat", SourceHash: hash, Steps: s.Steps, Tokens: s.Tokens, Notes: applied, Scales: m.Steps},
+				Trained: convert.Trained{Method: "qat", SourceHash: hash, Steps: s.Steps, Tokens: s.Tokens, Notes: notes, Scales: m.Steps},
 			}
 			if o.Float, err = convert.ParseFloat(c.Float); err != nil {
 				return err
@@ -137,9 +140,6 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 			return convert.Quantize(ctx, m.Source(src.Tokenizer()), path, o)
 		},
 	})
-	if errors.Is(err, context.Canceled) {
-		fmt.Fprintf(os.Stderr, "state saved in %s: go on with --resume\n", c.Out)
-	}
 	if err != nil {
 		return err
 	}
@@ -151,22 +151,17 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 // calibration is how many windows of the data the methods of --start look at.
 const calibration = 128
 
-// begin is the model that the student begins as, where --start makes it another than
-// the teacher, with its weights' steps and what is noted of it.
-func (c *qatCmd) begin(ctx context.Context, src format.Source, d *train.Data, config train.Config, dev *cpu.Device) (format.Source, func(string) []float32, map[string]string, error) {
-	if c.Start == "" {
-		return nil, nil, nil, nil
-	}
+// begin is the model that the student begins as where --start makes it another than the
+// teacher, with its weights' steps; what was done is noted.
+func (c *qatCmd) begin(ctx context.Context, src format.Source, d *train.Data, config train.Config, dev *cpu.Device, notes map[string]string, tell func(string)) (format.Source, func(string) []float32, error) {
 	recipe, err := ptq.Parse(c.Start)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("--start: %w", err)
+		return nil, nil, fmt.Errorf("--start: %w", err)
 	}
 	m, err := ptq.Load(src)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	tell, end := progress.Line(os.Stderr, 30*time.Second)
-	defer end()
 	calib := &ptq.Calibration{Device: dev, Progress: func(method string, layer, layers int) {
 		tell(fmt.Sprintf("%s: layer %d of %d", method, layer, layers))
 	}}
@@ -175,7 +170,8 @@ func (c *qatCmd) begin(ctx context.Context, src format.Source, d *train.Data, co
 	}
 	recipe.Seed = c.Seed
 	steps, err := recipe.Apply(ctx, m, calib, config.Quantization)
-	return m, steps.Of, map[string]string{"start": strings.Join(m.Applied(), ", ")}, err
+	notes["start"] = strings.Join(m.Applied(), ", ")
+	return m, steps.Of, err
 }
 
 // config is what the flags say of the run's numbers.
@@ -244,6 +240,9 @@ func read(paths []string, length, vocab int, hash string) (*train.Data, error) {
 			return nil, err
 		}
 		d.Add(s.IDs, length)
+	}
+	if d.Len() == 0 {
+		return nil, fmt.Errorf("%v: no sample with a token to predict: make others by llmqat-train generate", paths)
 	}
 	return d, nil
 }
