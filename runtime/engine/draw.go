@@ -99,9 +99,9 @@ func (l *loop) settle() error {
 }
 
 // draw returns how the device may draw w's token, which it may not where the logits
-// are needed on the host.
+// are needed on the host, as those of a prompt's rows are.
 func (w *want) draw() kernels.Draw {
-	if w.next < 0 && w.q.Logprobs < 0 {
+	if w.q.Logprobs < 0 {
 		if d, ok := w.q.sampler.Draw(); ok {
 			return d
 		}
@@ -114,7 +114,7 @@ func (w *want) take(id int32) { w.result.ID, w.err = id, w.q.sampler.Drew(id) }
 
 // quick says that to settle w takes less time than to copy its logits.
 func (w *want) quick() bool {
-	return w.q.Logprobs < 0 && (w.next >= 0 || w.q.Sampling.Temperature == 0)
+	return w.q.Logprobs < 0 && w.q.Sampling.Temperature == 0
 }
 
 // settle decides a row's token from its logits.
