@@ -23,6 +23,9 @@ type Opened struct {
 // Open returns the device of a name: "cpu"; "cuda", the first GPU; "cuda:N"; or "auto"
 // and "", the first GPU where one runs, else the CPU. threads is 0 for one a core.
 func Open(name string, threads int) (*Opened, error) {
+	if threads < 0 {
+		return nil, fmt.Errorf("%d threads; want 1 or more, or 0 for one a core", threads)
+	}
 	switch kind, number, numbered := strings.Cut(name, ":"); {
 	case name == "cpu":
 		return openCPU(threads, "as asked")
@@ -57,9 +60,6 @@ func openCPU(threads int, why string) (*Opened, error) {
 func openCUDA(ordinal, threads int) (*Opened, error) {
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
-	}
-	if threads < 1 {
-		return nil, fmt.Errorf("%d threads; want 1 or more, or 0 for one a core", threads)
 	}
 	d, err := cuda.New(ordinal)
 	if err != nil {

@@ -54,7 +54,10 @@ func TestRefused(t *testing.T) {
 			d.Close()
 			t.Errorf("%s with -1 threads: opened", name)
 		} else {
-			want(t, err.Error(), "-1 threads")
+			want(t, err.Error(), "-1 threads; want")
+			if strings.Contains(err.Error(), "device") {
+				t.Errorf("%s with -1 threads: %v, which no other device would cure", name, err)
+			}
 		}
 	}
 }
