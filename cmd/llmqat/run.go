@@ -27,7 +27,7 @@ type runCmd struct {
 	TopK        int     `name:"top-k" help:"Draw among the k likeliest; 0: all." default:"0"`
 	TopP        float64 `name:"top-p" help:"Draw among the likeliest that together weigh p; 1: all." default:"1"`
 	MinP        float64 `name:"min-p" help:"Draw among those at least p times as likely as the likeliest; 0: all." default:"0"`
-	Seed        *uint64 `help:"The same seed gives the same text, on every machine. Unset: another one each time." placeholder:"N"`
+	Seed        *uint64 `help:"The same seed gives the same text, on every CPU. Unset: another one each time." placeholder:"N"`
 	IgnoreEOS   bool    `name:"ignore-eos" help:"Go on where the model would end."`
 	Echo        bool    `help:"Print the prompt before its continuation." default:"true" negatable:""`
 	Ctx         int     `help:"Context in tokens; 0: the model's." default:"0" placeholder:"N"`
@@ -67,8 +67,8 @@ func (c *runCmd) run(ctx context.Context, in io.Reader, out, log io.Writer) erro
 		return err
 	}
 	defer dev.Close()
-	progress, end := progress.Bar(log, "copying weights to "+dev.Device.Name())
-	e, err := engine.New(f, engine.Options{Device: dev.Device, Threads: dev.Threads, MaxContext: c.Ctx, MaxSeqs: 1, Progress: progress})
+	copied, end := progress.Bar(log, "copying weights to "+dev.Device.Name())
+	e, err := engine.New(f, engine.Options{Device: dev.Device, Threads: dev.Threads, MaxContext: c.Ctx, MaxSeqs: 1, Progress: copied})
 	if end(); err != nil {
 		return err
 	}
