@@ -1,12 +1,13 @@
 package bench
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/llmqat/llmqat/internal/replace"
 )
 
 // Output is a report of either kind.
@@ -28,18 +29,14 @@ func CheckOut(base string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// Save writes base.json, base.svg and base.txt, each through a temporary file.
+// Save writes base.json, base.svg and base.txt, each whole or not at all.
 func Save(r Output, base string) error {
 	for ext, write := range map[string]func(w io.Writer) error{
 		".json": func(w io.Writer) error { return writeJSON(w, r) },
 		".txt":  r.Table,
 		".svg":  func(w io.Writer) error { return r.Chart(w, "svg") },
 	} {
-		var b bytes.Buffer
-		if err := write(&b); err != nil {
-			return err
-		}
-		if err := replaceFile(base+ext, b.Bytes()); err != nil {
+		if err := replace.File(base+ext, write); err != nil {
 			return err
 		}
 	}
@@ -50,21 +47,4 @@ func writeJSON(w io.Writer, r Output) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(r)
-}
-
-// replaceFile writes a file as temporary, fsync and rename.
-func replaceFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }
