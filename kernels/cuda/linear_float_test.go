@@ -104,7 +104,7 @@ func (c *batchCase) check(d *Device) {
 			}
 		})
 	}
-	want, got := few(1), []output{few(fewFloatTokens), few(c.x.N)}
+	want, got := few(1), []output{few(fewFloatTokens), few(fewFloatTokens + 1), few(c.x.N)}
 	for i := range floatTiles {
 		for splits := 1; splits <= 2 && c.w[0].Type != kernels.Float32; splits++ {
 			tile := &floatTiles[i]
