@@ -21,7 +21,7 @@ func testMisuse(e *env) {
 	e.mems = append(e.mems, kv.K.Mem, kv.V.Mem, kv.KScale.Mem, kv.VScale.Mem)
 	b := &kernels.Batch{Positions: ids, Slots: ids, QueryStart: ids, SeqLens: ids, PageTable: ids, T: n, S: 1, MaxPages: 1}
 	rope := kernels.RoPE{Cos: upload(e, make([]float32, cols/2)), Sin: upload(e, make([]float32, cols/2)), Positions: 1, HeadDim: cols}
-	for name, run := range map[string]func(){
+	operators := map[string]func(){
 		"Embed":          func() { e.dev.Embed(out, table, ids) },
 		"RMSNorm":        func() { e.dev.RMSNorm(rows, x, x.Buf, 1e-5) },
 		"Quantize":       func() { e.dev.Quantize(rows, x) },
@@ -31,7 +31,12 @@ func testMisuse(e *env) {
 		"PagedAttention": func() { e.dev.PagedAttention(out, rows.First(n), kv, b, rope) },
 		"SwiGLU":         func() { e.dev.SwiGLU(rows, e.outFloats(n, 2*cols)) },
 		"Gather":         func() { e.dev.Gather(out, x, ids) },
-	} {
+	}
+	if d, ok := e.dev.(kernels.Drawer); ok {
+		draws := upload(e, make([]int32, n*kernels.DrawWords))
+		operators["Draw"] = func() { d.Draw(ids, out, draws) }
+	}
+	for name, run := range operators {
 		func() {
 			defer func() {
 				if got := fmt.Sprint(recover()); !strings.Contains(got, ": "+name+": ") {
