@@ -240,7 +240,8 @@ func TestCausalAttention(t *testing.T) {
 	}
 }
 
-// Several blocks of rows: the gradient against the plain formula in float64.
+// Several blocks of rows: the gradient against the plain formula in float64, after one of
+// NaNs, of which nothing may stay.
 func TestCausalAttentionLong(t *testing.T) {
 	eachTrainCase(t, func(c *trainCase) [][]float32 {
 		const n, dim = 2*attendRows + 7, 8
@@ -248,6 +249,13 @@ func TestCausalAttentionLong(t *testing.T) {
 		q, k, v := c.floats(n, dim), c.floats(n, dim), c.floats(n, dim)
 		out, dout, stats := c.floats(n, dim), c.floats(n, dim), c.floats(n, 2)
 		dq, dk, dv := c.floats(n, dim), c.floats(n, dim), c.floats(n, dim)
+		more, nan, s := c.floats(n+1, dim), c.floats(n+1, dim), c.floats(n+1, 2)
+		for i := range view(nan.Buf) {
+			view(nan.Buf)[i] = float32(math.NaN())
+		}
+		longer := kernels.Sequences{Start: c.ints([]int32{0, n + 1}), N: 1, Longest: n + 1, HeadDim: dim}
+		c.d.CausalAttention(c.floats(n+1, dim), s, more, more, more, longer)
+		c.d.CausalAttentionGrad(c.floats(n+1, dim), c.floats(n+1, dim), c.floats(n+1, dim), nan, s, more, more, more, longer)
 		c.d.CausalAttention(out, stats, q, k, v, seqs)
 		c.d.CausalAttentionGrad(dq, dk, dv, dout, stats, q, k, v, seqs)
 		q64, k64, v64, g64 := wide(dense(q)), wide(dense(k)), wide(dense(v)), wide(dense(dout))
