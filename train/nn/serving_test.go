@@ -17,7 +17,9 @@ import (
 
 // The forward pass that is trained is the served one, but for the order of its float
 // operations: without rounding logits agree to float32's precision, and where a sum's
-// last bit tips a rounding they move by a step, so the distributions are compared.
+// last bit tips a rounding they move by a step, so the distributions are compared. About
+// half of each bound is found; a rounding's least mistake, queries in 8 bits per token
+// and not per head, makes 4e-4 of 1e-4 (4-8-4) and 1.4e-4 of 6e-5 (8-8-8).
 func TestForwardIsTheServedOne(t *testing.T) {
 	for _, c := range []struct {
 		bits   string
@@ -27,11 +29,11 @@ func TestForwardIsTheServedOne(t *testing.T) {
 	}{
 		{"16-16-16", quant.KVHeadZP, 16, 1e-9},
 		{"4-16-16", quant.KVHeadZP, 16, 1e-9},
-		{"4-8-16", quant.KVHeadZP, 8, 1e-3},
-		{"4-8-4", quant.KVToken, 16, 1e-3},
-		{"4-8-4", quant.KVHead, 16, 1e-3},
-		{"4-8-4", quant.KVHeadZP, 8, 1e-3},
-		{"8-8-8", quant.KVHeadZP, 8, 1e-3},
+		{"4-8-16", quant.KVHeadZP, 8, 1e-9},
+		{"4-8-4", quant.KVToken, 16, 1e-4},
+		{"4-8-4", quant.KVHead, 16, 2e-4},
+		{"4-8-4", quant.KVHeadZP, 8, 2e-4},
+		{"8-8-8", quant.KVHeadZP, 8, 1e-4},
 	} {
 		t.Run(c.bits+"/"+string(c.scheme), func(t *testing.T) {
 			d := device(t, 2)
