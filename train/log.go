@@ -137,7 +137,7 @@ func LoadConfig(path string) (c Config, err error) {
 		return c, err
 	}
 	if err := json.Unmarshal(b, &c); err != nil {
-		return c, fmt.Errorf("%s: %w", path, err)
+		return c, fmt.Errorf("%s: not a run's config: %w: choose another folder", path, err)
 	}
 	return c, nil
 }

@@ -382,15 +382,17 @@ func (r *run) evaluate(step int) error {
 	if err := r.tell(line); err != nil {
 		return err
 	}
+	if step > 0 && finite(line.KL) && (r.s.BestStep == 0 || line.KL < r.s.Best) {
+		r.s.Best, r.s.BestStep = line.KL, step
+		if err := r.checkpoint(bestName); err != nil {
+			return err
+		}
+	}
 	if last := step == r.c.Steps; last || time.Since(r.drawn) > drawEvery {
 		if err := r.draw(last); err != nil {
 			return err
 		}
 		r.drawn = time.Now()
-	}
-	if step > 0 && finite(line.KL) && (r.s.BestStep == 0 || line.KL < r.s.Best) {
-		r.s.Best, r.s.BestStep = line.KL, step
-		return r.checkpoint(bestName)
 	}
 	return nil
 }
