@@ -97,7 +97,7 @@ func (p *process) complete(t *testing.T, body string) (text string) {
 
 // The demo model tells stories, and the process ends well on SIGTERM.
 func TestDemo(t *testing.T) {
-	p := start(t, "--threads 1", "LLMQAT_MODEL_NAME=story")
+	p := start(t, "--device cpu --threads 1", "LLMQAT_MODEL_NAME=story")
 	logs := p.until(t, "ready")
 	for _, want := range []string{"name=cpu/", "threads=1", "layers=5", "bits=4-8-8", "kv_cache=", "model=story"} {
 		if !strings.Contains(logs, want) {
