@@ -25,7 +25,8 @@ import (
 type state struct {
 	Step      int     `json:"step"`   // steps done
 	Tokens    int64   `json:"tokens"` // trained on
-	Best      float64 `json:"best"`   // the least KL of an evaluation; 0: none yet
+	Best      float64 `json:"best"`   // the least KL of an evaluation, where there was one
+	HasBest   bool    `json:"has_best"`
 	BestStep  int     `json:"best_step"`
 	Updates   int     `json:"updates"` // steps that moved the weights: AdamW's count
 	BadInRow  int     `json:"bad_in_row"`

@@ -382,8 +382,8 @@ func (r *run) evaluate(step int) error {
 	if err := r.tell(line); err != nil {
 		return err
 	}
-	if step > 0 && finite(line.KL) && (r.s.BestStep == 0 || line.KL < r.s.Best) {
-		r.s.Best, r.s.BestStep = line.KL, step
+	if finite(line.KL) && (!r.s.HasBest || line.KL < r.s.Best) { // the start, too, where methods made it good
+		r.s.HasBest, r.s.Best, r.s.BestStep = true, line.KL, step
 		if err := r.checkpoint(bestName); err != nil {
 			return err
 		}
@@ -409,7 +409,7 @@ func (r *run) export(ctx context.Context) error {
 	if r.Export == nil {
 		return nil
 	}
-	if r.s.BestStep == 0 {
+	if !r.s.HasBest {
 		return fmt.Errorf("%w: no evaluation found a finite KL to the teacher: lower the learning rate", ErrDiverged)
 	}
 	best, err := r.ckpt.load(filepath.Join(r.Dir, bestName), r.c)
