@@ -147,8 +147,9 @@ DEV void mma_tf32(float* c, const uint32_t* a, const uint32_t* b) {
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// atomic_add returns what was there. fence_device orders what a thread wrote before and
-// reads after it for other CTAs, which read by load16_fresh.
+// atomic_add returns what was there. fence_device orders what a thread, and those it met at
+// a barrier before, wrote for a CTA whose thread sees what this one writes next (tickets.h);
+// load16_fresh reads past L1.
 DEV int atomic_add(int* p, int v) {
   int old;
   asm volatile("atom.global.add.s32 %0,[%1],%2;" : "=r"(old) : "l"(p), "r"(v) : "memory");

@@ -145,7 +145,7 @@ template <int Bits, bool Ints, bool Whole> DEV void attend(float* out, int64_t o
         if (a.scheme == HEAD_ZP) zero = half_to_float(a.v.zero[at]);
       }
       m.vScale[thread] = scale, m.vZero[thread] = zero;
-      for (int i = thread; i < tile.rows * dim; i += attention_threads) m.x[i] = 0; // integers too
+      for (int i = thread; i < tile.rows * dim; i += attention_threads) ((int*)m.x)[i] = 0;
     } else {
       m.vScale[thread] = 1, m.vZero[thread] = 0;
     }

@@ -8,16 +8,18 @@
 // last sees what the others wrote before. shared is a word of shared memory that
 // nobody uses.
 //
-// All threads' writes are fenced before one of them counts for all, and what is read is
-// fenced behind; the barriers carry the order from thread to thread.
+// The barrier brings all threads' writes before one thread's fence, which orders them with
+// its count; behind the count it is the same the other way round. A fence of each thread
+// before the barrier would order none but those of the thread that counts.
 DEV bool last_of(int n, int* ticket, int* shared) {
-  fence_device();
   sync_block();
   if (threadIdx.x == 0) {
-    *shared = atomic_add(ticket, 1) == n - 1;
-    if (*shared) *ticket = 0;
+    fence_device();
+    bool last = atomic_add(ticket, 1) == n - 1;
+    fence_device();
+    if (last) *ticket = 0;
+    *shared = last;
   }
   sync_block();
-  fence_device();
   return *shared;
 }
