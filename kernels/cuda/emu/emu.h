@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <utility>
 #include <vector>
+#include "races.h"
 
 namespace emu {
 
@@ -94,13 +95,13 @@ inline void fiber_main() {
   abort();
 }
 
-inline void barrier() {
+UNWATCHED inline void barrier() {
   fibers[current].wait = AT_BARRIER;
   to_scheduler();
 }
 
 // collective returns when all lanes of the warp have come and op has run once.
-inline void collective(void (*op)(Warp&), const void* in, void* out) {
+UNWATCHED inline void collective(void (*op)(Warp&), const void* in, void* out) {
   Fiber& f = fibers[current];
   Warp& w = warps[f.warp];
   if (w.arrived && w.op != op) fail("lanes of warp %d are in different collectives", f.warp);
@@ -131,7 +132,7 @@ inline char* stacks(int n) {
 
 // step runs every runnable lane of warp w once, and its collective when all are
 // there. It reports whether anything ran.
-inline bool step(int w) {
+UNWATCHED inline bool step(int w) {
   bool ran = false;
   Warp& warp = warps[w];
   for (int i = w * 32; i < w * 32 + warp.lanes; i++) {
@@ -151,7 +152,7 @@ inline bool step(int w) {
 }
 
 // turn runs some warps, as seed says, and reports whether anything ran.
-inline bool turn(unsigned& random) {
+UNWATCHED inline bool turn(unsigned& random) {
   int n = (int)warps.size();
   bool ran = false;
   if (seed == 0) {
@@ -168,7 +169,7 @@ inline bool turn(unsigned& random) {
   return ran;
 }
 
-inline void start_threads(int threads) {
+UNWATCHED inline void start_threads(int threads) {
   char* base = stacks(threads);
   fibers.assign(threads, Fiber{});
   warps.assign((threads + 31) / 32, Warp{});
@@ -186,8 +187,9 @@ inline void start_threads(int threads) {
   }
 }
 
-inline void run_cta() {
+UNWATCHED inline void run_cta() {
   start_threads(block_dim.x * block_dim.y * block_dim.z);
+  race_cta();
   unsigned random = seed * 2654435761u + 1;
   for (;;) {
     bool ran = turn(random);
@@ -198,30 +200,12 @@ inline void run_cta() {
     if (live == 0) return;
     if (at_barrier == live) {
       for (Fiber& f : fibers) f.wait = RUNNABLE;
+      race_barrier();
     } else if (!ran) {
       set_failure("deadlock: %d threads live, %d at the barrier", live, at_barrier);
       return;
     }
   }
-}
-
-// launch runs kernel for each thread of the grid and reports whether it got to its
-// end; `failure` says why not.
-inline bool launch(Dim grid, Dim block, size_t dynamic_size, const std::function<void()>& kernel) {
-  dynamic_bytes = dynamic_size;
-  std::vector<char> dynamic(dynamic_bytes + 127);
-  dynamic_shared = (char*)(((uintptr_t)dynamic.data() + 127) & ~(uintptr_t)127);
-  grid_dim = grid, block_dim = block, body = &kernel;
-  failure[0] = 0;
-  unsigned long n = (unsigned long)grid.x * grid.y * grid.z;
-  for (unsigned long i = 0; i < n && !failure[0]; i++) {
-    unsigned long b = seed == 2 ? n - 1 - i : i;
-    block_index = {unsigned(b % grid.x), unsigned(b / grid.x % grid.y), unsigned(b / grid.x / grid.y)};
-    for (auto& [p, bytes] : shared_arrays) memset(p, poison, bytes);
-    memset(dynamic_shared, poison, dynamic_bytes);
-    run_cta();
-  }
-  return !failure[0];
 }
 
 // shared makes a static array shared memory: poisoned before each CTA.
@@ -230,8 +214,31 @@ T* shared(T* p, size_t bytes) {
   for (auto& a : shared_arrays)
     if (a.first == (void*)p) return p;
   shared_arrays.push_back({(void*)p, bytes});
+  track(p, bytes, true);
   memset((void*)p, poison, bytes);
   return p;
+}
+
+// launch runs kernel for each thread of the grid and reports whether it got to its
+// end; `failure` says why not.
+inline bool launch(Dim grid, Dim block, size_t dynamic_size, const std::function<void()>& kernel) {
+  alignas(128) static char dynamic[256 << 10];
+  dynamic_bytes = dynamic_size;
+  dynamic_shared = dynamic;
+  track(dynamic, sizeof dynamic, true);
+  grid_dim = grid, block_dim = block, body = &kernel;
+  failure[0] = 0;
+  race_launch();
+  unsigned long n = (unsigned long)grid.x * grid.y * grid.z;
+  for (unsigned long i = 0; i < n && !failure[0]; i++) {
+    unsigned long b = seed == 2 ? n - 1 - i : i;
+    block_index = {unsigned(b % grid.x), unsigned(b / grid.x % grid.y), unsigned(b / grid.x / grid.y)};
+    for (auto& [p, bytes] : shared_arrays) memset(p, poison, bytes);
+    memset(dynamic_shared, poison, dynamic_bytes);
+    run_cta();
+  }
+  race_end();
+  return !failure[0];
 }
 
 }  // namespace emu

@@ -27,6 +27,12 @@ static void reverse(int* out, const int* in, int bug) {
   out[blockIdx.x * n + t + (bug == TOO_FAR ? 1 : 0)] = s[n - 1 - t];
 }
 
+static const emu::Kernel* named(const char* name) {
+  for (auto& k : emu::registry())
+    if (k.name == name) return &k;
+  abort();
+}
+
 // right runs reverse under one schedule, and reports whether it ended well with
 // the right result.
 static bool right(Bug bug, unsigned seed) {
@@ -36,10 +42,54 @@ static bool right(Bug bug, unsigned seed) {
   int* out = (int*)fake::memory.alloc(ctas * n * 4);
   for (int i = 0; i < n; i++) in[i] = i;
   emu::seed = seed;
-  bool ok = fake::run({&emu::registry()[0], {ctas, 1, 1}, {n, 1, 1}, 0, {(uint64_t)out, (uint64_t)in, (uint64_t)bug}}) == CUDA_SUCCESS;
+  bool ok = fake::run({named("reverse"), {ctas, 1, 1}, {n, 1, 1}, 0, {(uint64_t)out, (uint64_t)in, (uint64_t)bug}}) == CUDA_SUCCESS;
   for (int i = 0; i < ctas * n; i++) ok = ok && out[i] == n - 1 - i % n;
   fake::memory.free((char*)in);
   fake::memory.free((char*)out);
+  return ok;
+}
+
+// Order is what a kernel lacks that adds up what CTAs left: the emulator alone gives the right
+// result without.
+enum Order { ALL, NO_RELEASE, NO_ACQUIRE, FENCE_BEFORE_BARRIER, CONSTANT, NO_BARRIER_BEHIND, NO_SYNC_WARP };
+
+// sum_all: out [1] = Σ (i + 1) over the threads of all CTAs, which leave theirs in left: the
+// last CTA adds them.
+static void sum_all(int* out, int* left, int* ticket, int order) {
+  SMEM(int, s, 64);
+  SMEM(int, last, 1);
+  int t = threadIdx.x, n = blockDim.x;
+  s[t] = t;
+  if (order != NO_SYNC_WARP) sync_warp();
+  int other = s[t / 32 * 32 + t % 32 / 2];
+  sync_block();
+  other += s[(t + 32) % n];
+  if (order != NO_BARRIER_BEHIND) sync_block();
+  s[t] = blockIdx.x * n + t + (other < 0 ? 0 : 1);
+  left[blockIdx.x * n + t] = s[t];
+  if (order == FENCE_BEFORE_BARRIER) fence_device();
+  sync_block();
+  if (t == 0) {
+    if (order != NO_RELEASE && order != FENCE_BEFORE_BARRIER) fence_device();
+    last[0] = atomic_add(ticket, 1) == (int)gridDim.x - 1;
+    if (order != NO_ACQUIRE) fence_device();
+  }
+  sync_block();
+  if (!last[0] || t > 0) return;
+  int sum = 0;
+  for (int i = 0; i < (int)gridDim.x * n; i++) sum += order == CONSTANT ? (int)load4(left + i) : left[i];
+  *out = sum;
+}
+
+static bool sum_right(Order order, unsigned seed) {
+  static emu::Register kernel("sum_all", sum_all);
+  const int n = 64, ctas = 2;
+  int* words = (int*)fake::memory.alloc((ctas * n + 2) * 4);
+  words[1] = 0;
+  emu::seed = seed;
+  bool ok = fake::run({named("sum_all"), {ctas, 1, 1}, {n, 1, 1}, 0, {(uint64_t)words, (uint64_t)(words + 2), (uint64_t)(words + 1), (uint64_t)order}}) == CUDA_SUCCESS;
+  ok = ok && words[0] == ctas * n * (ctas * n + 1) / 2;
+  fake::memory.free((char*)words);
   return ok;
 }
 
@@ -62,9 +112,6 @@ static void products(float* out, const uint32_t* a, const uint32_t* b, int bf16)
 
 static bool products_right(bool bf16) {
   static emu::Register kernel("products", products);
-  const emu::Kernel* k = nullptr;
-  for (auto& r : emu::registry())
-    if (r.name == "products") k = &r;
   auto pack = bf16 ? pack_bf16 : pack_f16;
   auto a = [](int row, int i) { return (float)(row * 3 - i * 5 % 7); };
   auto b = [](int col, int i) { return (float)(col * i % 11 - 4); };
@@ -74,7 +121,7 @@ static bool products_right(bool bf16) {
     int row = i / 8, at = i % 8 * 2;
     words[i] = row < 16 ? pack(a(row, at), a(row, at + 1)) : pack(b(row - 16, at), b(row - 16, at + 1));
   }
-  bool ok = fake::run({k, {1, 1, 1}, {32, 1, 1}, 0, {(uint64_t)out, (uint64_t)words, (uint64_t)(words + 16 * 8), bf16}}) == CUDA_SUCCESS;
+  bool ok = fake::run({named("products"), {1, 1, 1}, {32, 1, 1}, 0, {(uint64_t)out, (uint64_t)words, (uint64_t)(words + 16 * 8), bf16}}) == CUDA_SUCCESS;
   for (int row = 0; row < 16; row++)
     for (int col = 0; col < 8; col++) {
       float want = 0.5f;
@@ -101,16 +148,24 @@ static bool rounding_right() {
   return ok && sub_f16x2(ten, pack_f16(1024, 1024)) == pack_f16(10, -1) && sub_f16x2(least, pack_f16(0x1p-12f, 0x1p-24f)) == pack_f16(1, 0x1p-12f - 0x1p-24f);
 }
 
-int main() {
-  const char* names[] = {"none", "no barrier", "no wait", "no commit", "shared memory of another CTA", "half a barrier", "half a warp", "a write past the end", "a misaligned store"};
-  int failed = 0;
-  for (int bug = NONE; bug <= MISALIGNED; bug++) {
+// found_all reports whether right fails under some schedule with each bug, but the first,
+// which is none.
+template <class Bug> static bool found_all(std::vector<const char*> names, bool (*right)(Bug, unsigned)) {
+  bool all = true;
+  for (int bug = 0; bug < (int)names.size(); bug++) {
     int wrong = 0;
     for (unsigned seed : {0u, 1u, 2u, 77u, 78u}) wrong += !right((Bug)bug, seed);
-    bool as_expected = bug == NONE ? wrong == 0 : wrong > 0;
+    bool as_expected = bug == 0 ? wrong == 0 : wrong > 0;
     printf("%-30s wrong under %d of 5 schedules%s\n", names[bug], wrong, as_expected ? "" : ": UNEXPECTED");
-    failed += !as_expected;
+    all = all && as_expected;
   }
+  return all;
+}
+
+int main() {
+  bool found = found_all<Bug>({"none", "no barrier", "no wait", "no commit", "shared memory of another CTA", "half a barrier", "half a warp", "a write past the end", "a misaligned store"}, right);
+  found &= found_all<Order>({"none", "no fence before a count", "no fence behind a count", "a fence before the barrier", "ld.global.nc of a write", "no barrier behind a read", "no sync_warp"}, sum_right);
+  int failed = !found;
   struct { const char* name; bool right; } words[] = {
       {"products of float16", products_right(false)}, {"products of bfloat16", products_right(true)}, {"rounding to 16 bits", rounding_right()}};
   for (auto& w : words) {

@@ -2,6 +2,7 @@
 // so that a kernel which leaves its allocation ends with CUDA_ERROR_ILLEGAL_ADDRESS.
 #pragma once
 #include <map>
+#include "races.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct Memory {
     memset(p + bytes, tail, round_up(bytes, alignment) - bytes);
     allocations[p] = {bytes, map, mapped};
     used += bytes;
+    emu::track(p, bytes, false);
     return p;
   }
 
@@ -43,6 +45,7 @@ struct Memory {
     auto it = allocations.find(p);
     if (it == allocations.end()) return false;
     used -= it->second.bytes;
+    emu::forget(p, it->second.bytes);
     munmap(it->second.map, it->second.mapped);
     allocations.erase(it);
     return true;

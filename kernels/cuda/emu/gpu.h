@@ -33,10 +33,10 @@ inline float half(uint16_t h) {
   return f;
 }
 
-inline void op_sync(Warp&) {}
+inline void op_sync(Warp& w) { race_warp((int)(&w - warps.data())); }
 
 struct Shuffle { int value, mask; };
-inline void op_shfl_xor(Warp& w) {
+UNWATCHED inline void op_shfl_xor(Warp& w) {
   for (int l = 0; l < w.lanes; l++) {
     auto* s = (const Shuffle*)w.in[l];
     *(int*)w.out[l] = ((const Shuffle*)w.in[(l ^ s->mask) % w.lanes])->value;
@@ -51,7 +51,7 @@ inline void op_ldmatrix(Warp& w) {
 
 // mma.m16n8k32.s8: the fragment layout of the PTX ISA, 9.7.15.5.10.
 struct MmaS8 { int* c; const uint32_t *a, *b; };
-inline void op_mma_s8(Warp& w) {
+UNWATCHED inline void op_mma_s8(Warp& w) {
   int8_t a[16][32], b[32][8];
   for (int l = 0; l < 32; l++) {
     auto* m = (const MmaS8*)w.in[l];
@@ -81,7 +81,7 @@ inline float bfloat(uint16_t h) {
 // and their rounding, are its own: these are in order of k.
 struct MmaFloat { float* c; const uint32_t *a, *b; };
 typedef float Columns __attribute__((vector_size(32)));
-template <int K> void sum_products(Warp& w, const float (*a)[K], const float (*b)[8]) {
+template <int K> UNWATCHED void sum_products(Warp& w, const float (*a)[K], const float (*b)[8]) {
   float c[16][8];
   auto each = [&](auto f) {
     for (int l = 0; l < 32; l++)
@@ -102,7 +102,7 @@ template <int K> void sum_products(Warp& w, const float (*a)[K], const float (*b
 
 // mma.m16n8k16 of f16 or bf16 (9.7.15.5.8): products of 11, or 8, bits are exact in
 // float32.
-template <float (*value)(uint16_t)> void op_mma_half(Warp& w) {
+template <float (*value)(uint16_t)> UNWATCHED void op_mma_half(Warp& w) {
   float a[16][16], b[16][8];
   for (int l = 0; l < 32; l++) {
     auto* m = (const MmaFloat*)w.in[l];
@@ -116,7 +116,7 @@ template <float (*value)(uint16_t)> void op_mma_half(Warp& w) {
 }
 
 // mma.m16n8k8.tf32. Operands must be tf32: what a GPU would cut off ends the launch.
-inline void op_mma_tf32(Warp& w) {
+UNWATCHED inline void op_mma_tf32(Warp& w) {
   float a[16][8], b[8][8];
   auto value = [](uint32_t bits) {
     if (bits & 0x1fff) set_failure("mma of a float that is no tf32: %#x", bits);
@@ -160,6 +160,7 @@ DEV int shfl_xor(int v, int mask) {
 // A cp.async copies only when it is waited for, so a missing wait reads the poison.
 DEV void cp_async16(void* shared, const void* global) {
   if (((uintptr_t)shared | (uintptr_t)global) % 16) emu::fail("cp.async between addresses that are no multiples of 16");
+  emu::race_late_write(shared);
   emu::fibers[emu::current].open.push_back({shared, global});
 }
 struct Shared {
@@ -169,6 +170,7 @@ struct Shared {
 DEV Shared shared_of(const void* p) { return {(char*)p}; }
 DEV void cp_async16_if(Shared to, const void* global, bool there) {
   if ((uintptr_t)to.at % 16 || (there && (uintptr_t)global % 16)) emu::fail("cp.async between addresses that are no multiples of 16");
+  emu::race_late_write(to.at);
   emu::fibers[emu::current].open.push_back({to.at, there ? global : nullptr});
 }
 DEV void cp_async16_cached_if(Shared to, const void* global, bool there) { cp_async16_if(to, global, there); }
@@ -186,7 +188,10 @@ DEV void cp_async_wait() {
   }
 }
 
-DEV void ldmatrix_x4(uint32_t* r, Shared row) { emu::collective(emu::op_ldmatrix, row.at, r); }
+DEV void ldmatrix_x4(uint32_t* r, Shared row) {
+  if ((uintptr_t)row.at % 16) emu::fail("ldmatrix of a row at an address that is no multiple of 16");
+  emu::collective(emu::op_ldmatrix, row.at, r);
+}
 DEV void mma_s8(int* c, const uint32_t* a, const uint32_t* b) {
   emu::MmaS8 in{c, a, b};
   emu::collective(emu::op_mma_s8, &in, nullptr);
@@ -211,15 +216,26 @@ DEV uint32_t byte_perm(uint32_t a, uint32_t b, uint32_t how) {
   return r;
 }
 
-DEV uint32_t fetch_add_shared(uint32_t* p, uint32_t v) { return (*p += v) - v; }
+DEV uint32_t fetch_add_shared(uint32_t* p, uint32_t v) {
+  emu::Atomic atomic;
+  return (*p += v) - v;
+}
 DEV uint32_t and_xor(uint32_t a, uint32_t mask, uint32_t flip) { return (a & mask) ^ flip; }
 
-DEV void atomic_add_shared(int* p, int v) { *p += v; }
+DEV void atomic_add_shared(int* p, int v) {
+  emu::Atomic atomic;
+  *p += v;
+}
 
-DEV int atomic_add(int* p, int v) { return *p += v, *p - v; }
-DEV void fence_device() {}
+DEV int atomic_add(int* p, int v) {
+  emu::Atomic atomic;
+  emu::race_count(p);
+  return *p += v, *p - v;
+}
+DEV void fence_device() { emu::race_fence(); }
 
 DEV void atomic_min(uint64_t* p, uint64_t v) {
+  emu::Atomic atomic;
   if (v < *p) *p = v;
 }
 
@@ -231,23 +247,31 @@ DEV uint64_t nanoseconds() {
 
 DEV float half_to_float(uint16_t h) { return emu::half(h); }
 
+// loaded reads n bytes from an address that has to be a multiple of n.
+template <int N> DEV void loaded(void* v, const void* p) {
+  if ((uintptr_t)p % N) emu::fail("load of %d bytes from an address that is no multiple of %d", N, N);
+  memcpy(v, p, N);
+}
+template <int N> DEV void load_constant(void* v, const void* p) {
+  emu::race_constant(p, N);
+  loaded<N>(v, p);
+}
 DEV Words load16(const void* p) {
-  if ((uintptr_t)p % 16) emu::fail("load of 16 bytes from an address that is no multiple of 16");
   Words v;
-  memcpy(&v, p, 16);
+  load_constant<16>(&v, p);
   return v;
 }
-DEV void load8(uint32_t* v, const void* p) {
-  if ((uintptr_t)p % 8) emu::fail("load of 8 bytes from an address that is no multiple of 8");
-  memcpy(v, p, 8);
-}
+DEV void load8(uint32_t* v, const void* p) { load_constant<8>(v, p); }
 DEV uint32_t load4(const void* p) {
-  if ((uintptr_t)p % 4) emu::fail("load of 4 bytes from an address that is no multiple of 4");
   uint32_t v;
-  memcpy(&v, p, 4);
+  load_constant<4>(&v, p);
   return v;
 }
-DEV Words load16_fresh(const void* p) { return load16(p); }
+DEV Words load16_fresh(const void* p) {
+  Words v;
+  loaded<16>(&v, p);
+  return v;
+}
 DEV Words load_once(const void* p) { return load16(p); }
 
 // quant.Float16: to nearest, ties to even.
