@@ -75,7 +75,7 @@ func (c *checkpoint) write(row func(b []byte) error) error {
 			if len(host) < t.Cols {
 				host = make([]float32, t.Cols)
 			}
-			kernels.Download(c.dev, host[:t.Cols], t.Slice(i*t.Stride, i*t.Stride+t.Cols))
+			kernels.DownloadFloats(c.dev, host, t.Part(i, i+1))
 			b = b[:0]
 			for _, v := range host[:t.Cols] {
 				b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
@@ -228,7 +228,7 @@ func (c *checkpoint) read(r io.Reader) error {
 			for j := range host {
 				host[j] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*j:]))
 			}
-			kernels.Upload(c.dev, t.Slice(i*t.Stride, i*t.Stride+t.Cols), host)
+			kernels.UploadFloats(c.dev, t.Part(i, i+1), host)
 		}
 	}
 	return c.dev.Sync()

@@ -177,7 +177,6 @@ func (r *run) open() error {
 	if err != nil {
 		return err
 	}
-	r.student.Prepare()
 	r.log, err = openLog(filepath.Join(r.Dir, logName), r.s.Lines)
 	return err
 }

@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"github.com/llmqat/llmqat/kernels"
-	"github.com/llmqat/llmqat/kernels/fp"
 )
 
 // rotateRows is Rotate under way.
@@ -183,11 +182,8 @@ func (d *Device) RowSquares(out kernels.Buf[float32], x kernels.Floats) {
 
 func (t *squareRows) span(_, from, to int) {
 	for i := from; i < to; i++ {
-		var sum [fp.Lanes]float32
-		for j, v := range t.x.v[i*t.x.row:][:t.cols] {
-			sum[j%fp.Lanes] += float32(v * v)
-		}
-		t.out[i] = fp.Sum8(&sum)
+		x := t.x.v[i*t.x.row:][:t.cols]
+		t.out[i] = dot8(x, x)
 	}
 }
 

@@ -146,7 +146,7 @@ func (b *builder) param(cols int, tensors ...tensor) *Param {
 				b.errs = append(b.errs, fmt.Errorf("tensor %q: row %d: %w", t.Name, i-t.From, quant.ErrNotFinite))
 				return p
 			}
-			kernels.Upload(b.dev, p.W.Slice(i*p.W.Stride, i*p.W.Stride+cols), row)
+			kernels.UploadFloats(b.dev, p.W.Part(i, i+1), row)
 		}
 	}
 	return p
@@ -257,8 +257,8 @@ func (m *Model) WeightError() (float64, error) {
 			}
 			w, hat := make([]float32, l.W.Cols), make([]float32, l.W.Cols)
 			for r := range l.W.Rows {
-				kernels.Download(m.dev, w, l.W.Slice(r*l.W.Stride, r*l.W.Stride+l.W.Cols))
-				kernels.Download(m.dev, hat, l.hat.Slice(r*l.hat.Stride, r*l.hat.Stride+l.W.Cols))
+				kernels.DownloadFloats(m.dev, w, l.W.Part(r, r+1))
+				kernels.DownloadFloats(m.dev, hat, l.hat.Part(r, r+1))
 				for j, v := range w {
 					d := float64(hat[j]) - float64(v)
 					lost, all = lost+d*d, all+float64(v)*float64(v)

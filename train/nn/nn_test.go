@@ -101,19 +101,9 @@ func batch(r *rand.Rand, vocab int, lengths ...int) (b Batch) {
 
 // values is a copy of f without padding.
 func values(d kernels.Memory, f kernels.Floats) []float32 {
-	all := make([]float32, f.N)
-	kernels.Download(d, all, f.Buf)
-	v := make([]float32, 0, f.Rows*f.Cols)
-	for i := range f.Rows {
-		v = append(v, all[i*f.Stride:][:f.Cols]...)
-	}
+	v := make([]float32, f.Rows*f.Cols)
+	kernels.DownloadFloats(d, v, f)
 	return v
-}
-
-func setValues(d kernels.Memory, f kernels.Floats, v []float32) {
-	for i := range f.Rows {
-		kernels.Upload(d, f.Slice(i*f.Stride, i*f.Stride+f.Cols), v[i*f.Cols:][:f.Cols])
-	}
 }
 
 var float16s = qat.Quantization{Bits: quant.Bits{W: 16, A: 16, KV: 16}, Float: qat.Float32, LMHeadBits: 16}

@@ -71,7 +71,7 @@ func TestGivenSteps(t *testing.T) {
 		for i := range w {
 			w[i] *= 2
 		}
-		setValues(d, l.W, w)
+		kernels.UploadFloats(d, l.W, w)
 		m.Prepare()
 		q, want := make([]int8, l.W.Cols), []float32(nil)
 		for i := range l.W.Rows {

@@ -46,10 +46,7 @@ func (s *source) ReadRows(dst []float32, name string, first int) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := p.W.Part(p.From, p.To)
-	for i := 0; i*w.Cols < len(dst); i++ {
-		kernels.Download(s.m.dev, dst[i*w.Cols:][:w.Cols], w.Slice((first+i)*w.Stride, (first+i)*w.Stride+w.Cols))
-	}
+	kernels.DownloadFloats(s.m.dev, dst, p.W.Part(p.From, p.To).Part(first, first+len(dst)/p.W.Cols))
 	return s.m.dev.Sync()
 }
 

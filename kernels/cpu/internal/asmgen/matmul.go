@@ -3,7 +3,6 @@ package asmgen
 import (
 	"fmt"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -16,13 +15,10 @@ func matmulTile(c *build.Context) {
 	const cols = 2 // vectors
 	for rows := 1; rows <= 6; rows++ {
 		name := fmt.Sprintf("matmulTile%dAVX2", rows)
-		c.Function(name)
-		c.Attributes(attr.NOSPLIT)
-		c.Pragma("noescape")
-		c.Doc(fmt.Sprintf("%s sets c [%d, 16], its rows cRow elements apart, or adds to it where add is not 0,", name, rows),
+		function(c, name, "func(c *float32, cRow int, a *float32, aRow, aStep int, b *float32, n, add int)",
+			fmt.Sprintf("%s sets c [%d, 16], its rows cRow elements apart, or adds to it where add is not 0,", name, rows),
 			fmt.Sprintf("the product of a [%d, n], elements aRow and aStep apart, and b [n, 16]: chains of", rows),
 			"FMA over n > 0.")
-		c.SignatureExpr("func(c *float32, cRow int, a *float32, aRow, aStep int, b *float32, n, add int)")
 		out, cRow := pointer(c, "c"), integer(c, "cRow")
 		a, aRow, aStep := pointer(c, "a"), integer(c, "aRow"), integer(c, "aStep")
 		b, n := pointer(c, "b"), integer(c, "n")
@@ -91,9 +87,4 @@ func matmulTile(c *build.Context) {
 		c.VZEROUPPER()
 		c.RET()
 	}
-}
-
-// pointer loads a pointer parameter.
-func pointer(c *build.Context, name string) reg.GPVirtual {
-	return c.Load(c.Param(name), c.GP64()).(reg.GPVirtual)
 }

@@ -36,6 +36,8 @@ func integer(c *build.Context, name string) reg.GPVirtual {
 	return c.Load(c.Param(name), c.GP64()).(reg.GPVirtual)
 }
 
+func pointer(c *build.Context, name string) reg.GPVirtual { return integer(c, name) }
+
 // param is where a parameter stands.
 func param(c *build.Context, name string) operand.Mem { return resolved(c.Param(name)) }
 
