@@ -20,13 +20,7 @@ func (w Workload) String() string {
 func (r *GenerateReport) Table(w io.Writer) error {
 	r.head(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(name string, cell func(m *Generated) string) {
-		fmt.Fprintf(t, "%s\t", name)
-		for i := range r.Models {
-			fmt.Fprintf(t, "%s\t", cell(&r.Models[i]))
-		}
-		fmt.Fprintln(t)
-	}
+	row := rowsOf(t, r.Models)
 	base := r.Models[0].PerSec
 	row(r.Workload.String(), (*Generated).label)
 	row("generated, tokens/s", func(m *Generated) string { return fmt.Sprintf("%.1f%s", m.PerSec, against(m.PerSec, base)) })

@@ -14,17 +14,22 @@ import (
 // fewReads are the pages that any process may have to read from disk.
 const fewReads = 100
 
+// rowsOf returns what writes a row of a table to t: its name, and a cell for each model.
+func rowsOf[M any](t io.Writer, models []M) func(name string, cell func(m *M) string) {
+	return func(name string, cell func(m *M) string) {
+		fmt.Fprintf(t, "%s\t", name)
+		for i := range models {
+			fmt.Fprintf(t, "%s\t", cell(&models[i]))
+		}
+		fmt.Fprintln(t)
+	}
+}
+
 // Table writes the report for people.
 func (r *Report) Table(w io.Writer) error {
 	r.head(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(name string, cell func(m *Result) string) {
-		fmt.Fprintf(t, "%s\t", name)
-		for i := range r.Models {
-			fmt.Fprintf(t, "%s\t", cell(&r.Models[i]))
-		}
-		fmt.Fprintln(t)
-	}
+	row := rowsOf(t, r.Models)
 	row("", (*Result).label)
 	row("file", func(m *Result) string { return size(m.FileBytes) })
 	row("weights read a token", func(m *Result) string { return size(m.WeightBytes) })
