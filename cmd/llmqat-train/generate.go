@@ -27,6 +27,7 @@ type generateCmd struct {
 	BOS       *bool  `name:"bos" help:"Begin samples with BOS. Unset: as the tokenizer says." negatable:""`
 	Text      string `help:"Cut this text into samples, instead of drawing them." type:"path" placeholder:"FILE"`
 
+	FromBOS     bool    `name:"from-bos" help:"Begin samples with BOS alone, without a start token: what the teacher says of itself, to evaluate on."`
 	Greedy      []int   `help:"Tokens after the start token that are the likeliest, in turn; 0 draws all." default:"2,3,4" placeholder:"N,..."`
 	Temperature float64 `help:"Of the tokens after those." default:"1"`
 	TopK        int     `name:"top-k" help:"Draw among the k likeliest; 0: all." default:"50"`
@@ -72,7 +73,7 @@ func (c *generateCmd) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, t.Close()) }()
 	o := generate.Options{
 		Shard: c.Shard.i, Shards: c.Shard.n, Samples: c.Samples, MaxTokens: c.MaxTokens, BOS: c.BOS,
-		Greedy: c.Greedy, Temperature: c.Temperature, TopK: c.TopK, Seed: c.Seed,
+		FromBOS: c.FromBOS, Greedy: c.Greedy, Temperature: c.Temperature, TopK: c.TopK, Seed: c.Seed,
 	}
 	if c.Text != "" {
 		x, err := generate.ReadText(t, c.Text, o)

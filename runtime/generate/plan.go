@@ -25,6 +25,7 @@ type Options struct {
 	BOS           *bool // begin samples with BOS; nil: as the tokenizer says, or the model has one
 
 	// Of samples drawn from the teacher, none with a default.
+	FromBOS     bool  // they begin with BOS alone: no start token
 	Greedy      []int // numbers of tokens after the start token that are the likeliest, in turn
 	Temperature float64
 	TopK        int
@@ -68,13 +69,22 @@ type Plan struct {
 }
 
 // NewPlan returns the plan of samples drawn from t. By default there is one for each
-// start token and greedy length, as in the paper: some 96,000 for LLaMA.
+// start token and greedy length, as in the paper: some 96,000 for LLaMA. With
+// o.FromBOS all samples have BOS as their start token, and none before it.
 func NewPlan(t *Teacher, o Options) (*Plan, error) {
 	h, err := o.header(t, tokens.MethodGenerate)
 	if err != nil {
 		return nil, err
 	}
 	starts := startTokens(t.Config, t.Tokenizer)
+	switch {
+	case o.FromBOS && h.BOS < 0:
+		return nil, fmt.Errorf("samples begin without BOS, and nothing else is there to begin with: leave --from-bos out, or insist on --bos")
+	case o.FromBOS && h.Samples == 0:
+		return nil, fmt.Errorf("samples from BOS alone have no natural number: say how many by --samples")
+	case o.FromBOS: // which is the start token of all
+		starts, h.BOS = []int32{h.BOS}, -1
+	}
 	if len(starts) == 0 {
 		return nil, fmt.Errorf("none of the %d tokens of the vocabulary can begin a text", h.VocabSize)
 	}

@@ -225,6 +225,33 @@ func TestOnlyDrawn(t *testing.T) {
 	}
 }
 
+// Samples from BOS alone: all begin with it once, and each is another one.
+func TestFromBOS(t *testing.T) {
+	m, dir := teacher(t, 1), t.TempDir()
+	o := options(0, 1)
+	o.FromBOS, o.Greedy, o.Samples = true, []int{0}, 5
+	run(t, m, o, 4, 2, filepath.Join(dir, "bos"))
+	first := map[string]bool{}
+	for i, s := range samples(t, filepath.Join(dir, "bos")) {
+		if s.IDs[0] != 1 || s.Start != 1 || s.Prompt != 1 || len(s.IDs) < 2 || s.IDs[1] == 1 {
+			t.Errorf("sample %d: ids %v, start %d, prompt of %d; want BOS alone given", i, s.IDs, s.Start, s.Prompt)
+		}
+		first[fmt.Sprint(s.IDs)] = true
+	}
+	if len(first) != 5 {
+		t.Errorf("%d different samples of 5", len(first))
+	}
+	no := false
+	for want, bad := range map[string]Options{
+		"say how many by --samples": {FromBOS: true, Greedy: []int{0}},
+		"leave --from-bos out":      {FromBOS: true, Greedy: []int{0}, Samples: 1, BOS: &no},
+	} {
+		if _, err := NewPlan(m, bad); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one that says %q", err, want)
+		}
+	}
+}
+
 // Whatever ends a run, what is written is whole, and the next run makes the same file.
 func TestEnded(t *testing.T) {
 	m, dir := teacher(t, 1), t.TempDir()
