@@ -59,8 +59,40 @@ func curves(lines []Line) []chart.Curves {
 	add("KL to the teacher, nats a token", true, series("training", false, kl), series("held-out", true, kl))
 	add("perplexity of held-out text", false, series("student", true, func(l Line) float64 { return l.Perplexity }), series("teacher", true, func(l Line) float64 { return l.TeacherPPL }))
 	add("same likeliest token, part of held-out ones", false, series("", true, func(l Line) float64 { return l.Agreement }))
-	add("rounding error of the weights, part of their squares", true, series("", true, func(l Line) float64 { return l.WeightError }))
+	layers := func(of string, value func(e *Errors) []float64) {
+		var list []chart.Line
+		for _, i := range someLayers(lines, value) {
+			list = append(list, series(fmt.Sprintf("layer %d", i), true, func(l Line) float64 {
+				if e := value(&l.Errors); i < len(e) {
+					return e[i]
+				}
+				return 0
+			}))
+		}
+		add("rounding error of "+of+", part of their squares", true, list...)
+	}
+	layers("the weights", func(e *Errors) []float64 { return e.Weights })
+	layers("activations", func(e *Errors) []float64 { return e.Activations })
+	layers("K and V", func(e *Errors) []float64 { return e.KV })
 	add("length of the gradient", true, series("", false, func(l Line) float64 { return l.GradNorm }))
 	add("learning rate", false, series("", false, func(l Line) float64 { return l.LearningRate }))
 	return panels
+}
+
+// shownLayers is how many lines of a panel can be told apart.
+const shownLayers = 6
+
+// someLayers returns all layers that a log has values of or, where those are many, the
+// first, the last and some between.
+func someLayers(lines []Line, value func(e *Errors) []float64) []int {
+	n := 0
+	for i := range lines {
+		n = max(n, len(value(&lines[i].Errors)))
+	}
+	show := min(n, shownLayers)
+	list := make([]int, show)
+	for i := range list {
+		list[i] = i * (n - 1) / max(show-1, 1)
+	}
+	return list
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/llmqat/llmqat/internal/replace"
@@ -18,15 +19,15 @@ import (
 // evaluation on held-out text: means per token. TokensPerSecond and what follows are
 // the only fields that differ between two runs of the same Config.
 type Line struct {
-	Step         int     `json:"step"`
-	Held         bool    `json:"held,omitempty"`
-	Tokens       int64   `json:"tokens"` // trained on so far
-	KL           float64 `json:"kl"`     // nats
-	CE           float64 `json:"ce"`
-	Perplexity   float64 `json:"ppl"`
-	TeacherPPL   float64 `json:"teacher_ppl"`
-	Agreement    float64 `json:"top1"`                   // part of the tokens
-	WeightError  float64 `json:"weight_error,omitempty"` // of an evaluation: Σ(ŵ-w)²/Σw² of the rounded weights
+	Step       int     `json:"step"`
+	Held       bool    `json:"held,omitempty"`
+	Tokens     int64   `json:"tokens"` // trained on so far
+	KL         float64 `json:"kl"`     // nats
+	CE         float64 `json:"ce"`
+	Perplexity float64 `json:"ppl"`
+	TeacherPPL float64 `json:"teacher_ppl"`
+	Agreement  float64 `json:"top1"` // part of the tokens
+	Errors
 	GradNorm     float64 `json:"grad_norm,omitempty"`
 	LearningRate float64 `json:"lr,omitempty"`
 	Skipped      bool    `json:"skipped,omitempty"`
@@ -34,6 +35,26 @@ type Line struct {
 	TokensPerSecond float64 `json:"tok_s,omitempty"`
 	Seconds         float64 `json:"seconds,omitempty"`
 	ETA             float64 `json:"eta_s,omitempty"`
+}
+
+// Errors are what an evaluation finds rounding to take, Σ(x̂-x)²/Σx²: of all rounded
+// weights, and of each decoder layer's. Activations and KV are those of the first
+// windows that go through the model. What is not rounded is left out.
+type Errors struct {
+	Weight      float64   `json:"weight_error,omitempty"`
+	Weights     []float64 `json:"weight_errors,omitempty"`
+	Activations []float64 `json:"activation_errors,omitempty"`
+	KV          []float64 `json:"kv_errors,omitempty"`
+}
+
+func newErrors(e nn.Errors) Errors {
+	some := func(layers []float64) []float64 {
+		if slices.Max(layers) == 0 {
+			return nil
+		}
+		return layers
+	}
+	return Errors{e.Weight, some(e.Weights), some(e.Activations), some(e.KV)}
 }
 
 func newLine(step int, tokens int64, s nn.Stats) Line {

@@ -353,17 +353,21 @@ func (r *run) rollBack() error {
 	return nil
 }
 
+// held returns the held-out windows of a pass, from the i-th on.
+func (r *run) held(i int) (b nn.Batch) {
+	for j := i; j < min(i+r.c.Pass, r.Held.Len()); j++ {
+		b = append(b, r.Held.Window(j))
+	}
+	return b
+}
+
 // evaluate compares the student with its teacher on the held-out windows, and keeps
 // the best.
 func (r *run) evaluate(step int) error {
 	r.student.Prepare()
 	var sum nn.Stats
 	for i := 0; i < r.Held.Len(); i += r.c.Pass {
-		var b nn.Batch
-		for j := i; j < min(i+r.c.Pass, r.Held.Len()); j++ {
-			b = append(b, r.Held.Window(j))
-		}
-		s, err := r.student.Evaluate(r.teacher, b)
+		s, err := r.student.Evaluate(r.teacher, r.held(i))
 		switch {
 		case step > 0 && errors.Is(err, quant.ErrNotFinite): // so are the next steps, which roll back
 			s.KL = math.NaN()
@@ -374,9 +378,12 @@ func (r *run) evaluate(step int) error {
 	}
 	line := newLine(step, r.s.Tokens, sum)
 	line.Held = true
-	var err error
-	if line.WeightError, err = r.student.WeightError(); err != nil {
-		return err
+	if finite(line.KL) {
+		e, err := r.student.Errors(r.held(0))
+		if err != nil {
+			return fmt.Errorf("errors of rounding after step %d: %w", step, err)
+		}
+		line.Errors = newErrors(e)
 	}
 	if err := r.tell(line); err != nil {
 		return err

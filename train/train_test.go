@@ -604,6 +604,32 @@ func TestCurves(t *testing.T) {
 	}
 }
 
+// Of many layers a panel shows the first, the last and some between.
+func TestCurvesOfLayers(t *testing.T) {
+	names := func(panel int, layers int) (all []string) {
+		e := Errors{KV: []float64{1, 2}, Weights: make([]float64, layers)}
+		for i := range e.Weights {
+			e.Weights[i] = float64(i + 1)
+		}
+		panels := curves([]Line{{Step: 1, Held: true, Errors: e}, {Step: 2, Held: true}, {Step: 3, Held: true, Errors: e}})
+		for _, l := range panels[panel].Lines {
+			all = append(all, l.Name)
+			if i, _ := strconv.Atoi(strings.TrimPrefix(l.Name, "layer ")); !slices.Equal(l.X, []float64{1, 3}) || !slices.Equal(l.Y, []float64{float64(i + 1), float64(i + 1)}) {
+				t.Errorf("%+v, want %d at steps 1 and 3", l, i+1)
+			}
+		}
+		return all
+	}
+	for layers, want := range map[int]string{1: "layer 0", 3: "layer 0,layer 1,layer 2", 32: "layer 0,layer 6,layer 12,layer 18,layer 24,layer 31"} {
+		if got := strings.Join(names(0, layers), ","); got != want {
+			t.Errorf("%d layers: lines %s, want %s", layers, got, want)
+		}
+	}
+	if got := strings.Join(names(1, 32), ","); got != "layer 0,layer 1" {
+		t.Errorf("K and V: lines %s", got)
+	}
+}
+
 func TestPlan(t *testing.T) {
 	c := config()
 	d := data(1, 30)

@@ -44,30 +44,32 @@ func (s *shape) split(qkv kernels.Floats) (q, k, v kernels.Floats) {
 // forward sets y to the layer's output for x; y may not be x.
 func (l *layer) forward(p *pass, a *acts, y, x kernels.Floats) {
 	d := p.dev
-	l.inputNorm.forward(d, a.in, x, l.actBits)
+	l.inputNorm.forward(d, a.in, x)
+	p.round(a.in, 1, l.actBits)
 	l.qkv.forward(d, a.qkv, a.in, false)
 	q, k, v := l.split(a.qkv)
 	if l.kv.RotateOnRead() {
-		d.FakeQuantizeKV(k, l.kv, l.kvHeads)
+		l.roundKV(p, k)
 	}
 	d.Rotate(q, p.positions, p.rope, false)
 	d.Rotate(k, p.positions, p.rope, false)
 	if l.kv.Quantized() {
 		if !l.kv.RotateOnRead() {
-			d.FakeQuantizeKV(k, l.kv, l.kvHeads)
+			l.roundKV(p, k)
 		}
-		d.FakeQuantizeKV(v, l.kv, l.kvHeads)
+		l.roundKV(p, v)
 	}
-	round(d, q, l.heads, l.queryBits)
+	p.round(q, l.heads, l.queryBits)
 	d.CausalAttention(a.attn, a.stats, q, k, v, p.seqs)
-	round(d, a.attn, 1, l.actBits)
+	p.round(a.attn, 1, l.actBits)
 	d.Copy(a.mid, x)
 	l.out.forward(d, a.mid, a.attn, true)
 
-	l.postNorm.forward(d, a.ffIn, a.mid, l.actBits)
+	l.postNorm.forward(d, a.ffIn, a.mid)
+	p.round(a.ffIn, 1, l.actBits)
 	l.gateUp.forward(d, a.gateUp, a.ffIn, false)
 	d.SwiGLU(asRows(a.ff), a.gateUp)
-	round(d, a.ff, 1, l.actBits)
+	p.round(a.ff, 1, l.actBits)
 	d.Copy(y, a.mid)
 	l.down.forward(d, y, a.ff, true)
 }

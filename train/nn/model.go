@@ -247,31 +247,6 @@ func (m *Model) FinishGrads() {
 	}
 }
 
-// WeightError returns Σ(ŵ-w)²/Σw² over the weights that are rounded, 0 where none is.
-func (m *Model) WeightError() (float64, error) {
-	var lost, all float64
-	for i := range m.layers {
-		for _, l := range m.layers[i].linears() {
-			if l.bits == 16 {
-				continue
-			}
-			w, hat := make([]float32, l.W.Cols), make([]float32, l.W.Cols)
-			for r := range l.W.Rows {
-				kernels.DownloadFloats(m.dev, w, l.W.Part(r, r+1))
-				kernels.DownloadFloats(m.dev, hat, l.hat.Part(r, r+1))
-				for j, v := range w {
-					d := float64(hat[j]) - float64(v)
-					lost, all = lost+d*d, all+float64(v)*float64(v)
-				}
-			}
-		}
-	}
-	if all == 0 {
-		return 0, m.dev.Sync()
-	}
-	return lost / all, m.dev.Sync()
-}
-
 // rotations returns RoPE's table for positions 0..n-1.
 func rotations(dev kernels.Memory, c *format.Config, n int) (kernels.RoPE, error) {
 	r := kernels.RoPE{Positions: n, HeadDim: c.HeadDim}

@@ -65,22 +65,14 @@ type norm struct {
 	eps float32
 }
 
-// forward sets out to the norm of x, rounded to the given bits.
-func (n *norm) forward(d kernels.TrainDevice, out, x kernels.Floats, bits int) {
+// forward sets out to the norm of x.
+func (n *norm) forward(d kernels.TrainDevice, out, x kernels.Floats) {
 	d.RMSNorm(asRows(out), x, vector(n.W), n.eps)
-	round(d, out, 1, bits)
 }
 
 // backward adds to dx and the weight's gradient.
 func (n *norm) backward(d kernels.TrainDevice, dx, dy, x kernels.Floats) {
 	d.RMSNormGrad(dx, vector(n.Grad), dy, x, vector(n.W), n.eps)
-}
-
-// round rounds each of the groups of x's rows, where activations are rounded at all.
-func round(d kernels.TrainDevice, x kernels.Floats, groups, bits int) {
-	if bits < 16 {
-		d.FakeQuantize(x, x, groups, bits)
-	}
 }
 
 // asRows is f as operators of inference write it.

@@ -48,6 +48,8 @@ type pass struct {
 	grads grads
 
 	logits, stats kernels.Floats // [headRows, vocab], [headRows, 4]
+
+	watch *watch // of what is rounded, where that is measured
 }
 
 // grads are gradients on their way through a layer.

@@ -29,7 +29,8 @@ func (m *Model) forward(b Batch) {
 	if q.LMHeadBits < 16 {
 		headBits = q.LMHeadActivationBits()
 	}
-	m.norm.forward(m.dev, p.out, p.x[len(m.layers)], headBits)
+	m.norm.forward(m.dev, p.out, p.x[len(m.layers)])
+	p.round(p.out, 1, headBits)
 }
 
 // actsOf is where layer i keeps what its backward needs.
