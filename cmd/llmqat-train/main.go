@@ -33,6 +33,7 @@ type commands struct {
 	Generate generateCmd `cmd:"" help:"Make training data: samples drawn from the teacher, or cut from a text."`
 	Merge    mergeCmd    `cmd:"" help:"Make one file of all shards."`
 	QAT      qatCmd      `cmd:"" name:"qat" help:"Train a student on such data, to be served at 4-8-4 or another setting."`
+	Report   reportCmd   `cmd:"" help:"Compare runs: a table of what each reached, and a picture."`
 
 	Version kong.VersionFlag `help:"Print the version." env:"-"`
 }
