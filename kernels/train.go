@@ -51,6 +51,10 @@ type TrainDevice interface {
 	// cannot be held: float16 has no such number.
 	FakeQuantizeKV(x Floats, format quant.KV, kvHeads int)
 
+	// GateGrad sets dx to 0 where |x| is limit or more, as LLM-QAT's released code does with
+	// the gradient of what it rounds; x are the values before rounding.
+	GateGrad(dx, x Floats, limit float32)
+
 	// Rotate turns x [T, heads·HeadDim] by the tokens' positions as RoPEAppendKV does, or
 	// back, which is the gradient of it.
 	Rotate(x Floats, positions Buf[int32], rope RoPE, back bool)

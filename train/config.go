@@ -32,9 +32,10 @@ type Config struct {
 	WeightDecay  float64 `json:"weight_decay"`
 	Clip         float64 `json:"clip"` // of the gradient's norm; 0: none
 
-	Soft       float64 `json:"soft"`        // of the loss, the part that is KL to the teacher; the rest is the data's own tokens
-	LearnSteps bool    `json:"learn_steps"` // LSQ
-	StepsRate  float64 `json:"steps_rate"`  // learning rate of steps, as a part of the weights'
+	Soft       float64 `json:"soft"`           // of the loss, the part that is KL to the teacher; the rest is the data's own tokens
+	LearnSteps bool    `json:"learn_steps"`    // LSQ
+	StepsRate  float64 `json:"steps_rate"`     // learning rate of steps, as a part of the weights'
+	Gate       float64 `json:"gate,omitempty"` // gradients of what is rounded are 0 where it is this or more from 0; 0: none are
 	Recompute  bool    `json:"recompute"`
 
 	Seed      uint64 `json:"seed"`
@@ -99,6 +100,7 @@ func (c *Config) check(m *format.Config) error {
 		{"clip", c.Clip, 0, math.MaxFloat32},
 		{"soft", c.Soft, 0, 1},
 		{"steps' rate", c.StepsRate, 0, 100},
+		{"gate", c.Gate, 0, math.MaxFloat32},
 		{"eval every", float64(c.EvalEvery), 0, 1 << 40},
 		{"save every", float64(c.SaveEvery), 0, 1 << 40},
 		{"keep", float64(c.Keep), 1, 1 << 20},

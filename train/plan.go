@@ -33,7 +33,7 @@ func PlanOf(c Config, m *format.Config, d *Data) (Plan, error) {
 	if p.Teacher, err = nn.BytesOf(m, o); err != nil {
 		return p, err
 	}
-	o.Quantization, o.Train, o.LearnSteps, o.Recompute = c.Quantization, true, c.LearnSteps, c.Recompute
+	o.Quantization, o.Train, o.LearnSteps, o.Gate, o.Recompute = c.Quantization, true, c.LearnSteps, c.Gate, c.Recompute
 	if p.Student, err = nn.BytesOf(m, o); err != nil {
 		return p, err
 	}

@@ -158,7 +158,7 @@ func (r *run) open() error {
 			return err
 		}
 	}
-	o.Quantization, o.Train, o.LearnSteps, o.Recompute = r.c.Quantization, true, r.c.LearnSteps, r.c.Recompute
+	o.Quantization, o.Train, o.LearnSteps, o.Gate, o.Recompute = r.c.Quantization, true, r.c.LearnSteps, r.c.Gate, r.c.Recompute
 	if r.student, err = nn.New(r.dev, start, o); err != nil {
 		return fmt.Errorf("student: %w", err)
 	}

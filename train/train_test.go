@@ -237,7 +237,7 @@ func TestInterrupt(t *testing.T) {
 // a tenth of that.
 func TestFirstStep(t *testing.T) {
 	dir, c := t.TempDir(), config()
-	c.Steps, c.Warmup, c.Clip, c.StepsRate = 1, 0, 0.5, 0.1
+	c.Steps, c.Warmup, c.Clip, c.StepsRate, c.Gate = 1, 0, 0.5, 0.1, 1
 	var line Line
 	if err := start(context.Background(), dir, 1, c, Options{Log: func(l Line) {
 		if !l.Held {
@@ -256,7 +256,7 @@ func TestFirstStep(t *testing.T) {
 	}
 	c.Data, c.Held = data(1, 30).Hash(), data(2, 6).Hash()
 	fresh := func(q qat.Quantization, learn bool) *nn.Model {
-		m, err := nn.New(dev, teacher(), nn.Options{Quantization: q, Train: learn, LearnSteps: learn, MaxTokens: 100, MaxLength: 16})
+		m, err := nn.New(dev, teacher(), nn.Options{Quantization: q, Train: learn, LearnSteps: learn, Gate: c.Gate, MaxTokens: 100, MaxLength: 16})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -683,7 +683,7 @@ func TestConfig(t *testing.T) {
 	for want, change := range map[string]func(c *Config){
 		"length is 65": func(c *Config) { c.Length = 65 }, "pass is 9": func(c *Config) { c.Pass = 9 }, "learning rate is -1": func(c *Config) { c.LearningRate = -1 },
 		"warmup is 99": func(c *Config) { c.Warmup = 99 }, "soft is 2": func(c *Config) { c.Soft = 2 }, "3 bits": func(c *Config) { c.Quantization.Bits.W = 3 },
-		"no steps to learn": func(c *Config) { c.Quantization.Bits = quant.Bits{W: 16, A: 16, KV: 4} },
+		"gate is -1": func(c *Config) { c.Gate = -1 }, "no steps to learn": func(c *Config) { c.Quantization.Bits = quant.Bits{W: 16, A: 16, KV: 4} },
 	} {
 		c := config()
 		change(&c)

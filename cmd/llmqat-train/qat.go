@@ -49,6 +49,7 @@ type qatCmd struct {
 	Soft        float64 `help:"Part of the loss that is KL to the teacher; the rest is the data's own tokens." default:"1"`
 	LSQ         bool    `name:"lsq" help:"Learn the weights' scales, too (LSQ)." default:"true" negatable:""`
 	StepsRate   float64 `name:"steps-rate" help:"Their learning rate, as a part of --lr." default:"0.1"`
+	Gate        float64 `help:"No gradient passes to a weight, an input of a linear layer or a K or V that is rounded where it is this or more from 0: LLM-QAT's released code has 2. It stops those of outliers too, which real models need. 0: all pass." default:"0"`
 	Recompute   bool    `help:"Compute layers twice instead of keeping what their gradients need: less memory, a quarter more time."`
 	Seed        uint64  `help:"Of the windows' order." default:"1"`
 
@@ -202,7 +203,7 @@ func (c *qatCmd) config(m *format.Config) (train.Config, error) {
 		Quantization: qat.Quantization{Bits: bits, KVScheme: scheme, LMHeadBits: head, Float: float, Method: "qat"},
 		Start:        c.Start, Length: c.Length, Batch: c.Batch, Pass: c.Pass, Steps: c.Steps,
 		LearningRate: c.LR, Warmup: c.Warmup, WeightDecay: c.WeightDecay, Clip: c.Clip,
-		Soft: c.Soft, LearnSteps: c.LSQ && bits.W < 16, StepsRate: c.StepsRate, Recompute: c.Recompute,
+		Soft: c.Soft, LearnSteps: c.LSQ && bits.W < 16, StepsRate: c.StepsRate, Gate: c.Gate, Recompute: c.Recompute,
 		Seed: c.Seed, EvalEvery: c.EvalEvery, SaveEvery: c.SaveEvery, Keep: c.Keep,
 	}.Resolve(m)
 }

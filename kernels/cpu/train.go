@@ -106,6 +106,7 @@ type trainTasks struct {
 	stepRows stepRows
 	stepGrad stepGradRows
 	fakeKV   fakeKVRows
+	gate     gateRows
 	rotate   rotateRows
 	norm     normGrad
 	swiglu   swigluGradRows

@@ -536,6 +536,28 @@ func TestFakeQuantizeWeightGrad(t *testing.T) {
 	})
 }
 
+func TestGateGrad(t *testing.T) {
+	eachTrainCase(t, func(c *trainCase) [][]float32 {
+		x, dx := c.floats(40, 5), c.floats(40, 5)
+		below := math.Nextafter32(2, 0)
+		copy(view(x.Buf)[3*x.Stride:], []float32{2, -2, below, -below, 0})
+		want := dense(dx)
+		for i, v := range dense(x) {
+			if math.Abs(float64(v)) >= 2 {
+				want[i] = 0
+			}
+		}
+		if want[15] != 0 || want[16] != 0 || want[17] == 0 || want[18] == 0 {
+			t.Fatalf("row 3 is %v", want[15:20])
+		}
+		c.d.GateGrad(dx, x, 2)
+		if !slices.Equal(dense(dx), want) {
+			t.Errorf("gradients are %v, want %v", dense(dx), want)
+		}
+		return [][]float32{dense(dx)}
+	})
+}
+
 func TestAdamW(t *testing.T) {
 	eachTrainCase(t, func(c *trainCase) [][]float32 {
 		w, g, m, v := c.floats(5, 9), c.floats(5, 9), c.floats(5, 9), c.floats(5, 9)

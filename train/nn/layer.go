@@ -10,6 +10,7 @@ type shape struct {
 	heads, kvHeads, dim int
 	actBits, queryBits  int
 	kv                  quant.KV
+	gate                float32 // gradients of what is rounded are 0 from |x| = gate on; 0: none are
 }
 
 func (s *shape) queries() int { return s.heads * s.dim }
@@ -33,6 +34,16 @@ type acts struct {
 	ffIn   kernels.Floats // [T, H] input of gate and up, rounded
 	gateUp kernels.Floats // [T, 2F]
 	ff     kernels.Floats // [T, F] input of down, rounded
+	raw    raw
+}
+
+// raw is what is rounded as it was before, where gradients are gated by it.
+type raw struct{ in, k, v, attn, ffIn, ff kernels.Floats }
+
+// all lists the memory of a.
+func (a *acts) all() []*kernels.Floats {
+	list := []*kernels.Floats{&a.in, &a.qkv, &a.stats, &a.attn, &a.mid, &a.ffIn, &a.gateUp, &a.ff}
+	return append(list, &a.raw.in, &a.raw.k, &a.raw.v, &a.raw.attn, &a.raw.ffIn, &a.raw.ff)
 }
 
 // split are q, k and v of a [T, queries + 2·keys].
@@ -45,50 +56,61 @@ func (s *shape) split(qkv kernels.Floats) (q, k, v kernels.Floats) {
 func (l *layer) forward(p *pass, a *acts, y, x kernels.Floats) {
 	d := p.dev
 	l.inputNorm.forward(d, a.in, x)
-	p.round(a.in, 1, l.actBits)
+	p.round(a.in, a.raw.in, 1, l.actBits)
 	l.qkv.forward(d, a.qkv, a.in, false)
 	q, k, v := l.split(a.qkv)
 	if l.kv.RotateOnRead() {
-		l.roundKV(p, k)
+		l.roundKV(p, k, a.raw.k)
 	}
 	d.Rotate(q, p.positions, p.rope, false)
 	d.Rotate(k, p.positions, p.rope, false)
 	if l.kv.Quantized() {
 		if !l.kv.RotateOnRead() {
-			l.roundKV(p, k)
+			l.roundKV(p, k, a.raw.k)
 		}
-		l.roundKV(p, v)
+		l.roundKV(p, v, a.raw.v)
 	}
-	p.round(q, l.heads, l.queryBits)
+	p.round(q, kernels.Floats{}, l.heads, l.queryBits)
 	d.CausalAttention(a.attn, a.stats, q, k, v, p.seqs)
-	p.round(a.attn, 1, l.actBits)
+	p.round(a.attn, a.raw.attn, 1, l.actBits)
 	d.Copy(a.mid, x)
 	l.out.forward(d, a.mid, a.attn, true)
 
 	l.postNorm.forward(d, a.ffIn, a.mid)
-	p.round(a.ffIn, 1, l.actBits)
+	p.round(a.ffIn, a.raw.ffIn, 1, l.actBits)
 	l.gateUp.forward(d, a.gateUp, a.ffIn, false)
 	d.SwiGLU(asRows(a.ff), a.gateUp)
-	p.round(a.ff, 1, l.actBits)
+	p.round(a.ff, a.raw.ff, 1, l.actBits)
 	d.Copy(y, a.mid)
 	l.down.forward(d, y, a.ff, true)
 }
 
 // backward turns dx, the gradient of the output, into that of the input x, and adds
-// to those of the weights. Rounding is passed straight through.
+// to those of the weights. Rounding is passed straight through, but for l.gate.
 func (l *layer) backward(p *pass, a *acts, dx, x kernels.Floats) {
 	d, g := p.dev, &p.grads
 	l.down.backward(d, g.ff, dx, a.ff)
+	l.gated(d, g.ff, a.raw.ff)
 	d.SwiGLUGrad(g.gateUp, g.ff, a.gateUp)
 	l.gateUp.backward(d, g.in, g.gateUp, a.ffIn)
+	l.gated(d, g.in, a.raw.ffIn)
 	l.postNorm.backward(d, dx, g.in, a.mid)
 
 	l.out.backward(d, g.attn, dx, a.attn)
+	l.gated(d, g.attn, a.raw.attn)
 	q, k, v := l.split(a.qkv)
 	dq, dk, dv := l.split(g.qkv)
 	d.CausalAttentionGrad(dq, dk, dv, g.attn, a.stats, q, k, v, p.seqs)
+	l.gated(d, dv, a.raw.v)
+	if !l.kv.RotateOnRead() {
+		l.gated(d, dk, a.raw.k)
+	}
 	d.Rotate(dq, p.positions, p.rope, true)
 	d.Rotate(dk, p.positions, p.rope, true)
+	if l.kv.RotateOnRead() {
+		l.gated(d, dk, a.raw.k)
+	}
 	l.qkv.backward(d, g.in, g.qkv, a.in)
+	l.gated(d, g.in, a.raw.in)
 	l.inputNorm.backward(d, dx, g.in, x)
 }

@@ -21,7 +21,10 @@ type Options struct {
 	LearnSteps   bool // of weights, as LSQ does (arXiv:1902.08153)
 	MaxTokens    int  // of a pass
 	MaxLength    int  // tokens of a sequence
-	Recompute    bool // compute layers twice rather than keep what their gradients need
+	// Gate, where above 0, stops gradients of what a decoder layer rounds, weights, inputs
+	// of linear layers, K and V, where it is this or more from 0.
+	Gate      float64
+	Recompute bool // compute layers twice rather than keep what their gradients need
 	// Steps, where it is not nil and does not return nil, has the steps of a tensor's rows:
 	// what learning begins from or, where steps are not learned, what they stay. Tensors
 	// that read the same input have them all or none. Others are MinMax's.
@@ -53,7 +56,7 @@ func New(dev kernels.TrainDevice, src format.Source, o Options) (*Model, error) 
 	q := o.Quantization
 	m := &Model{dev: dev, config: c, o: o, shape: shape{
 		heads: c.NumAttentionHeads, kvHeads: c.NumKeyValueHeads, dim: c.HeadDim,
-		actBits: q.Bits.A, queryBits: q.QueryBits(), kv: q.KV(),
+		actBits: q.Bits.A, queryBits: q.QueryBits(), kv: q.KV(), gate: float32(o.Gate),
 	}}
 	b := &builder{dev: dev, src: src, o: o, config: &c}
 	m.build(b)
@@ -242,7 +245,7 @@ func (m *Model) ClearGrads() {
 func (m *Model) FinishGrads() {
 	for i := range m.layers {
 		for _, l := range m.layers[i].linears() {
-			l.finish(m.dev)
+			l.finish(m.dev, m.shape.gate)
 		}
 	}
 }

@@ -187,7 +187,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 	d := device(t, 2)
 	c := tiny(true)
 	teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s})
-	m := model(t, d, noise{c, 2}, Options{Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true, LearnSteps: true})
+	m := model(t, d, noise{c, 2}, Options{Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true, LearnSteps: true, Gate: 2})
 	b := batch(rand.New(rand.NewPCG(3, 1)), c.VocabSize, 40, 20)
 	if n := testing.AllocsPerRun(5, func() {
 		m.Prepare()
@@ -204,7 +204,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 // BytesOf says what New takes.
 func TestBytesOf(t *testing.T) {
 	for _, tied := range []bool{false, true} {
-		for _, o := range []Options{{Quantization: float16s}, {Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true}, {Quantization: setting(t, "8-8-4", quant.KVHead, 16), Train: true, Recompute: true}} {
+		for _, o := range []Options{{Quantization: float16s}, {Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true}, {Quantization: setting(t, "8-8-4", quant.KVHead, 16), Train: true, Recompute: true}, {Quantization: setting(t, "4-8-4", quant.KVHead, 16), Train: true, Gate: 2}} {
 			d := &allocated{TrainDevice: device(t, 1)}
 			o.MaxTokens, o.MaxLength = 50, 32
 			c := tiny(tied)

@@ -53,9 +53,12 @@ func (l *linear) backward(d kernels.TrainDevice, dx, dy, x kernels.Floats) {
 }
 
 // finish turns the gradient of ŵ into that of w, once all tokens have added to it.
-func (l *linear) finish(d kernels.TrainDevice) {
+func (l *linear) finish(d kernels.TrainDevice, gate float32) {
 	if l.steps != nil {
 		d.FakeQuantizeWeightGrad(l.Grad, vector(l.steps.Grad), l.W, l.step, l.bits)
+	}
+	if gate > 0 && l.bits < 16 {
+		d.GateGrad(l.Grad, l.W, gate)
 	}
 }
 

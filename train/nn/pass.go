@@ -83,10 +83,19 @@ func newPass(dev kernels.TrainDevice, s *shape, c *format.Config, o Options) (pa
 		kept = c.NumHiddenLayers
 	}
 	for range kept {
-		p.acts = append(p.acts, acts{
+		a := acts{
 			in: floats(t, c.HiddenSize), qkv: floats(t, qkv), stats: floats(t, 2*s.heads), attn: floats(t, s.queries()),
 			mid: floats(t, c.HiddenSize), ffIn: floats(t, c.HiddenSize), gateUp: floats(t, 2*f), ff: floats(t, f),
-		})
+		}
+		if bits := o.Quantization.Bits; o.Train && o.Gate > 0 {
+			if bits.A < 16 {
+				a.raw = raw{in: floats(t, c.HiddenSize), attn: floats(t, s.queries()), ffIn: floats(t, c.HiddenSize), ff: floats(t, f)}
+			}
+			if bits.KV < 16 {
+				a.raw.k, a.raw.v = floats(t, s.keys()), floats(t, s.keys())
+			}
+		}
+		p.acts = append(p.acts, a)
 	}
 	if o.Train {
 		p.dx = floats(t, c.HiddenSize)
@@ -110,8 +119,10 @@ func (p *pass) first(part *pass, t int) {
 		x = append(x, f.First(t))
 	}
 	for _, a := range p.acts {
-		for _, f := range []*kernels.Floats{&a.in, &a.qkv, &a.stats, &a.attn, &a.mid, &a.ffIn, &a.gateUp, &a.ff} {
-			*f = f.First(t)
+		for _, f := range a.all() {
+			if f.Rows > 0 {
+				*f = f.First(t)
+			}
 		}
 		acts = append(acts, a)
 	}

@@ -3,19 +3,35 @@ package nn
 import "github.com/llmqat/llmqat/kernels"
 
 // round rounds activations x in place, in groups of each row, where they are rounded
-// at all.
-func (p *pass) round(x kernels.Floats, groups, bits int) {
+// at all. raw, unless it is empty, keeps them as they were.
+func (p *pass) round(x, raw kernels.Floats, groups, bits int) {
 	if bits == 16 {
 		return
 	}
-	p.watch.before(p.dev, x)
+	p.keep(raw, x)
 	p.dev.FakeQuantize(x, x, groups, bits)
 	p.watch.after(p.dev, x, false)
 }
 
 // roundKV rounds k or v in place, as the cache gives them back.
-func (l *layer) roundKV(p *pass, x kernels.Floats) {
-	p.watch.before(p.dev, x)
+func (l *layer) roundKV(p *pass, x, raw kernels.Floats) {
+	p.keep(raw, x)
 	p.dev.FakeQuantizeKV(x, l.kv, l.kvHeads)
 	p.watch.after(p.dev, x, true)
+}
+
+// keep notes x for those who need it as it is before it is rounded in place.
+func (p *pass) keep(raw, x kernels.Floats) {
+	if raw.Rows > 0 {
+		p.dev.Copy(raw, x)
+	}
+	p.watch.before(p.dev, x)
+}
+
+// gated clears the gradient dx of what was rounded where it is not to pass; raw is empty
+// where it passes everywhere.
+func (s *shape) gated(d kernels.TrainDevice, dx, raw kernels.Floats) {
+	if raw.Rows > 0 {
+		d.GateGrad(dx, raw, s.gate)
+	}
 }
