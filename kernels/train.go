@@ -33,6 +33,11 @@ type TrainDevice interface {
 	// x. It fails with quant.ErrNotFinite and the row.
 	FakeQuantize(out, x Floats, groups, bits int)
 
+	// FakeQuantizeReleased sets each row of out [T, H] to quant.Released of x's: what
+	// LLM-QAT's released code trains with, and nothing serves. out may be x. It fails with
+	// quant.ErrNotFinite and the row.
+	FakeQuantizeReleased(out, x Floats, bits int)
+
 	// WeightSteps sets step [Out] to quant.WeightScale of w's rows.
 	WeightSteps(step Buf[float32], w Floats, bits int)
 

@@ -32,10 +32,11 @@ type Config struct {
 	WeightDecay  float64 `json:"weight_decay"`
 	Clip         float64 `json:"clip"` // of the gradient's norm; 0: none
 
-	Soft       float64 `json:"soft"`           // of the loss, the part that is KL to the teacher; the rest is the data's own tokens
-	LearnSteps bool    `json:"learn_steps"`    // LSQ
-	StepsRate  float64 `json:"steps_rate"`     // learning rate of steps, as a part of the weights'
-	Gate       float64 `json:"gate,omitempty"` // gradients of what is rounded are 0 where it is this or more from 0; 0: none are
+	Soft       float64 `json:"soft"`             // of the loss, the part that is KL to the teacher; the rest is the data's own tokens
+	LearnSteps bool    `json:"learn_steps"`      // LSQ
+	StepsRate  float64 `json:"steps_rate"`       // learning rate of steps, as a part of the weights'
+	Gate       float64 `json:"gate,omitempty"`   // gradients of what is rounded are 0 where it is this or more from 0; 0: none are
+	Compat     bool    `json:"compat,omitempty"` // the formulas of the released code
 	Recompute  bool    `json:"recompute"`
 
 	Seed      uint64 `json:"seed"`
@@ -69,6 +70,9 @@ func (c Config) Resolve(m *format.Config) (Config, error) {
 	deff(&c.Epsilon, 1e-8)
 	deff(&c.StepsRate, 0.1)
 	def(&c.Keep, 2)
+	if c.Compat {
+		deff(&c.Gate, compatGate)
+	}
 	return c, c.check(m)
 }
 
@@ -111,6 +115,9 @@ func (c *Config) check(m *format.Config) error {
 	}
 	if c.LearnSteps && c.Quantization.Bits.W == 16 {
 		return fmt.Errorf("weights of 16 bits have no steps to learn")
+	}
+	if c.Compat {
+		return c.checkCompat()
 	}
 	return nil
 }

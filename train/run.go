@@ -159,6 +159,7 @@ func (r *run) open() error {
 		}
 	}
 	o.Quantization, o.Train, o.LearnSteps, o.Gate, o.Recompute = r.c.Quantization, true, r.c.LearnSteps, r.c.Gate, r.c.Recompute
+	o.Compat = r.c.Compat
 	if r.student, err = nn.New(r.dev, start, o); err != nil {
 		return fmt.Errorf("student: %w", err)
 	}
@@ -291,11 +292,12 @@ func (r *run) step() error {
 	start := time.Now()
 	r.windows = r.Data.batch(r.windows, r.s.Step, r.c.Batch, r.c.Seed+uint64(r.s.Rollbacks))
 	batch := nn.Batch(r.windows)
+	weight := r.c.lossWeight(batch)
 	r.student.Prepare()
 	r.student.ClearGrads()
 	var sum nn.Stats
 	for from := 0; from < len(batch); from += r.c.Pass {
-		s, err := r.student.Step(r.teacher, batch[from:min(from+r.c.Pass, len(batch))], float32(r.c.Soft), float32(1/float64(batch.Targets())))
+		s, err := r.student.Step(r.teacher, batch[from:min(from+r.c.Pass, len(batch))], float32(r.c.Soft), weight)
 		switch {
 		case errors.Is(err, quant.ErrNotFinite): // of activations, K or V
 			s.KL = math.NaN()

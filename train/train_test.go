@@ -236,8 +236,25 @@ func TestInterrupt(t *testing.T) {
 // pass: AdamW, its moments corrected, moves each weight by the learning rate, and steps by
 // a tenth of that.
 func TestFirstStep(t *testing.T) {
-	dir, c := t.TempDir(), config()
-	c.Steps, c.Warmup, c.Clip, c.StepsRate, c.Gate = 1, 0, 0.5, 0.1, 1
+	c := config()
+	c.Clip, c.Gate = 0.5, 1
+	t.Run("ours", func(t *testing.T) { testFirstStep(t, c, func(b nn.Batch) float64 { return 1 / float64(b.Targets()) }) })
+	t.Run("compat", func(t *testing.T) {
+		testFirstStep(t, compat(), func(b nn.Batch) float64 { return 1 / float64(len(b)) })
+	})
+}
+
+// compat is config as the released code has it.
+func compat() Config {
+	c := config()
+	c.Compat, c.LearnSteps, c.Soft, c.Gate = true, false, 1, 2
+	c.Quantization.KVScheme, c.Quantization.LMHeadBits = quant.KVToken, 16
+	return c
+}
+
+func testFirstStep(t *testing.T, c Config, weight func(nn.Batch) float64) {
+	dir := t.TempDir()
+	c.Steps, c.Warmup, c.StepsRate = 1, 0, 0.1
 	var line Line
 	if err := start(context.Background(), dir, 1, c, Options{Log: func(l Line) {
 		if !l.Held {
@@ -256,7 +273,7 @@ func TestFirstStep(t *testing.T) {
 	}
 	c.Data, c.Held = data(1, 30).Hash(), data(2, 6).Hash()
 	fresh := func(q qat.Quantization, learn bool) *nn.Model {
-		m, err := nn.New(dev, teacher(), nn.Options{Quantization: q, Train: learn, LearnSteps: learn, Gate: c.Gate, MaxTokens: 100, MaxLength: 16})
+		m, err := nn.New(dev, teacher(), nn.Options{Quantization: q, Train: learn, LearnSteps: learn && c.LearnSteps, Gate: c.Gate, Compat: learn && c.Compat, MaxTokens: 100, MaxLength: 16})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +282,7 @@ func TestFirstStep(t *testing.T) {
 	}
 	before, after := fresh(c.Quantization, true), fresh(c.Quantization, true)
 	batch := nn.Batch(data(1, 30).batch(nil, 0, c.Batch, c.Seed))
-	if _, err := before.Step(fresh(floats(), false), batch, float32(c.Soft), float32(1/float64(batch.Targets()))); err != nil {
+	if _, err := before.Step(fresh(floats(), false), batch, float32(c.Soft), float32(weight(batch))); err != nil {
 		t.Fatal(err)
 	}
 	before.FinishGrads()
@@ -689,6 +706,18 @@ func TestConfig(t *testing.T) {
 		change(&c)
 		if _, err := c.Resolve(m); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want one that says %q", err, want)
+		}
+	}
+	for want, change := range map[string]func(c *Config){
+		"KV scheme is \"head-zp\"": func(c *Config) { c.Quantization.KVScheme = quant.KVHeadZP }, "lm_head is 8": func(c *Config) { c.Quantization.LMHeadBits = 8 },
+		"gate is 1,": func(c *Config) { c.Gate = 1 }, "clip of the gradient is 0": func(c *Config) { c.Clip = 0 }, "soft is 0.5": func(c *Config) { c.Soft = 0.5 },
+		"learned steps is true": func(c *Config) { c.LearnSteps = true }, "start is \"clip\"": func(c *Config) { c.Start = "clip" }, "": func(c *Config) {},
+	} {
+		c := compat()
+		c.Gate = 0
+		change(&c)
+		if c, err := c.Resolve(m); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) || err == nil && c.Gate != 2 {
+			t.Errorf("compat: gate %v, %v, want an error that says %q", c.Gate, err, want)
 		}
 	}
 	c = config()

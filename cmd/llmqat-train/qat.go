@@ -32,8 +32,8 @@ type qatCmd struct {
 	Resume    bool     `help:"Go on with the run in --out, as if it had never stopped."`
 
 	Bits       string `help:"The student's setting W-A-KV." default:"4-8-4"`
-	KVScheme   string `name:"kv-scheme" help:"head-zp, head or token (the paper's)." default:"head-zp"`
-	LMHeadBits int    `name:"lm-head-bits" help:"8 or 16. 0: 8, or 16 where W is 16." default:"0"`
+	KVScheme   string `name:"kv-scheme" help:"head-zp, head or token (the paper's). Unset: head-zp, or token with --compat." default:""`
+	LMHeadBits int    `name:"lm-head-bits" help:"8 or 16. 0: 8, or 16 where W is 16 and with --compat." default:"0"`
 	Float      string `help:"Type of float weights in student.qat: f32, f16 or bf16. Unset: f16, or bf16 where that is needed." default:""`
 
 	Start string `help:"Training-free methods that the student begins with, joined by +: ${methods}." default:"" placeholder:"METHOD+..."`
@@ -47,9 +47,10 @@ type qatCmd struct {
 	Clip        float64 `help:"The gradient is shortened to this length; 0: never." default:"1"`
 	WeightDecay float64 `help:"AdamW's." default:"0"`
 	Soft        float64 `help:"Part of the loss that is KL to the teacher; the rest is the data's own tokens." default:"1"`
-	LSQ         bool    `name:"lsq" help:"Learn the weights' scales, too (LSQ)." default:"true" negatable:""`
+	LSQ         *bool   `name:"lsq" help:"Learn the weights' scales, too (LSQ). Unset: yes, but not with --compat." negatable:""`
 	StepsRate   float64 `name:"steps-rate" help:"Their learning rate, as a part of --lr." default:"0.1"`
-	Gate        float64 `help:"No gradient passes to a weight, an input of a linear layer or a K or V that is rounded where it is this or more from 0: LLM-QAT's released code has 2. It stops those of outliers too, which real models need. 0: all pass." default:"0"`
+	Gate        float64 `help:"No gradient passes to a weight, an input of a linear layer or a K or V that is rounded where it is this or more from 0: LLM-QAT's released code has 2. It stops those of outliers too, which real models need. 0: all pass, or 2 with --compat." default:"0"`
+	Compat      bool    `help:"Train by the formulas of LLM-QAT's released code, to compare with: its rounding and its loss, --kv-scheme token, --gate 2, --clip 1, --no-lsq, lm_head in floats; flags that say otherwise are refused. In float32, where that code has bfloat16. What comes of it is served by llmqat's own rounding (docs/training.md)."`
 	Recompute   bool    `help:"Compute layers twice instead of keeping what their gradients need: less memory, a quarter more time."`
 	Seed        uint64  `help:"Of the windows' order." default:"1"`
 
@@ -120,6 +121,9 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	tell, end := progress.Line(os.Stderr, 30*time.Second)
 	defer end()
 	notes := map[string]string{}
+	if config.Compat {
+		notes["compat"] = "trained by the rounding and loss of LLM-QAT's released code, in float32"
+	}
 	var begin func() (format.Source, func(string) []float32, error)
 	if c.Start != "" {
 		begin = func() (format.Source, func(string) []float32, error) {
@@ -181,9 +185,17 @@ func (c *qatCmd) config(m *format.Config) (train.Config, error) {
 	if err != nil {
 		return train.Config{}, err
 	}
-	scheme, err := quant.ParseKVScheme(c.KVScheme)
-	if err != nil {
-		return train.Config{}, err
+	scheme, lsq := quant.KVHeadZP, !c.Compat && bits.W < 16
+	if c.Compat {
+		scheme = quant.KVToken
+	}
+	if c.KVScheme != "" {
+		if scheme, err = quant.ParseKVScheme(c.KVScheme); err != nil {
+			return train.Config{}, err
+		}
+	}
+	if c.LSQ != nil {
+		lsq = *c.LSQ && bits.W < 16
 	}
 	float, err := convert.ParseFloat(c.Float)
 	if err != nil {
@@ -195,7 +207,7 @@ func (c *qatCmd) config(m *format.Config) (train.Config, error) {
 	head := c.LMHeadBits
 	if head == 0 {
 		head = 8
-		if bits.W == 16 {
+		if bits.W == 16 || c.Compat {
 			head = 16
 		}
 	}
@@ -203,7 +215,7 @@ func (c *qatCmd) config(m *format.Config) (train.Config, error) {
 		Quantization: qat.Quantization{Bits: bits, KVScheme: scheme, LMHeadBits: head, Float: float, Method: "qat"},
 		Start:        c.Start, Length: c.Length, Batch: c.Batch, Pass: c.Pass, Steps: c.Steps,
 		LearningRate: c.LR, Warmup: c.Warmup, WeightDecay: c.WeightDecay, Clip: c.Clip,
-		Soft: c.Soft, LearnSteps: c.LSQ && bits.W < 16, StepsRate: c.StepsRate, Gate: c.Gate, Recompute: c.Recompute,
+		Soft: c.Soft, LearnSteps: lsq, StepsRate: c.StepsRate, Gate: c.Gate, Compat: c.Compat, Recompute: c.Recompute,
 		Seed: c.Seed, EvalEvery: c.EvalEvery, SaveEvery: c.SaveEvery, Keep: c.Keep,
 	}.Resolve(m)
 }

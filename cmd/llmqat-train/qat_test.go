@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels/quant"
 	"github.com/llmqat/llmqat/train"
 )
 
@@ -103,6 +104,30 @@ func TestQATStart(t *testing.T) {
 	}
 }
 
+// --compat chooses what the released code has, and the file says so.
+func TestQATCompat(t *testing.T) {
+	model, data, out := teacher(t, "16-16-16", 1), t.TempDir(), filepath.Join(t.TempDir(), "run")
+	made(t, data, "--model", model, "--samples", "60", "--max-tokens", "24")
+	if log, status := run(t, nil, "qat", "--teacher", model, "--data", data, "--out", out, "--length", "24", "--batch", "16", "--steps", "3", "--compat"); status != 0 {
+		t.Fatalf("status %d: %s", status, log)
+	}
+	c, err := train.LoadConfig(filepath.Join(out, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := c.Quantization; q.KVScheme != quant.KVToken || q.LMHeadBits != 16 || c.LearnSteps || c.Gate != 2 || c.Clip != 1 || !c.Compat {
+		t.Errorf("the run's config is %+v", c)
+	}
+	f, err := qat.Open(filepath.Join(out, "student.qat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if note := f.Header().Provenance.Notes["compat"]; !strings.Contains(note, "released code") {
+		t.Errorf("the file says %q", note)
+	}
+}
+
 func TestQATRefuses(t *testing.T) {
 	model, data := teacher(t, "16-16-16", 1), t.TempDir()
 	made(t, data, "--model", model, "--samples", "40", "--max-tokens", "24")
@@ -121,6 +146,8 @@ func TestQATRefuses(t *testing.T) {
 	}{
 		{[]string{"--bits", "3-8-4"}, "3 bits"},
 		{[]string{"--kv-scheme", "heads"}, `"heads": want head-zp`},
+		{[]string{"--compat", "--kv-scheme", "head-zp"}, `KV scheme is "head-zp", the released code has "token"`},
+		{[]string{"--compat", "--lsq"}, "learned steps"},
 		{[]string{"--length", "1000"}, "length is 1000"},
 		{[]string{"--start", "magic"}, "magic"},
 		{[]string{"--data", filepath.Join(t.TempDir(), "none")}, "none"},

@@ -103,6 +103,7 @@ func (k *trainKernels) dequantizeAny(y []float32, q []int8, scale float32) {
 // trainTasks hold the arguments of training's operators, so that a call allocates nothing.
 type trainTasks struct {
 	fakeRows fakeRows
+	released releasedRows
 	stepRows stepRows
 	stepGrad stepGradRows
 	fakeKV   fakeKVRows

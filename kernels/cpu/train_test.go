@@ -453,6 +453,31 @@ func TestFakeQuantize(t *testing.T) {
 	})
 }
 
+func TestFakeQuantizeReleased(t *testing.T) {
+	eachTrainCase(t, func(c *trainCase) [][]float32 {
+		const rows, cols = 40, 13
+		x, out := c.floats(rows, cols), c.floats(rows, cols)
+		var all [][]float32
+		for _, bits := range []int{8, 4} {
+			want := dense(x)
+			for i := range rows {
+				quant.Released(want[i*cols:][:cols], want[i*cols:][:cols], bits)
+			}
+			c.d.FakeQuantizeReleased(out, x, bits)
+			if !slices.Equal(dense(out), want) {
+				t.Errorf("%d bits differ", bits)
+			}
+			all = append(all, dense(out))
+		}
+		view(x.Buf)[3*x.Stride+5] = float32(math.NaN())
+		c.d.FakeQuantizeReleased(x, x, 8)
+		if err := c.d.Sync(); !errors.Is(err, quant.ErrNotFinite) || !strings.Contains(err.Error(), "row 3") {
+			t.Errorf("a NaN in row 3: %v", err)
+		}
+		return all
+	})
+}
+
 func TestFakeQuantizeKV(t *testing.T) {
 	eachTrainCase(t, func(c *trainCase) [][]float32 {
 		const rows, heads, dim = 5, 3, 8

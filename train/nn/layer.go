@@ -11,6 +11,7 @@ type shape struct {
 	actBits, queryBits  int
 	kv                  quant.KV
 	gate                float32 // gradients of what is rounded are 0 from |x| = gate on; 0: none are
+	released            bool    // rounding is quant.Released
 }
 
 func (s *shape) queries() int { return s.heads * s.dim }
@@ -56,7 +57,7 @@ func (s *shape) split(qkv kernels.Floats) (q, k, v kernels.Floats) {
 func (l *layer) forward(p *pass, a *acts, y, x kernels.Floats) {
 	d := p.dev
 	l.inputNorm.forward(d, a.in, x)
-	p.round(a.in, a.raw.in, 1, l.actBits)
+	l.round(p, a.in, a.raw.in, 1, l.actBits)
 	l.qkv.forward(d, a.qkv, a.in, false)
 	q, k, v := l.split(a.qkv)
 	if l.kv.RotateOnRead() {
@@ -70,17 +71,17 @@ func (l *layer) forward(p *pass, a *acts, y, x kernels.Floats) {
 		}
 		l.roundKV(p, v, a.raw.v)
 	}
-	p.round(q, kernels.Floats{}, l.heads, l.queryBits)
+	l.round(p, q, kernels.Floats{}, l.heads, l.queryBits)
 	d.CausalAttention(a.attn, a.stats, q, k, v, p.seqs)
-	p.round(a.attn, a.raw.attn, 1, l.actBits)
+	l.round(p, a.attn, a.raw.attn, 1, l.actBits)
 	d.Copy(a.mid, x)
 	l.out.forward(d, a.mid, a.attn, true)
 
 	l.postNorm.forward(d, a.ffIn, a.mid)
-	p.round(a.ffIn, a.raw.ffIn, 1, l.actBits)
+	l.round(p, a.ffIn, a.raw.ffIn, 1, l.actBits)
 	l.gateUp.forward(d, a.gateUp, a.ffIn, false)
 	d.SwiGLU(asRows(a.ff), a.gateUp)
-	p.round(a.ff, a.raw.ff, 1, l.actBits)
+	l.round(p, a.ff, a.raw.ff, 1, l.actBits)
 	d.Copy(y, a.mid)
 	l.down.forward(d, y, a.ff, true)
 }

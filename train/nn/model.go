@@ -23,7 +23,10 @@ type Options struct {
 	MaxLength    int  // tokens of a sequence
 	// Gate, where above 0, stops gradients of what a decoder layer rounds, weights, inputs
 	// of linear layers, K and V, where it is this or more from 0.
-	Gate      float64
+	Gate float64
+	// Compat rounds as LLM-QAT's released code does, quant.Released, and not as anything is
+	// served: for KV scheme token, an lm_head in floats and steps neither learned nor given.
+	Compat    bool
 	Recompute bool // compute layers twice rather than keep what their gradients need
 	// Steps, where it is not nil and does not return nil, has the steps of a tensor's rows:
 	// what learning begins from or, where steps are not learned, what they stay. Tensors
@@ -56,8 +59,11 @@ func New(dev kernels.TrainDevice, src format.Source, o Options) (*Model, error) 
 	q := o.Quantization
 	m := &Model{dev: dev, config: c, o: o, shape: shape{
 		heads: c.NumAttentionHeads, kvHeads: c.NumKeyValueHeads, dim: c.HeadDim,
-		actBits: q.Bits.A, queryBits: q.QueryBits(), kv: q.KV(), gate: float32(o.Gate),
+		actBits: q.Bits.A, queryBits: q.QueryBits(), kv: q.KV(), gate: float32(o.Gate), released: o.Compat,
 	}}
+	if kv := q.KV(); o.Compat && (kv.Quantized() && !kv.RotateOnRead() || q.LMHeadBits != 16 || o.LearnSteps || o.Steps != nil) {
+		panic(fmt.Sprintf("nn: Compat with %+v, learned steps: %v, given ones: %v", q, o.LearnSteps, o.Steps != nil))
+	}
 	b := &builder{dev: dev, src: src, o: o, config: &c}
 	m.build(b)
 	if err := errors.Join(b.errs...); err != nil {
@@ -166,6 +172,10 @@ func (b *builder) rounded(p *Param, bits int, learn bool) linear {
 		return l
 	}
 	l.hat = b.floats(p.W.Rows, p.W.Cols)
+	if b.o.Compat {
+		l.released = true
+		return l
+	}
 	given := b.given(p)
 	l.kept = learn || given != nil
 	if learn {

@@ -23,16 +23,21 @@ type Part struct {
 // linear is a linear layer's weight with what it is rounded to.
 type linear struct {
 	*Param
-	bits  int            // 16: not rounded
-	hat   kernels.Floats // what the layer multiplies by
-	step  kernels.Buf[float32]
-	steps *Param // the same as a parameter, where steps are learned
-	kept  bool   // steps are learned or given: they do not follow from the weights
+	bits     int            // 16: not rounded
+	hat      kernels.Floats // what the layer multiplies by
+	step     kernels.Buf[float32]
+	steps    *Param // the same as a parameter, where steps are learned
+	kept     bool   // steps are learned or given: they do not follow from the weights
+	released bool   // there are no steps: ŵ is quant.Released
 }
 
 // prepare rounds the weight as it is now.
 func (l *linear) prepare(d kernels.TrainDevice) {
 	if l.bits == 16 {
+		return
+	}
+	if l.released {
+		d.FakeQuantizeReleased(l.hat, l.W, l.bits)
 		return
 	}
 	if !l.kept {

@@ -4,19 +4,27 @@ import "github.com/llmqat/llmqat/kernels"
 
 // round rounds activations x in place, in groups of each row, where they are rounded
 // at all. raw, unless it is empty, keeps them as they were.
-func (p *pass) round(x, raw kernels.Floats, groups, bits int) {
+func (s *shape) round(p *pass, x, raw kernels.Floats, groups, bits int) {
 	if bits == 16 {
 		return
 	}
 	p.keep(raw, x)
-	p.dev.FakeQuantize(x, x, groups, bits)
+	if s.released {
+		p.dev.FakeQuantizeReleased(x, x, bits)
+	} else {
+		p.dev.FakeQuantize(x, x, groups, bits)
+	}
 	p.watch.after(p.dev, x, false)
 }
 
 // roundKV rounds k or v in place, as the cache gives them back.
-func (l *layer) roundKV(p *pass, x, raw kernels.Floats) {
+func (s *shape) roundKV(p *pass, x, raw kernels.Floats) {
 	p.keep(raw, x)
-	p.dev.FakeQuantizeKV(x, l.kv, l.kvHeads)
+	if s.released {
+		p.dev.FakeQuantizeReleased(x, x, s.kv.Bits)
+	} else {
+		p.dev.FakeQuantizeKV(x, s.kv, s.kvHeads)
+	}
 	p.watch.after(p.dev, x, true)
 }
 

@@ -30,7 +30,7 @@ func (m *Model) forward(b Batch) {
 		headBits = q.LMHeadActivationBits()
 	}
 	m.norm.forward(m.dev, p.out, p.x[len(m.layers)])
-	p.round(p.out, kernels.Floats{}, 1, headBits)
+	m.shape.round(p, p.out, kernels.Floats{}, 1, headBits)
 }
 
 // actsOf is where layer i keeps what its backward needs.
