@@ -5,11 +5,7 @@ package eval
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
-	"math"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
@@ -135,23 +131,26 @@ func measureAll(tokens []token, windows [][]int32, pass []piece, models []*serve
 // Hash returns the SHA-256 of all logits of windows: float32, little-endian, in the
 // order of windows, tokens and ids. Two models of one hash are one model, to the bit.
 func Hash(ctx context.Context, dev kernels.Device, f *qat.File, windows [][]int32, o Options) (string, error) {
-	h := sha256.New()
-	var b []byte
-	err := each(ctx, dev, windows, o, []*qat.File{f}, func(pass []piece, models []*served) error {
-		row := 0
-		for _, p := range pass {
-			for range p.to - p.from {
-				b = b[:0]
-				for _, v := range models[0].row(row) {
-					b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
-				}
-				h.Write(b)
-				row++
-			}
+	s, err := NewStream(dev, f, windows, o)
+	if err != nil {
+		return "", err
+	}
+	defer s.Close()
+	dst := make([]float32, s.tokens*s.model.vocab)
+	done := int64(0)
+	for done < s.total {
+		if err := ctx.Err(); err != nil {
+			return "", err
 		}
-		return nil
-	})
-	return hex.EncodeToString(h.Sum(nil)), err
+		n := min(int64(s.tokens), s.total-done)
+		if err := s.Next(dst[:int(n)*s.model.vocab]); err != nil {
+			return "", err
+		}
+		if done += n; o.Progress != nil {
+			o.Progress(done, s.total)
+		}
+	}
+	return s.Sum(), nil
 }
 
 // logitBytes is what the logits of a pass may take for each model.
@@ -159,22 +158,12 @@ const logitBytes = 64 << 20
 
 // each runs all models over the windows and calls yield after each pass.
 func each(ctx context.Context, dev kernels.Device, windows [][]int32, o Options, files []*qat.File, yield func([]piece, []*served) error) error {
-	longest, total := 0, int64(0)
-	for i, w := range windows {
-		longest, total = max(longest, len(w)), total+int64(len(w))
-		for at, id := range w {
-			if vocab := files[0].Header().Config.VocabSize; id < 0 || int(id) >= vocab {
-				return fmt.Errorf("window %d: token %d at %d, want ids 0 to %d: tokenize with the model's own tokenizer", i, id, at, vocab-1)
-			}
-		}
+	vocab := files[0].Header().Config.VocabSize
+	longest, total, err := check(windows, vocab)
+	if err != nil {
+		return err
 	}
-	if total == 0 {
-		return fmt.Errorf("no windows to evaluate on: give more text, or shorter windows")
-	}
-	tokens := o.MaxTokens
-	if tokens == 0 {
-		tokens = max(1, min(512, logitBytes/(4*files[0].Header().Config.VocabSize)))
-	}
+	tokens := o.tokens(vocab)
 	var models []*served
 	for _, f := range files {
 		m, err := load(dev, f, tokens, longest)
@@ -205,4 +194,29 @@ func each(ctx context.Context, dev kernels.Device, windows [][]int32, o Options,
 		}
 	}
 	return nil
+}
+
+// tokens is how many a pass has.
+func (o *Options) tokens(vocab int) int {
+	if o.MaxTokens > 0 {
+		return o.MaxTokens
+	}
+	return max(1, min(512, logitBytes/(4*vocab)))
+}
+
+// check returns the length of the longest window and of all together, whose ids must be
+// those of a vocabulary.
+func check(windows [][]int32, vocab int) (longest int, total int64, err error) {
+	for i, w := range windows {
+		longest, total = max(longest, len(w)), total+int64(len(w))
+		for at, id := range w {
+			if id < 0 || int(id) >= vocab {
+				return 0, 0, fmt.Errorf("window %d: token %d at %d, want ids 0 to %d: tokenize with the model's own tokenizer", i, id, at, vocab-1)
+			}
+		}
+	}
+	if total == 0 {
+		return 0, 0, fmt.Errorf("no windows to evaluate on: give more text, or shorter windows")
+	}
+	return longest, total, nil
 }

@@ -50,6 +50,7 @@ type Model struct {
 	memory, pass pass // all of it, and what the last batch took
 	packer       packer
 	hostStats    []float32
+	hostLogits   []float32 // [headRows, vocab], once they are compared
 }
 
 // New reads a model. What it takes of the device's memory is given back by nobody: a

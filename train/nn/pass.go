@@ -47,7 +47,8 @@ type pass struct {
 	dx    kernels.Floats   // [T, H]
 	grads grads
 
-	logits, stats kernels.Floats // [headRows, vocab], [headRows, 4]
+	logits, stats   kernels.Floats // [headRows, vocab], [headRows, 4]
+	served, unasked kernels.Floats // as logits: another model's, and gradients that nobody wants
 
 	watch *watch // of what is rounded, where that is measured
 }
@@ -103,6 +104,9 @@ func newPass(dev kernels.TrainDevice, s *shape, c *format.Config, o Options) (pa
 	}
 	p.out = floats(t, c.HiddenSize)
 	p.logits, p.stats = floats(min(headRows, t), c.VocabSize), floats(min(headRows, t), 4)
+	if o.Train {
+		p.served, p.unasked = floats(min(headRows, t), c.VocabSize), floats(min(headRows, t), c.VocabSize)
+	}
 	p.ids, p.positions, p.targets, p.start = ints(t), ints(t), ints(t), ints(t+1)
 	var err error
 	p.rope, err = rotations(dev, c, o.MaxLength)

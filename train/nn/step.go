@@ -74,19 +74,27 @@ func (m *Model) distill(teacher *Model, soft, weight float32, train bool) (Stats
 		if train {
 			m.head.backward(m.dev, p.dx.Part(from, from+n), logits, in)
 		}
-		host := m.hostStats[:n*stats.Stride]
-		kernels.Download(m.dev, host, stats.Buf)
-		if err := m.dev.Sync(); err != nil {
+		if err := m.add(&sum, stats, from); err != nil {
 			return sum, err
-		}
-		for i, target := range m.packer.targets[from : from+n] {
-			if target >= 0 {
-				v := host[i*stats.Stride:][:4]
-				sum.Add(Stats{1, float64(v[0]), float64(v[1]), float64(v[2]), float64(v[3])})
-			}
 		}
 	}
 	return sum, nil
+}
+
+// add adds to sum what the device measured of the pass's rows from the given one on.
+func (m *Model) add(sum *Stats, stats kernels.Floats, from int) error {
+	host := m.hostStats[:stats.Rows*stats.Stride]
+	kernels.Download(m.dev, host, stats.Buf)
+	if err := m.dev.Sync(); err != nil {
+		return err
+	}
+	for i, target := range m.packer.targets[from : from+stats.Rows] {
+		if target >= 0 {
+			v := host[i*stats.Stride:][:4]
+			sum.Add(Stats{1, float64(v[0]), float64(v[1]), float64(v[2]), float64(v[3])})
+		}
+	}
+	return nil
 }
 
 // backward goes from the gradient of lm_head's input in p.dx down to the embedding.
