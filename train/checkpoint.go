@@ -28,7 +28,9 @@ type state struct {
 	Best      float64 `json:"best"`   // the least KL of an evaluation, where there was one
 	HasBest   bool    `json:"has_best"`
 	BestStep  int     `json:"best_step"`
-	Updates   int     `json:"updates"` // steps that moved the weights: AdamW's count
+	Served    *Served `json:"served,omitempty"` // of that evaluation
+	Settled   bool    `json:"settled"`          // what is due after the step, an evaluation above all, is done
+	Updates   int     `json:"updates"`          // steps that moved the weights: AdamW's count
 	BadInRow  int     `json:"bad_in_row"`
 	Rollbacks int     `json:"rollbacks"`
 	Lines     int     `json:"lines"` // of the log

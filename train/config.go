@@ -42,7 +42,9 @@ type Config struct {
 	Seed      uint64 `json:"seed"`
 	EvalEvery int    `json:"eval_every"` // steps; 0: at the end alone
 	SaveEvery int    `json:"save_every"` // steps; 0: at the end alone
-	Keep      int    `json:"keep"`       // checkpoints beside the best
+	// EvalWindows is how many of the held-out windows an evaluation takes, the first; 0: all.
+	EvalWindows int `json:"eval_windows,omitempty"`
+	Keep        int `json:"keep"` // checkpoints beside the best
 }
 
 // leastStep is what learned steps do not fall below.
@@ -106,6 +108,7 @@ func (c *Config) check(m *format.Config) error {
 		{"steps' rate", c.StepsRate, 0, 100},
 		{"gate", c.Gate, 0, math.MaxFloat32},
 		{"eval every", float64(c.EvalEvery), 0, 1 << 40},
+		{"eval windows", float64(c.EvalWindows), 0, 1 << 40},
 		{"save every", float64(c.SaveEvery), 0, 1 << 40},
 		{"keep", float64(c.Keep), 1, 1 << 20},
 	} {

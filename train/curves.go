@@ -56,7 +56,12 @@ func curves(lines []Line) []chart.Curves {
 		}
 	}
 	kl := func(l Line) float64 { return l.KL }
-	add("KL to the teacher, nats a token", true, series("training", false, kl), series("held-out", true, kl))
+	add("KL to the teacher, nats a token", true, series("training", false, kl), series("held-out", true, kl), series("held-out, as served", true, func(l Line) float64 {
+		if l.Served == nil {
+			return 0
+		}
+		return l.Served.KL
+	}))
 	add("perplexity of held-out text", false, series("student", true, func(l Line) float64 { return l.Perplexity }), series("teacher", true, func(l Line) float64 { return l.TeacherPPL }))
 	add("same likeliest token, part of held-out ones", false, series("", true, func(l Line) float64 { return l.Agreement }))
 	layers := func(of string, value func(e *Errors) []float64) {

@@ -32,6 +32,9 @@ type Line struct {
 	LearningRate float64 `json:"lr,omitempty"`
 	Skipped      bool    `json:"skipped,omitempty"`
 
+	Served *Served `json:"served,omitempty"` // of an evaluation: the student as it is served
+	RTN    *Served `json:"rtn,omitempty"`    // of the first: the teacher rounded to nearest, as it is served
+
 	TokensPerSecond float64 `json:"tok_s,omitempty"`
 	Seconds         float64 `json:"seconds,omitempty"`
 	ETA             float64 `json:"eta_s,omitempty"`
@@ -105,11 +108,9 @@ func openLog(path string, n int) (*logFile, error) {
 }
 
 func (l *logFile) write(line Line) error {
-	for _, v := range []*float64{&line.KL, &line.CE, &line.Perplexity, &line.TeacherPPL, &line.GradNorm} {
-		if !finite(*v) {
-			*v = math.MaxFloat64 // JSON has no infinities
-		}
-	}
+	clamp(&line.KL, &line.CE, &line.Perplexity, &line.TeacherPPL, &line.GradNorm)
+	line.Served.clamp()
+	line.RTN.clamp()
 	b, err := json.Marshal(line)
 	if err != nil {
 		return err
@@ -117,6 +118,15 @@ func (l *logFile) write(line Line) error {
 	l.lines++
 	_, err = l.w.Write(append(b, '\n'))
 	return errors.Join(err, l.w.Flush())
+}
+
+// clamp makes of what is no number the greatest, for JSON has no infinities.
+func clamp(list ...*float64) {
+	for _, v := range list {
+		if !finite(*v) {
+			*v = math.MaxFloat64
+		}
+	}
 }
 
 func (l *logFile) sync() error { return errors.Join(l.w.Flush(), l.f.Sync()) }

@@ -45,12 +45,19 @@ type Options struct {
 	Log func(Line)
 	// Export writes the student's weights as they are to a .qat file at path.
 	Export func(ctx context.Context, path string, student *nn.Model, s Summary) error
+	// Serve opens such a file. Where it is not nil, evaluations run the student as it is
+	// served, too, and what does best is that.
+	Serve func(path string, windows [][]int32) (Server, error)
+	// Round writes the teacher, rounded to nearest, to a .qat file: what the first
+	// evaluation serves beside the student.
+	Round func(ctx context.Context, path string) error
 }
 
 // Summary says how much a student was trained.
 type Summary struct {
 	Steps  int64
 	Tokens int64
+	Served *Served // of its evaluation, where it was served
 }
 
 // ErrDiverged means that the loss was no number again and again.
@@ -75,6 +82,7 @@ type run struct {
 	log     *logFile
 	s       state
 	windows [][]int32
+	held    [][]int32 // to evaluate on
 	grads   []kernels.Floats
 	drawn   time.Time // when pictures were made last
 }
@@ -91,6 +99,11 @@ func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) erro
 		return fmt.Errorf("%d windows to train on and %d to evaluate on: want one at least of each", o.Data.Len(), o.Held.Len())
 	}
 	r.c.Data, r.c.Held = o.Data.Hash(), o.Held.Hash()
+	for i := range o.Held.Len() {
+		if r.c.EvalWindows == 0 || i < r.c.EvalWindows {
+			r.held = append(r.held, o.Held.Window(i))
+		}
+	}
 	if err := r.check(); err != nil {
 		return err
 	}
@@ -98,39 +111,42 @@ func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) erro
 		return err
 	}
 	defer r.log.close()
-	if r.s.Step == 0 && r.log.lines == 0 {
-		if err := r.evaluate(0); err != nil {
+	for {
+		if err := r.after(ctx); err != nil && (ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
 			return err
 		}
-	}
-	for r.s.Step < r.c.Steps {
 		if ctx.Err() != nil {
 			if err := r.checkpoint(stoppedName); err != nil { // which is not for ctx's error to hide
 				return fmt.Errorf("interrupted, and the state is not saved: %w", err)
 			}
 			return ctx.Err()
 		}
-		before := r.s.Step
+		if r.s.Step == r.c.Steps {
+			return r.export(ctx)
+		}
 		if err := r.step(); err != nil {
 			return err
 		}
-		if r.s.Step <= before {
-			continue // rolled back: what is due there was done
-		}
-		last := r.s.Step == r.c.Steps
-		if last || r.c.EvalEvery > 0 && r.s.Step%r.c.EvalEvery == 0 {
-			if err := r.evaluate(r.s.Step); err != nil {
-				return err
-			}
-		}
-		// The state amid bad steps is none to go back to.
-		if last || r.c.SaveEvery > 0 && r.s.Step%r.c.SaveEvery == 0 && r.s.BadInRow == 0 {
-			if err := r.save(); err != nil {
-				return err
-			}
+	}
+}
+
+// after does what is due after a step, before the first too, and was not done yet.
+func (r *run) after(ctx context.Context) error {
+	if r.s.Settled {
+		return nil
+	}
+	first, last := r.s.Step == 0, r.s.Step == r.c.Steps
+	if first || last || r.c.EvalEvery > 0 && r.s.Step%r.c.EvalEvery == 0 {
+		if err := r.evaluate(ctx); err != nil {
+			return err
 		}
 	}
-	return r.export(ctx)
+	r.s.Settled = true
+	// The state amid bad steps is none to go back to.
+	if last || !first && r.c.SaveEvery > 0 && r.s.Step%r.c.SaveEvery == 0 && r.s.BadInRow == 0 {
+		return r.save()
+	}
+	return nil
 }
 
 // floats is the setting of a model that is not rounded.
@@ -334,7 +350,7 @@ func (r *run) step() error {
 		}
 		r.s.Updates, r.s.BadInRow = r.s.Updates+1, 0
 	}
-	r.s.Step, r.s.Tokens = r.s.Step+1, r.s.Tokens+int64(batch.Tokens())
+	r.s.Step, r.s.Tokens, r.s.Settled = r.s.Step+1, r.s.Tokens+int64(batch.Tokens()), false
 	line.time(start, batch.Tokens(), r.c.Steps-r.s.Step)
 	return r.tell(line)
 }
@@ -355,74 +371,9 @@ func (r *run) rollBack() error {
 	return nil
 }
 
-// held returns the held-out windows of a pass, from the i-th on.
-func (r *run) held(i int) (b nn.Batch) {
-	for j := i; j < min(i+r.c.Pass, r.Held.Len()); j++ {
-		b = append(b, r.Held.Window(j))
-	}
-	return b
-}
-
-// evaluate compares the student with its teacher on the held-out windows, and keeps
-// the best.
-func (r *run) evaluate(step int) error {
-	r.student.Prepare()
-	var sum nn.Stats
-	for i := 0; i < r.Held.Len(); i += r.c.Pass {
-		s, err := r.student.Evaluate(r.teacher, r.held(i))
-		switch {
-		case step > 0 && errors.Is(err, quant.ErrNotFinite): // so are the next steps, which roll back
-			s.KL = math.NaN()
-		case err != nil:
-			return fmt.Errorf("evaluation after step %d: %w", step, err)
-		}
-		sum.Add(s)
-	}
-	line := newLine(step, r.s.Tokens, sum)
-	line.Held = true
-	if finite(line.KL) {
-		e, err := r.student.Errors(r.held(0))
-		if err != nil {
-			return fmt.Errorf("errors of rounding after step %d: %w", step, err)
-		}
-		line.Errors = newErrors(e)
-	}
-	if err := r.tell(line); err != nil {
-		return err
-	}
-	if finite(line.KL) && (!r.s.HasBest || line.KL < r.s.Best) { // the start, too, where methods made it good
-		r.s.HasBest, r.s.Best, r.s.BestStep = true, line.KL, step
-		if err := r.checkpoint(bestName); err != nil {
-			return err
-		}
-	}
-	if last := step == r.c.Steps; last || time.Since(r.drawn) > drawEvery {
-		if err := r.draw(last); err != nil {
-			return err
-		}
-		r.drawn = time.Now()
-	}
-	return nil
-}
-
 func (r *run) tell(l Line) error {
 	if r.Log != nil {
 		r.Log(l)
 	}
 	return r.log.write(l)
-}
-
-// export writes the student that did best.
-func (r *run) export(ctx context.Context) error {
-	if r.Export == nil {
-		return nil
-	}
-	if !r.s.HasBest {
-		return fmt.Errorf("%w: no evaluation found a finite KL to the teacher: lower the learning rate", ErrDiverged)
-	}
-	best, err := r.ckpt.load(filepath.Join(r.Dir, bestName), r.c)
-	if err != nil {
-		return err
-	}
-	return r.Export(ctx, filepath.Join(r.Dir, studentName), r.student, Summary{int64(best.Step), best.Tokens})
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -17,7 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/llmqat/llmqat/eval"
 	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/format/tokenizer"
 	"github.com/llmqat/llmqat/kernels"
@@ -34,15 +37,23 @@ func (s noise) Tokenizer() *tokenizer.Tokenizer { return nil }
 func (s noise) DType(string) format.DType       { return format.F32 }
 func (s noise) Close() error                    { return nil }
 func (s noise) ReadRows(dst []float32, name string, first int) error {
-	h := fnv.New64a()
-	fmt.Fprint(h, name, first)
-	r := rand.New(rand.NewPCG(h.Sum64(), 1))
-	for i := range dst {
-		dst[i] = float32(r.NormFloat64() / math.Sqrt(float64(len(dst))))
-		if strings.Contains(name, "norm") {
-			dst[i]++
-		} else if name == format.EmbedName {
-			dst[i] *= 4
+	cols := s.c.HiddenSize
+	for _, t := range s.c.Tensors() {
+		if t.Name == name && t.In > 0 {
+			cols = t.In
+		}
+	}
+	for ; len(dst) > 0; first, dst = first+1, dst[cols:] {
+		h := fnv.New64a()
+		fmt.Fprint(h, name, first)
+		r := rand.New(rand.NewPCG(h.Sum64(), 1))
+		for i := range cols {
+			dst[i] = float32(r.NormFloat64() / math.Sqrt(float64(cols)))
+			if strings.Contains(name, "norm") {
+				dst[i]++
+			} else if name == format.EmbedName {
+				dst[i] *= 4
+			}
 		}
 	}
 	return nil
@@ -94,8 +105,40 @@ func start(ctx context.Context, dir string, threads int, c Config, o Options) er
 	if o.Held == nil {
 		o.Held = data(2, 6)
 	}
+	if o.Export == nil {
+		serving(&o, dev, c.Quantization)
+	}
 	return Run(ctx, dev, c, o)
 }
+
+// serving has evaluations run the student as it is served, and what did best exported.
+func serving(o *Options, dev *cpu.Device, q qat.Quantization) {
+	write := func(ctx context.Context, src format.Source, path string, trained convert.Trained) error {
+		return convert.Quantize(ctx, src, path, convert.Options{Bits: q.Bits, KVScheme: q.KVScheme, LMHeadBits: q.LMHeadBits, Float: q.Float, Trained: trained})
+	}
+	o.Export = func(ctx context.Context, path string, m *nn.Model, s Summary) error {
+		return write(ctx, m.Source(nil), path, convert.Trained{Method: "qat", Steps: s.Steps, Tokens: s.Tokens, Scales: m.Steps})
+	}
+	o.Round = func(ctx context.Context, path string) error { return write(ctx, teacher(), path, convert.Trained{}) }
+	o.Serve = func(path string, windows [][]int32) (Server, error) {
+		f, err := qat.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		s, err := eval.NewStream(dev, f, windows, eval.Options{})
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return server{s, f}, nil
+	}
+}
+
+type server struct {
+	*eval.Stream
+	f *qat.File
+}
+
+func (s server) Close() error { return errors.Join(s.Stream.Close(), s.f.Close()) }
 
 // outcome is all of a run that must not depend on how it came about.
 func outcome(t *testing.T, dir string) string {
@@ -107,7 +150,11 @@ func outcome(t *testing.T, dir string) string {
 	var b strings.Builder
 	for _, l := range lines {
 		l.TokensPerSecond, l.Seconds, l.ETA = 0, 0, 0
-		fmt.Fprintf(&b, "%+v\n", l)
+		text, err := json.Marshal(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "%s\n", text)
 	}
 	files, err := os.ReadDir(dir)
 	if err != nil {
@@ -432,11 +479,11 @@ func TestRollBackAndResume(t *testing.T) {
 	want := do(0)
 	var nines []string
 	for line := range strings.Lines(want) {
-		if strings.HasPrefix(line, "{Step:9 ") {
+		if strings.HasPrefix(line, `{"step":9,`) {
 			nines = append(nines, line)
 		}
 	}
-	if !strings.Contains(want, "{Step:14 ") || len(nines) != 2 || nines[0] == nines[1] {
+	if !strings.Contains(want, `{"step":14,`) || len(nines) != 2 || nines[0] == nines[1] {
 		t.Errorf("no steps up to 14 and again from 9 on, of other data:\n%s", want)
 	}
 	for _, n := range []int{13, 16, 25} { // amid the bad steps, at their end and behind them

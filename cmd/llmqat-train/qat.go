@@ -19,7 +19,6 @@ import (
 	"github.com/llmqat/llmqat/kernels/cpu"
 	"github.com/llmqat/llmqat/kernels/quant"
 	"github.com/llmqat/llmqat/train"
-	"github.com/llmqat/llmqat/train/nn"
 	"github.com/llmqat/llmqat/train/ptq"
 )
 
@@ -54,9 +53,11 @@ type qatCmd struct {
 	Recompute   bool    `help:"Compute layers twice instead of keeping what their gradients need: less memory, a quarter more time."`
 	Seed        uint64  `help:"Of the windows' order." default:"1"`
 
-	EvalEvery int  `help:"Steps between evaluations. 0: at the end alone." default:"100"`
-	SaveEvery int  `help:"Steps between checkpoints. 0: at the end alone." default:"100"`
-	Keep      int  `help:"Checkpoints kept beside the best." default:"2"`
+	EvalEvery   int `help:"Steps between evaluations: student, as it is trained and as it is served, beside its teacher. 0: at the end alone." default:"100"`
+	EvalWindows int `help:"Windows of the held-out text that these take; result.json has all. 0: as many as have 32,768 tokens." default:"0"`
+	SaveEvery   int `help:"Steps between checkpoints. 0: at the end alone." default:"100"`
+	Keep        int `help:"Checkpoints kept beside the best." default:"2"`
+
 	Threads   int  `help:"Threads that compute; the numbers do not depend on it. 0: one a core." default:"0"`
 	DryRun    bool `help:"Say what the run takes in memory and time, and end."`
 	GradCheck bool `help:"Compare gradients with differences of the loss, on the teacher itself, and end."`
@@ -103,6 +104,7 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	if c.Overfit {
 		data, held = overfit(data, config)
 	}
+	config.EvalWindows = c.evalWindows(held)
 	dev, err := cpu.New(c.Threads, "")
 	if err != nil {
 		return err
@@ -130,21 +132,13 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 			return c.begin(ctx, src, data, config, dev, notes, tell)
 		}
 	}
-	err = train.Run(ctx, dev, config, train.Options{
-		Dir: c.Out, Teacher: src, Start: begin, Data: data, Held: held, Resume: c.Resume,
-		Log: func(l train.Line) { c.log(tell, l, config.Steps) },
-		Export: func(ctx context.Context, path string, m *nn.Model, s train.Summary) error {
-			o := convert.Options{
-				Bits: config.Quantization.Bits, KVScheme: config.Quantization.KVScheme, LMHeadBits: config.Quantization.LMHeadBits,
-				Source: filepath.Base(c.Teacher), CreatedBy: "llmqat-train " + version, Seed: c.Seed,
-				Trained: convert.Trained{Method: "qat", SourceHash: hash, Steps: s.Steps, Tokens: s.Tokens, Notes: notes, Scales: m.Steps},
-			}
-			if o.Float, err = convert.ParseFloat(c.Float); err != nil {
-				return err
-			}
-			return convert.Quantize(ctx, m.Source(src.Tokenizer()), path, o)
-		},
-	})
+	o, err := c.options(src, config, dev, notes)
+	if err != nil {
+		return err
+	}
+	o.Data, o.Held, o.Start = data, held, begin
+	o.Log = func(l train.Line) { c.log(tell, l, config.Steps) }
+	err = train.Run(ctx, dev, config, o)
 	if err != nil {
 		return err
 	}
@@ -274,6 +268,19 @@ func (c *qatCmd) log(tell func(string), l train.Line, steps int) {
 	if l.Held {
 		fmt.Fprintf(os.Stderr, "step %d, held-out text: KL %.4f nats a token, perplexity %.4g (teacher %.4g), same likeliest token %.1f %%\n",
 			l.Step, l.KL, l.Perplexity, l.TeacherPPL, 100*l.Agreement)
+		for _, x := range []struct {
+			name string
+			s    *train.Served
+		}{{"as it is served", l.Served}, {"rounded to nearest", l.RTN}} {
+			if x.s == nil {
+				continue
+			}
+			fmt.Fprintf(os.Stderr, "  %-18s KL %.4f, perplexity %.4g, same likeliest token %.1f %%, logits %s", x.name, x.s.KL, x.s.Perplexity, 100*x.s.Agreement, x.s.Logits)
+			if a := x.s.Apart; a != nil {
+				fmt.Fprintf(os.Stderr, "; %v", a)
+			}
+			fmt.Fprintln(os.Stderr)
+		}
 		return
 	}
 	tell(fmt.Sprintf("step %d of %d: KL %.4f, gradient %.3g, learning rate %.2g, %.0f tokens/s, %v left",

@@ -144,3 +144,30 @@ func TestSource(t *testing.T) {
 		}
 	}
 }
+
+// Compared with its own logits a student is what it is, and not apart from itself.
+func TestEvaluateServed(t *testing.T) {
+	d := device(t, 2)
+	c := tiny(false)
+	teacher := model(t, d, noise{c, 5}, Options{Quantization: setting(t, "16-16-16", quant.KVHead, 16)})
+	m := model(t, d, noise{c, 6}, Options{Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true})
+	b := batch(rand.New(rand.NewPCG(9, 1)), c.VocabSize, 20, 9)
+	want, err := m.Evaluate(teacher, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.forward(b)
+	logits := m.pass.logits.First(29)
+	m.head.forward(d, logits, m.pass.out, false)
+	own := values(d, logits)
+	s, err := m.EvaluateServed(teacher, b, func(dst []float32) error {
+		own = own[copy(dst, own):]
+		return nil
+	})
+	if err != nil || len(own) != 0 || s.Own != want || s.Served != want {
+		t.Errorf("%+v, %v, %d logits left, want twice %+v", s, err, len(own), want)
+	}
+	if a := s.Apart; a.Tokens != 27 || math.Abs(a.KL) > 27e-6 || a.CE != a.TeacherCE || a.CE != want.CE || a.Same != 27 {
+		t.Errorf("apart from itself by %+v", a)
+	}
+}
