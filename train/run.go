@@ -21,8 +21,12 @@ import (
 	"github.com/llmqat/llmqat/train/nn"
 )
 
-// Reducer adds up what the workers of one run have. A run of one worker has none: nil.
+// Reducer makes one run of several workers: machines or GPUs. Each has the same Config and
+// data and a Dir of its own, and holds the whole model; of each step's windows it takes
+// its share. A run of one worker has none: nil.
 type Reducer interface {
+	// Worker is this one's number, from 0, and how many there are.
+	Worker() (i, of int)
 	// Sum replaces the gradients by their sums over all workers, in an order that is the
 	// same each time.
 	Sum(grads []kernels.Floats) error
@@ -312,8 +316,9 @@ func (r *run) step() error {
 	r.student.Prepare()
 	r.student.ClearGrads()
 	var sum nn.Stats
-	for from := 0; from < len(batch); from += r.c.Pass {
-		s, err := r.student.Step(r.teacher, batch[from:min(from+r.c.Pass, len(batch))], float32(r.c.Soft), weight)
+	mine := r.share(batch)
+	for from := 0; from < len(mine); from += r.c.Pass {
+		s, err := r.student.Step(r.teacher, mine[from:min(from+r.c.Pass, len(mine))], float32(r.c.Soft), weight)
 		switch {
 		case errors.Is(err, quant.ErrNotFinite): // of activations, K or V
 			s.KL = math.NaN()
@@ -353,6 +358,15 @@ func (r *run) step() error {
 	r.s.Step, r.s.Tokens, r.s.Settled = r.s.Step+1, r.s.Tokens+int64(batch.Tokens()), false
 	line.time(start, batch.Tokens(), r.c.Steps-r.s.Step)
 	return r.tell(line)
+}
+
+// share is what this worker computes of a batch.
+func (r *run) share(b nn.Batch) nn.Batch {
+	if r.Reducer == nil {
+		return b
+	}
+	i, of := r.Reducer.Worker()
+	return b[i*len(b)/of : (i+1)*len(b)/of]
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

@@ -553,6 +553,7 @@ type spoiler struct {
 	spoil func(step int) bool
 }
 
+func (s *spoiler) Worker() (i, of int)     { return 0, 1 }
 func (s *spoiler) SumStats(*nn.Stats) error { return nil }
 func (s *spoiler) Sum(grads []kernels.Floats) error {
 	if s.step++; s.spoil(s.step) {
