@@ -29,6 +29,7 @@ multipliers' peak prefill.
   bench --shape tinyllama-1.1b --micro                single operators
   bench --shape tinyllama-1.1b --profile              where the time of a step goes
   bench --shape llama-7b --generate 120,128,2048      a closed batch, all through the server's engine
+  bench --shape stories3m --train --threads 1,2       a step of llmqat-train
   bench --shape llama-7b --device cuda --batch 1,64 --context 1024
 
 The first column is the base of the ratios. --out NAME also writes NAME.json, NAME.svg and NAME.txt.
@@ -41,13 +42,14 @@ type flags struct {
 	Micro    bool     `help:"Measure the operators of --shape one by one, without files: linear layers of --batch rows, attention at each --context and KV format." xor:"what"`
 	Profile  bool     `help:"Measure where the time of each prefill and decode goes: by operator, on a GPU by kernel." xor:"what"`
 	Generate string   `help:"Run a closed batch through the server's engine, instead of prompts and contexts: SEQS,IN,OUT, as 120,128,2048." xor:"what" placeholder:"SEQS,IN,OUT"`
+	Train    bool     `help:"Measure training steps as llmqat-train does them: teacher and student forward, the student's backward, AdamW. --batch windows of --context tokens each." xor:"what"`
 	Compare  []string `help:"Settings W-A-KV, the base first." default:"16-16-16,4-8-4" placeholder:"BITS,..."`
 	KVScheme []string `help:"KV schemes: head-zp, head, token; a column each for settings with a quantized cache." default:"head-zp"`
 	Float    string   `help:"Type of float weights: f16, bf16 or f32." enum:"f16,bf16,f32" default:"f16"`
 	Tokens   string   `name:"tokenizer" help:"Tokenizer of --model where it has none beside it." placeholder:"FILE"`
 	Prompt   []int    `help:"Prompt lengths to prefill. Default 512."`
-	Context  []int    `help:"Context lengths to decode at. Default 64; of --micro 512,2048,8192,32768."`
-	Batch    []int    `help:"Sequences to decode together; tokens/s counts those of all. Default 1; of --micro 1,2,4,8,16,32,64,512."`
+	Context  []int    `help:"Context lengths to decode at. Default 64; of --micro 512,2048,8192,32768; of --train 256, or the model's where that is less."`
+	Batch    []int    `help:"Sequences to decode together; tokens/s counts those of all. Default 1; of --micro 1,2,4,8,16,32,64,512; of --train 8."`
 	Pass     int      `help:"Tokens of the passes that a prompt is cut in; the server's are 512." default:"512"`
 	Decode   int      `help:"Tokens decoded from there; short samples repeat it." default:"32"`
 	Repeats  int      `help:"Samples of everything; medians are shown." default:"5"`
@@ -101,6 +103,8 @@ func (f *flags) run(ctx context.Context, o bench.Options) (bench.Output, error) 
 			return nil, err
 		}
 		return bench.RunGenerate(ctx, o, w)
+	case f.Train:
+		return bench.RunTrain(ctx, o)
 	}
 	return bench.Run(ctx, o)
 }

@@ -444,7 +444,7 @@ func TestShapes(t *testing.T) {
 		"stories260k": 260032, "tinyllama-1.1b": 1100048384, "llama-7b": 6738415616, "llama2-7b": 6738415616, "llama-13b": 13015864320,
 		"llama-30b": 32528943616, "llama-65b": 65285660672, "llama2-13b": 13015864320, "llama2-70b": 68976648192, "llama3-8b": 8030261248, "llama3-70b": 70553706496,
 		"llama3.1-8b": 8030261248, "llama3.1-70b": 70553706496, "llama3.2-1b": 1235814400, "llama3.2-3b": 3212749824,
-		"stories15m": 15191712, "stories110m": 109529856,
+		"stories3m": 3148224, "stories15m": 15191712, "stories110m": 109529856,
 	} {
 		c, err := Shape(name)
 		if err != nil {
@@ -458,8 +458,8 @@ func TestShapes(t *testing.T) {
 			t.Errorf("%s has %d parameters, want %d", name, n, want)
 		}
 	}
-	if n := len(Shapes()); n != 17 {
-		t.Errorf("%d shapes, the test knows 17", n)
+	if n := len(Shapes()); n != 18 {
+		t.Errorf("%d shapes, the test knows 18", n)
 	}
 	if _, err := Shape("llama-8b"); err == nil || !strings.Contains(err.Error(), "llama3-8b") {
 		t.Errorf("unknown shape: %v, want the list", err)

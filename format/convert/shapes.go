@@ -25,6 +25,7 @@ func Shapes() []string { return slices.Sorted(maps.Keys(shapes)) }
 // The rows are hidden, intermediate, layers, heads, KV heads, context and eps.
 var shapes = map[string]format.Config{
 	"stories260k":    llama(64, 172, 5, 8, 4, 512, 1e-5, vocab(512), tied),
+	"stories3m":      llama(192, 512, 6, 6, 2, 512, 1e-5, vocab(4096), tied),
 	"stories15m":     llama(288, 768, 6, 6, 6, 256, 1e-5, tied),
 	"stories110m":    llama(768, 2048, 12, 12, 12, 1024, 1e-5, tied),
 	"tinyllama-1.1b": llama(2048, 5632, 22, 32, 4, 2048, 1e-5),

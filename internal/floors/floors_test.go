@@ -26,7 +26,7 @@ var may = map[string][]string{
 	"train":          {"train", "kernels", "format", "internal"},
 	"serve":          {"serve", "runtime/engine", "runtime/sample", "format/tokenizer"},
 	"eval":           {"eval", "runtime", "kernels", "format", "internal"},
-	"bench":          {"bench", "eval", "runtime", "kernels", "format", "internal"},
+	"bench":          {"bench", "eval", "runtime", "train", "kernels", "format", "internal"},
 	"internal/chart": {},
 	"internal":       {"internal"},
 	"cmd":            {"cmd", "serve", "bench", "eval", "runtime", "train", "kernels", "format", "internal"},
