@@ -6,6 +6,8 @@ import (
 	"image/png"
 	"io"
 	"math"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -89,5 +91,32 @@ func TestLines(t *testing.T) {
 		if err := Lines(io.Discard, "svg", "x", "x", []Curves{bad}); err == nil || !strings.Contains(err.Error(), bad.Title) {
 			t.Errorf("%s: %v", bad.Title, err)
 		}
+	}
+}
+
+// Within a decade, too, an axis has numbers; and the names of lines do not lie on each other.
+func TestLinesCanBeRead(t *testing.T) {
+	var b bytes.Buffer
+	x := []float64{1, 2}
+	panel := Curves{Title: "p", LogY: true, Lines: []Line{{"first", x, []float64{0.0112, 0.0113}}, {"second", x, []float64{0.0119, 0.0128}}}}
+	if err := Lines(&b, "svg", "x", "step", []Curves{panel}); err != nil {
+		t.Fatal(err)
+	}
+	y, numbers := map[string]float64{}, 0
+	for _, m := range regexp.MustCompile(`(?s)<text x="[^"]*" y="([^"]*)"[^>]*>([^<]*)</text>`).FindAllStringSubmatch(b.String(), -1) {
+		at, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		y[m[2]] = at
+		if v, err := strconv.ParseFloat(m[2], 64); err == nil && v > 0.0111 && v < 0.0129 {
+			numbers++
+		}
+	}
+	if d := math.Abs(y["first"] - y["second"]); d < 9 || y["first"] == 0 {
+		t.Errorf("names of 9 points stand %v points apart", d)
+	}
+	if numbers < 2 {
+		t.Errorf("the axis has %d numbers: %v", numbers, y)
 	}
 }

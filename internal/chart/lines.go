@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"math"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -51,9 +53,10 @@ func (p Curves) draw(dc draw.Canvas, x string) error {
 	pl.Title.Text, pl.Title.TextStyle = p.Title, style(10, draw.XCenter, draw.YTop)
 	pl.X.Label.Text, pl.X.Label.TextStyle = x, style(9, draw.XCenter, draw.YBottom)
 	pl.X.Tick.Label, pl.Y.Tick.Label = style(9, draw.XCenter, draw.YTop), style(9, draw.XRight, draw.YCenter)
-	pl.Legend.Top, pl.Legend.TextStyle = true, style(9, draw.XLeft, draw.YCenter)
+	// The legend takes the height above the bottom of a line's alignment for that of a line.
+	pl.Legend.Top, pl.Legend.TextStyle, pl.Legend.Padding = true, style(9, draw.XLeft, draw.YBottom), vg.Points(2)
 	if p.LogY {
-		pl.Y.Scale, pl.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+		pl.Y.Scale, pl.Y.Tick.Marker = plot.LogScale{}, logTicks{}
 	}
 	for i, l := range p.Lines {
 		if len(l.X) != len(l.Y) || len(l.X) == 0 {
@@ -81,4 +84,15 @@ func (p Curves) draw(dc draw.Canvas, x string) error {
 	}
 	pl.Draw(dc)
 	return nil
+}
+
+// logTicks labels decades or, where an axis has not two of them, numbers at equal distances.
+type logTicks struct{}
+
+func (logTicks) Ticks(low, high float64) []plot.Tick {
+	if math.Floor(math.Log10(high)) > math.Ceil(math.Log10(low)) {
+		return plot.LogTicks{Prec: -1}.Ticks(low, high)
+	}
+	ticks := plot.DefaultTicks{}.Ticks(low, high)
+	return slices.DeleteFunc(ticks, func(t plot.Tick) bool { return t.Value < low || t.Value > high })
 }
