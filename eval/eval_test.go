@@ -280,6 +280,9 @@ func TestPassesChangeNothing(t *testing.T) {
 		if h, err := Hash(context.Background(), dev, student, windows, o); err != nil || h != fmt.Sprintf("%x", sum.Sum(nil)) {
 			t.Errorf("%+v: hash %s, %v, want %x", o, h, err, sum.Sum(nil))
 		}
+		if h, err := HashScheduled(context.Background(), dev, student, windows, o); err != nil || h != fmt.Sprintf("%x", sum.Sum(nil)) {
+			t.Errorf("%+v: hash in the scheduler's steps %s, %v, want %x", o, h, err, sum.Sum(nil))
+		}
 	}
 }
 

@@ -132,16 +132,17 @@ func (r *run) served(ctx context.Context, name string, write func(path string) e
 }
 
 // export writes the student that did best.
-func (r *run) export(ctx context.Context) error {
+func (r *run) export(ctx context.Context) (Summary, error) {
 	if r.Export == nil {
-		return nil
+		return Summary{}, nil
 	}
 	if !r.s.HasBest {
-		return fmt.Errorf("%w: no evaluation found a finite KL to the teacher: lower the learning rate", ErrDiverged)
+		return Summary{}, fmt.Errorf("%w: no evaluation found a finite KL to the teacher: lower the learning rate", ErrDiverged)
 	}
 	best, err := r.ckpt.load(filepath.Join(r.Dir, bestName), r.c)
 	if err != nil {
-		return err
+		return Summary{}, err
 	}
-	return r.Export(ctx, filepath.Join(r.Dir, studentName), r.student, Summary{int64(best.Step), best.Tokens, best.Served})
+	s := Summary{int64(best.Step), best.Tokens, best.Served}
+	return s, r.Export(ctx, filepath.Join(r.Dir, studentName), r.student, s)
 }

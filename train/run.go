@@ -96,11 +96,11 @@ const drawEvery = 30 * time.Second
 
 // Run trains, or goes on where a run in o.Dir was. When ctx ends, it saves its state
 // and returns ctx's error; Resume then continues as if nothing had been. The student
-// that did best on o.Held is student.qat in o.Dir.
-func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) error {
+// that did best on o.Held is student.qat in o.Dir; what is returned is of that.
+func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) (best Summary, err error) {
 	r := &run{Options: o, c: c, dev: dev, drawn: time.Now()}
 	if o.Data.Len() == 0 || o.Held.Len() == 0 {
-		return fmt.Errorf("%d windows to train on and %d to evaluate on: want one at least of each", o.Data.Len(), o.Held.Len())
+		return best, fmt.Errorf("%d windows to train on and %d to evaluate on: want one at least of each", o.Data.Len(), o.Held.Len())
 	}
 	r.c.Data, r.c.Held = o.Data.Hash(), o.Held.Hash()
 	for i := range o.Held.Len() {
@@ -109,27 +109,27 @@ func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) erro
 		}
 	}
 	if err := r.check(); err != nil {
-		return err
+		return best, err
 	}
 	if err := r.open(); err != nil {
-		return err
+		return best, err
 	}
 	defer r.log.close()
 	for {
 		if err := r.after(ctx); err != nil && (ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
-			return err
+			return best, err
 		}
 		if ctx.Err() != nil {
 			if err := r.checkpoint(stoppedName); err != nil { // which is not for ctx's error to hide
-				return fmt.Errorf("interrupted, and the state is not saved: %w", err)
+				return best, fmt.Errorf("interrupted, and the state is not saved: %w", err)
 			}
-			return ctx.Err()
+			return best, ctx.Err()
 		}
 		if r.s.Step == r.c.Steps {
 			return r.export(ctx)
 		}
 		if err := r.step(); err != nil {
-			return err
+			return best, err
 		}
 	}
 }

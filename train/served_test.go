@@ -112,14 +112,15 @@ func TestServed(t *testing.T) {
 
 func TestApart(t *testing.T) {
 	for _, c := range []struct {
-		a    Apart
-		near bool
+		a         Apart
+		near, far bool
 	}{
-		{Apart{1e-3, 0.99, 1.001}, true}, {Apart{3e-3, 0.99, 1.001}, false}, {Apart{1e-3, 0.97, 1.001}, false},
-		{Apart{1e-3, 0.99, 0.997}, false}, {Apart{math.NaN(), 0.99, 1}, false}, {Apart{1e-3, 0.99, math.NaN()}, false},
+		{Apart{1e-3, 0.99, 1.001}, true, false}, {Apart{3e-3, 0.99, 1.001}, false, false}, {Apart{1e-3, 0.97, 1.001}, false, false},
+		{Apart{1e-3, 0.99, 0.997}, false, false}, {Apart{math.NaN(), 0.99, 1}, false, false}, {Apart{1e-3, 0.99, math.NaN()}, false, true},
+		{Apart{1e-3, 0.99, 1.3}, false, true},
 	} {
-		if got := c.a.Near(); got != c.near {
-			t.Errorf("%s: near is %v", fmt.Sprint(&c.a), got)
+		if c.a.Near() != c.near || c.a.Far() != c.far {
+			t.Errorf("%s: near is %v, far %v", fmt.Sprint(&c.a), c.a.Near(), c.a.Far())
 		}
 	}
 }

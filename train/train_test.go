@@ -108,7 +108,8 @@ func start(ctx context.Context, dir string, threads int, c Config, o Options) er
 	if o.Export == nil {
 		serving(&o, dev, c.Quantization)
 	}
-	return Run(ctx, dev, c, o)
+	_, err = Run(ctx, dev, c, o)
+	return err
 }
 
 // serving has evaluations run the student as it is served, and what did best exported.

@@ -138,13 +138,13 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	}
 	o.Data, o.Held, o.Start = data, held, begin
 	o.Log = func(l train.Line) { c.log(tell, l, config.Steps) }
-	err = train.Run(ctx, dev, config, o)
+	best, err := train.Run(ctx, dev, config, o)
 	if err != nil {
 		return err
 	}
 	end()
 	fmt.Fprintf(os.Stderr, "wrote %s\n", filepath.Join(c.Out, "student.qat"))
-	return c.result(ctx, dev, src, config, held)
+	return c.result(ctx, dev, src, config, held, best.Served)
 }
 
 // calibration is how many windows of the data the methods of --start look at.

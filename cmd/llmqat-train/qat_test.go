@@ -7,10 +7,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/format/source"
+	"github.com/llmqat/llmqat/kernels/cpu"
 	"github.com/llmqat/llmqat/kernels/quant"
 	"github.com/llmqat/llmqat/train"
 )
@@ -69,6 +72,15 @@ func TestQAT(t *testing.T) {
 		t.Errorf("served, the student has a KL of %v, trained %v, rounded to nearest %v; hash %q", kl, last.KL, r.RTN.KL.Value, r.Logits)
 	}
 
+	if a := r.Apart; a == nil || !(a.KL < 0.1 && a.Agreement > 0.5 && math.Abs(a.Perplexity-1) < 0.1) {
+		t.Errorf("what is served is apart from what is trained by %v", a)
+	}
+
+	samples, err := os.ReadFile(filepath.Join(out, "samples.md"))
+	if n := strings.Count("\n"+string(samples), "\n## "); err != nil || n != 3 || strings.Count(string(samples), "\nstudent.qat, drawn:\n\n    ") != 3 {
+		t.Errorf("samples of %d prompts, want those of teacher and student for 3 (%v):\n%s", n, err, samples)
+	}
+
 	// Going on with what is done changes nothing; beginning anew is refused.
 	before, err := os.ReadFile(path)
 	if err != nil {
@@ -82,6 +94,71 @@ func TestQAT(t *testing.T) {
 	}
 	if log, status = run(t, nil, args...); status == 0 || !strings.Contains(log, "--resume") {
 		t.Errorf("a second run in the folder: status %d: %s", status, log)
+	}
+}
+
+// A student.qat that is not what was evaluated, by a bit of a weight, fails the run.
+func TestServedIsEvaluated(t *testing.T) {
+	model, data, out := teacher(t, "16-16-16", 1), t.TempDir(), filepath.Join(t.TempDir(), "run")
+	made(t, data, "--model", model, "--samples", "60", "--max-tokens", "24")
+	if log, status := run(t, nil, "qat", "--teacher", model, "--data", data, "--out", out, "--length", "24", "--batch", "16", "--steps", "2", "--eval-every", "1", "--eval-windows", "3"); status != 0 {
+		t.Fatalf("status %d: %s", status, log)
+	}
+	ctx, c := context.Background(), &qatCmd{Out: out}
+	src, err := source.Open(model, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	config, err := train.LoadConfig(filepath.Join(out, "config.json"))
+	if err != nil || config.EvalWindows != 3 {
+		t.Fatalf("%d windows, %v", config.EvalWindows, err)
+	}
+	_, held, err := (&qatCmd{Data: []string{data}}).data(config, src.Config().VocabSize, config.Teacher)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev, err := cpu.New(2, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	lines, err := train.ReadLog(filepath.Join(out, "log.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var best *train.Served
+	for _, l := range lines {
+		if l.Held && (best == nil || l.Served.KL < best.KL) {
+			best = l.Served
+		}
+	}
+	if err := c.result(ctx, dev, src, config, held, best); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := tellApart(&train.Apart{KL: 1, Agreement: 0.1, Perplexity: 1.5}, false); err == nil || !strings.Contains(err.Error(), "+50.00 % of perplexity") {
+		t.Errorf("half as much perplexity again: %v", err)
+	}
+
+	path := filepath.Join(out, "student.qat")
+	f, err := qat.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := slices.Clone(f.Bytes())
+	w, _ := f.Tensor("model.layers.0.mlp.up_proj.weight")
+	at := bytes.Index(whole, f.Data(w))
+	if err := f.Close(); err != nil || at < 0 {
+		t.Fatal(err)
+	}
+	whole[at+5] ^= 1 << 2
+	if err := os.WriteFile(path, whole, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	err = c.result(ctx, dev, src, config, held, best)
+	if err == nil || !strings.Contains(err.Error(), "recorded "+best.Logits) || !strings.Contains(err.Error(), path+": its logits") {
+		t.Errorf("a flipped bit of a weight: %v, want an error that names the file and both hashes", err)
 	}
 }
 

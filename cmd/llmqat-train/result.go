@@ -27,11 +27,13 @@ type result struct {
 	RTN     *eval.Result `json:"rtn"`     // the teacher, rounded to the same setting
 	Student *eval.Result `json:"student"` // student.qat
 	Logits  string       `json:"logits"`  // SHA-256 of all logits of student.qat on these windows
+	// Apart is student.qat from the forward that was trained, on the windows of evaluations.
+	Apart *train.Apart `json:"apart,omitempty"`
 }
 
 // result evaluates student.qat and the teacher rounded to nearest, prints what training
-// brought, and writes result.json.
-func (c *qatCmd) result(ctx context.Context, dev kernels.Device, src format.Source, config train.Config, held *train.Data) (err error) {
+// brought, and writes result.json. best is what the run found of this student.
+func (c *qatCmd) result(ctx context.Context, dev kernels.Device, src format.Source, config train.Config, held *train.Data, best *train.Served) (err error) {
 	var windows [][]int32
 	for i := range held.Len() {
 		windows = append(windows, held.Window(i))
@@ -41,6 +43,15 @@ func (c *qatCmd) result(ctx context.Context, dev kernels.Device, src format.Sour
 		return err
 	}
 	defer func() { err = errors.Join(err, student.Close()) }()
+	evaluated := windows
+	if n := config.EvalWindows; n > 0 {
+		evaluated = windows[:n]
+	}
+	if best != nil { // but in a run that an older llmqat began
+		if err := c.same(ctx, dev, student, evaluated, best.Logits); err != nil {
+			return err
+		}
+	}
 	q := student.Header().Quantization
 	floats := convert.Options{Bits: quant.Bits{W: 16, A: 16, KV: 16}, Float: qat.Float32}
 	rounded := convert.Options{Bits: q.Bits, KVScheme: q.KVScheme, LMHeadBits: q.LMHeadBits, Float: q.Float}
@@ -52,6 +63,9 @@ func (c *qatCmd) result(ctx context.Context, dev kernels.Device, src format.Sour
 		})
 		if err == nil {
 			r.Student, err = c.compare(ctx, dev, student, teacher, windows)
+		}
+		if err == nil {
+			err = c.samples(ctx, dev, teacher, student, windows)
 		}
 		return err
 	})
@@ -68,11 +82,44 @@ func (c *qatCmd) result(ctx context.Context, dev kernels.Device, src format.Sour
 		fmt.Fprintf(os.Stderr, "%-18s  KL %.4f ±%.4f nats a token, perplexity %.4g (teacher %.4g), same likeliest token %.1f %%\n",
 			x.name, x.r.KL.Value, x.r.KL.SE, x.r.Perplexity.Value, x.r.TeacherPerplexity.Value, 100*x.r.Top1.Value)
 	}
+	if best != nil {
+		r.Apart = best.Apart
+		if err := tellApart(r.Apart, config.Compat); err != nil {
+			return err
+		}
+	}
 	return replace.File(filepath.Join(c.Out, "result.json"), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(r)
 	})
+}
+
+// tellApart says how far apart what is served and what was trained are, and fails where
+// that is no matter of rounding; compat was trained with other roundings.
+func tellApart(a *train.Apart, compat bool) error {
+	switch {
+	case a.Far() && !compat:
+		return fmt.Errorf("student.qat is %v: more than tipped roundings explain (docs/training.md): what was trained is not what is served", a)
+	case a.Near():
+		fmt.Fprintf(os.Stderr, "student.qat is %v\n", a)
+	default:
+		fmt.Fprintf(os.Stderr, "warning: student.qat is %v: float sums in another order tip roundings, the more the fewer bits (docs/training.md)\n", a)
+	}
+	return nil
+}
+
+// same checks that student.qat, computed as a server computes it, is to the bit what the
+// evaluation of its step recorded.
+func (c *qatCmd) same(ctx context.Context, dev kernels.Device, student *qat.File, windows [][]int32, recorded string) error {
+	step, end := progress.Bar(os.Stderr, "comparing student.qat")
+	defer end()
+	logits, err := eval.HashScheduled(ctx, dev, student, windows, eval.Options{Progress: step})
+	if err == nil && logits != recorded {
+		err = fmt.Errorf("%s: its logits on the windows of the evaluation have SHA-256 %s, the evaluation of its step %d recorded %s: the file is not what was evaluated: go on by --resume, which writes it again, and if that fails do not serve it",
+			student.Path(), logits, student.Header().Provenance.Steps, recorded)
+	}
+	return err
 }
 
 // temporary calls use with src as a .qat file, which is gone afterwards.
