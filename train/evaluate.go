@@ -132,17 +132,20 @@ func (r *run) served(ctx context.Context, name string, write func(path string) e
 }
 
 // export writes the student that did best.
-func (r *run) export(ctx context.Context) (Summary, error) {
+func (r *run) export(ctx context.Context) error {
 	if r.Export == nil {
-		return Summary{}, nil
+		return nil
 	}
 	if !r.s.HasBest {
-		return Summary{}, fmt.Errorf("%w: no evaluation found a finite KL to the teacher: lower the learning rate", ErrDiverged)
+		return fmt.Errorf("%w: no evaluation found a finite KL to the teacher: lower the learning rate", ErrDiverged)
 	}
 	best, err := r.ckpt.load(filepath.Join(r.Dir, bestName), r.c)
 	if err != nil {
-		return Summary{}, err
+		return err
 	}
 	s := Summary{int64(best.Step), best.Tokens, best.Served}
-	return s, r.Export(ctx, filepath.Join(r.Dir, studentName), r.student, s)
+	if err := r.Export(ctx, filepath.Join(r.Dir, studentName), r.student, s); err != nil || r.Finish == nil {
+		return err
+	}
+	return r.Finish(ctx, s)
 }

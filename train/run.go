@@ -52,6 +52,9 @@ type Options struct {
 	// Serve opens such a file. Where it is not nil, evaluations run the student as it is
 	// served, too, and what does best is that.
 	Serve func(path string, windows [][]int32) (Server, error)
+	// Finish, where it is not nil, is called once student.qat is there, with what the run
+	// found of it.
+	Finish func(ctx context.Context, s Summary) error
 	// Round writes the teacher, rounded to nearest, to a .qat file: what the first
 	// evaluation serves beside the student.
 	Round func(ctx context.Context, path string) error
@@ -96,11 +99,11 @@ const drawEvery = 30 * time.Second
 
 // Run trains, or goes on where a run in o.Dir was. When ctx ends, it saves its state
 // and returns ctx's error; Resume then continues as if nothing had been. The student
-// that did best on o.Held is student.qat in o.Dir; what is returned is of that.
-func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) (best Summary, err error) {
+// that did best on o.Held is student.qat in o.Dir.
+func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) error {
 	r := &run{Options: o, c: c, dev: dev, drawn: time.Now()}
 	if o.Data.Len() == 0 || o.Held.Len() == 0 {
-		return best, fmt.Errorf("%d windows to train on and %d to evaluate on: want one at least of each", o.Data.Len(), o.Held.Len())
+		return fmt.Errorf("%d windows to train on and %d to evaluate on: want one at least of each", o.Data.Len(), o.Held.Len())
 	}
 	r.c.Data, r.c.Held = o.Data.Hash(), o.Held.Hash()
 	for i := range o.Held.Len() {
@@ -109,27 +112,35 @@ func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) (bes
 		}
 	}
 	if err := r.check(); err != nil {
-		return best, err
+		return err
+	}
+	unlock, err := lock(r.Dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := r.check(); err != nil { // again, for another process may have been here
+		return err
 	}
 	if err := r.open(); err != nil {
-		return best, err
+		return err
 	}
 	defer r.log.close()
 	for {
 		if err := r.after(ctx); err != nil && (ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
-			return best, err
+			return err
 		}
 		if ctx.Err() != nil {
 			if err := r.checkpoint(stoppedName); err != nil { // which is not for ctx's error to hide
-				return best, fmt.Errorf("interrupted, and the state is not saved: %w", err)
+				return fmt.Errorf("interrupted, and the state is not saved: %w", err)
 			}
-			return best, ctx.Err()
+			return ctx.Err()
 		}
 		if r.s.Step == r.c.Steps {
 			return r.export(ctx)
 		}
 		if err := r.step(); err != nil {
-			return best, err
+			return err
 		}
 	}
 }
@@ -193,7 +204,7 @@ func (r *run) open() error {
 	if r.Resume {
 		err = r.resume()
 	} else {
-		err = r.begin()
+		err = saveConfig(filepath.Join(r.Dir, configName), r.c)
 	}
 	if err != nil {
 		return err
@@ -208,6 +219,7 @@ const (
 	bestName    = "best.safetensors"
 	stoppedName = "stopped.safetensors" // where a run was interrupted, until the next checkpoint
 	studentName = "student.qat"
+	lockName    = ".lock"
 	ckptPrefix  = "step-"
 	ckptSuffix  = ".safetensors"
 )
@@ -227,14 +239,6 @@ func (r *run) check() error {
 		return fmt.Errorf("%s: begun with other settings: %s: give the same, or choose another folder", r.Dir, differences(had, r.c))
 	}
 	return err
-}
-
-// begin makes the folder of a new run.
-func (r *run) begin() error {
-	if err := os.MkdirAll(r.Dir, 0o777); err != nil {
-		return err
-	}
-	return saveConfig(filepath.Join(r.Dir, configName), r.c)
 }
 
 // resume goes on where the run was interrupted, or else from the newest checkpoint.

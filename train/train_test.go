@@ -12,9 +12,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -108,8 +110,7 @@ func start(ctx context.Context, dir string, threads int, c Config, o Options) er
 	if o.Export == nil {
 		serving(&o, dev, c.Quantization)
 	}
-	_, err = Run(ctx, dev, c, o)
-	return err
+	return Run(ctx, dev, c, o)
 }
 
 // serving has evaluations run the student as it is served, and what did best exported.
@@ -494,6 +495,33 @@ func TestRollBackAndResume(t *testing.T) {
 	}
 }
 
+// Two processes do not train in one folder; the other one may go on when the first ends.
+func TestLocked(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no locks there")
+	}
+	dir, want := t.TempDir(), t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	err := start(ctx, dir, 1, config(), Options{Log: func(l Line) {
+		if l.Step == 3 {
+			err := start(context.Background(), dir, 1, config(), Options{Resume: true})
+			if !errors.Is(err, syscall.EWOULDBLOCK) || !strings.Contains(err.Error(), dir+": another process trains in this folder") {
+				t.Errorf("a second run: %v", err)
+			}
+			cancel()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(start(context.Background(), dir, 1, config(), Options{Resume: true}), start(context.Background(), want, 1, config(), Options{})); err != nil {
+		t.Fatal(err)
+	}
+	if x, y := outcome(t, dir), outcome(t, want); x != y {
+		t.Errorf("with an intruder:\n%s\nalone:\n%s", x, y)
+	}
+}
+
 func TestResumeRefuses(t *testing.T) {
 	dir := t.TempDir()
 	if err := start(context.Background(), dir, 2, config(), Options{}); err != nil {
@@ -554,7 +582,7 @@ type spoiler struct {
 	spoil func(step int) bool
 }
 
-func (s *spoiler) Worker() (i, of int)     { return 0, 1 }
+func (s *spoiler) Worker() (i, of int)      { return 0, 1 }
 func (s *spoiler) SumStats(*nn.Stats) error { return nil }
 func (s *spoiler) Sum(grads []kernels.Floats) error {
 	if s.step++; s.spoil(s.step) {

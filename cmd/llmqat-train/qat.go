@@ -138,13 +138,12 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	}
 	o.Data, o.Held, o.Start = data, held, begin
 	o.Log = func(l train.Line) { c.log(tell, l, config.Steps) }
-	best, err := train.Run(ctx, dev, config, o)
-	if err != nil {
-		return err
+	o.Finish = func(ctx context.Context, s train.Summary) error {
+		end()
+		fmt.Fprintf(os.Stderr, "wrote %s\n", filepath.Join(c.Out, "student.qat"))
+		return c.result(ctx, dev, src, config, held, s.Served)
 	}
-	end()
-	fmt.Fprintf(os.Stderr, "wrote %s\n", filepath.Join(c.Out, "student.qat"))
-	return c.result(ctx, dev, src, config, held, best.Served)
+	return train.Run(ctx, dev, config, o)
 }
 
 // calibration is how many windows of the data the methods of --start look at.

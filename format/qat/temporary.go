@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/llmqat/llmqat/format/internal/filelock"
+	"github.com/llmqat/llmqat/internal/filelock"
 )
 
 // temporaryName is where the file that is to be path is written.

@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"github.com/llmqat/llmqat/format"
-	"github.com/llmqat/llmqat/format/internal/filelock"
+	"github.com/llmqat/llmqat/internal/filelock"
 )
 
 // Writer writes a shard, a sample at a time in order of index, each by one write to
