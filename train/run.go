@@ -100,7 +100,8 @@ const drawEvery = 30 * time.Second
 // Run trains, or goes on where a run in o.Dir was. When ctx ends, it saves its state
 // and returns ctx's error; Resume then continues as if nothing had been. The student
 // that did best on o.Held is student.qat in o.Dir.
-func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) error {
+func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) (err error) {
+	defer func() { err = noSpace(err) }()
 	r := &run{Options: o, c: c, dev: dev, drawn: time.Now()}
 	if o.Data.Len() == 0 || o.Held.Len() == 0 {
 		return fmt.Errorf("%d windows to train on and %d to evaluate on: want one at least of each", o.Data.Len(), o.Held.Len())

@@ -209,8 +209,12 @@ const childDir = "LLMQAT_TEST_RUN"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
+		fill := fills()
+		if fill != nil {
+			fill(Line{Step: -1})
+		}
 		_, err := os.Stat(filepath.Join(dir, configName))
-		if err := start(context.Background(), dir, 1, config(), Options{Resume: err == nil}); err != nil {
+		if err := start(context.Background(), dir, 1, config(), Options{Resume: err == nil, Log: fill}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
