@@ -91,6 +91,17 @@ type TrainDevice interface {
 	// counts neither in the loss nor in stats.
 	Distill(dLogits, stats, logits, teacher Floats, targets Buf[int32], soft, weight float32)
 
+	// DistillAttention compares the weights of CausalAttention, which its stats belong to,
+	// with a teacher's: to gaps [T, heads] it adds KL(teacher ‖ student) of each token and
+	// head, over the tokens that it sees, and to dq and dk the gradient of weight · Σ gaps.
+	// With dq and dk empty it measures alone.
+	DistillAttention(dq, dk, gaps Floats, student, teacher Attended, s Sequences, weight float32)
+
+	// DistillHidden compares x [T, H] with a teacher's: to gaps [T, 1] it adds each row's
+	// Σ(x-teacher)²/Σteacher², and to dx the gradient of weight · Σ gaps. With dx empty it
+	// measures alone. A row that the teacher has all 0 counts nothing.
+	DistillHidden(dx, gaps, x, teacher Floats, weight float32)
+
 	// RowSquares sets out [R] to Σx² of x's rows.
 	RowSquares(out Buf[float32], x Floats)
 
@@ -115,6 +126,12 @@ type Sequences struct {
 	N       int
 	Longest int
 	HeadDim int
+}
+
+// Attended is what CausalAttention's weights follow from.
+type Attended struct {
+	Q, K  Floats // [T, heads·HeadDim], [T, kvHeads·HeadDim]
+	Stats Floats // [T, 2·heads]
 }
 
 // AdamWStep are AdamW's numbers at one step t, counted from 1.

@@ -22,6 +22,8 @@ func (c *Config) checkCompat() error {
 		{"gate", c.Gate, float64(compatGate)},
 		{"clip of the gradient", c.Clip, 1.0},
 		{"soft", c.Soft, 1.0},
+		{"attention loss", c.AttentionLoss, 0.0},
+		{"hidden loss", c.HiddenLoss, 0.0},
 		{"learned steps", c.LearnSteps, false},
 		{"start", c.Start, ""},
 	} {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/train/nn"
+	"github.com/llmqat/llmqat/train/ptq"
 )
 
 // Config is all that decides a run's numbers: two runs of one Config have the same
@@ -32,7 +34,12 @@ type Config struct {
 	WeightDecay  float64 `json:"weight_decay"`
 	Clip         float64 `json:"clip"` // of the gradient's norm; 0: none
 
-	Soft       float64 `json:"soft"`             // of the loss, the part that is KL to the teacher; the rest is the data's own tokens
+	Soft float64 `json:"soft"` // of the loss, the part that is KL to the teacher; the rest is the data's own tokens
+	// What weights a difference of attention and of hidden states from the teacher's has
+	// beside that in the loss, a token: nn.Loss says of what.
+	AttentionLoss float64 `json:"attention_loss,omitempty"`
+	HiddenLoss    float64 `json:"hidden_loss,omitempty"`
+
 	LearnSteps bool    `json:"learn_steps"`      // LSQ
 	StepsRate  float64 `json:"steps_rate"`       // learning rate of steps, as a part of the weights'
 	Gate       float64 `json:"gate,omitempty"`   // gradients of what is rounded are 0 where it is this or more from 0; 0: none are
@@ -105,6 +112,8 @@ func (c *Config) check(m *format.Config) error {
 		{"weight decay", c.WeightDecay, 0, 1},
 		{"clip", c.Clip, 0, math.MaxFloat32},
 		{"soft", c.Soft, 0, 1},
+		{"attention loss", c.AttentionLoss, 0, 1e6},
+		{"hidden loss", c.HiddenLoss, 0, 1e6},
 		{"steps' rate", c.StepsRate, 0, 100},
 		{"gate", c.Gate, 0, math.MaxFloat32},
 		{"eval every", float64(c.EvalEvery), 0, 1 << 40},
@@ -119,10 +128,25 @@ func (c *Config) check(m *format.Config) error {
 	if c.LearnSteps && c.Quantization.Bits.W == 16 {
 		return fmt.Errorf("weights of 16 bits have no steps to learn")
 	}
+	if c.HiddenLoss > 0 && c.Start != "" {
+		if start, err := ptq.Parse(c.Start); err != nil {
+			return err
+		} else if start.Hadamard {
+			return fmt.Errorf("hidden loss is %v, want 0 where the student starts by %s: its hidden states are rotated and the teacher's are not", c.HiddenLoss, c.Start)
+		}
+	}
 	if c.Compat {
 		return c.checkCompat()
 	}
 	return nil
+}
+
+// loss is that of a batch, each pass of which adds its part.
+func (c *Config) loss(b nn.Batch) nn.Loss {
+	return nn.Loss{
+		Weight: c.lossWeight(b), Soft: float32(c.Soft),
+		Attention: float32(c.AttentionLoss / float64(b.Tokens())), Hidden: float32(c.HiddenLoss / float64(b.Tokens())),
+	}
 }
 
 // rate is the learning rate of a step counted from 0: a linear warm-up, then a cosine

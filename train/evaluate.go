@@ -96,7 +96,8 @@ func (r *run) pass(i int) nn.Batch { return nn.Batch(r.held[i:min(i+r.c.Pass, le
 func (r *run) trained(ctx context.Context) (sum nn.Stats, err error) {
 	for i := 0; i < len(r.held) && err == nil; i += r.c.Pass {
 		var s nn.Stats
-		if s, err = r.student.Evaluate(r.teacher, r.pass(i)); err == nil {
+		b := r.pass(i)
+		if s, err = r.student.Evaluate(r.teacher, b, r.c.loss(b)); err == nil {
 			sum.Add(s)
 			err = ctx.Err()
 		}
@@ -122,7 +123,8 @@ func (r *run) served(ctx context.Context, name string, write func(path string) e
 	defer func() { err = errors.Join(err, s.Close()) }()
 	var sum nn.ServedStats
 	for i := 0; i < len(r.held); i += r.c.Pass {
-		x, err := r.student.EvaluateServed(r.teacher, r.pass(i), s.Next)
+		b := r.pass(i)
+		x, err := r.student.EvaluateServed(r.teacher, b, r.c.loss(b), s.Next)
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return own, nil, err
 		}

@@ -27,6 +27,10 @@ type Line struct {
 	Perplexity float64 `json:"ppl"`
 	TeacherPPL float64 `json:"teacher_ppl"`
 	Agreement  float64 `json:"top1"` // part of the tokens
+	// Beside what the teacher has, where the loss has weights for them: nn.Stats. Nats, and
+	// parts of the teacher's square, summed over layers.
+	Attention float64 `json:"attention,omitempty"`
+	Hidden    float64 `json:"hidden,omitempty"`
 	Errors
 	GradNorm     float64 `json:"grad_norm,omitempty"`
 	LearningRate float64 `json:"lr,omitempty"`
@@ -63,6 +67,8 @@ func newErrors(e nn.Errors) Errors {
 func newLine(step int, tokens int64, s nn.Stats) Line {
 	n := float64(max(s.Tokens, 1))
 	l := Line{Step: step, Tokens: tokens, KL: s.KL / n, CE: s.CE / n, Agreement: s.Same / n}
+	positions := float64(max(s.Positions, 1))
+	l.Attention, l.Hidden = s.Attention/positions, s.Hidden/positions
 	l.Perplexity, l.TeacherPPL = math.Exp(l.CE), math.Exp(s.TeacherCE/n)
 	return l
 }
@@ -108,7 +114,7 @@ func openLog(path string, n int) (*logFile, error) {
 }
 
 func (l *logFile) write(line Line) error {
-	clamp(&line.KL, &line.CE, &line.Perplexity, &line.TeacherPPL, &line.GradNorm)
+	clamp(&line.KL, &line.CE, &line.Perplexity, &line.TeacherPPL, &line.Attention, &line.Hidden, &line.GradNorm)
 	line.Served.clamp()
 	line.RTN.clamp()
 	b, err := json.Marshal(line)

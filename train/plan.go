@@ -27,13 +27,13 @@ func (p *Plan) Bytes() int64 {
 
 // PlanOf says what a run of c on a model of shape m takes.
 func PlanOf(c Config, m *format.Config, d *Data) (Plan, error) {
-	o := nn.Options{Quantization: floats(), MaxTokens: c.Pass * c.Length, MaxLength: c.Length}
+	o := nn.Options{Quantization: floats(), MaxTokens: c.Pass * c.Length, MaxLength: c.Length, KeepMaps: c.AttentionLoss > 0}
 	var p Plan
 	var err error
 	if p.Teacher, err = nn.BytesOf(m, o); err != nil {
 		return p, err
 	}
-	o.Quantization, o.Train, o.LearnSteps, o.Gate, o.Recompute = c.Quantization, true, c.LearnSteps, c.Gate, c.Recompute
+	o.KeepMaps, o.Quantization, o.Train, o.LearnSteps, o.Gate, o.Recompute = false, c.Quantization, true, c.LearnSteps, c.Gate, c.Recompute
 	if p.Student, err = nn.BytesOf(m, o); err != nil {
 		return p, err
 	}
@@ -46,12 +46,16 @@ func PlanOf(c Config, m *format.Config, d *Data) (Plan, error) {
 			perToken += float64(t.Out) * float64(t.In)
 		}
 	}
-	// Scores and values, half of which causality leaves: twice queries·length/2.
-	perToken += float64(m.NumHiddenLayers) * float64(m.NumAttentionHeads*m.HeadDim) * float64(c.Length)
+	// Scores, half of which causality leaves, and as much for values.
+	scores := float64(m.NumHiddenLayers) * float64(m.NumAttentionHeads*m.HeadDim) * float64(c.Length) / 2
+	perToken += 2 * scores
 	passes := 4.0
 	if c.Recompute {
 		passes++
 	}
 	p.MACs = passes * perToken * float64(p.StepTokens)
+	if c.AttentionLoss > 0 { // scores of both models once more, and the gradient of the student's q and k
+		p.MACs += 4 * scores * float64(p.StepTokens)
+	}
 	return p, nil
 }

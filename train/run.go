@@ -178,7 +178,7 @@ func (r *run) open() error {
 			longest = max(longest, len(d.Window(i)))
 		}
 	}
-	o := nn.Options{Quantization: floats(), MaxTokens: r.c.Pass * longest, MaxLength: longest}
+	o := nn.Options{Quantization: floats(), MaxTokens: r.c.Pass * longest, MaxLength: longest, KeepMaps: r.c.AttentionLoss > 0}
 	var err error
 	if r.teacher, err = nn.New(r.dev, r.Teacher, o); err != nil {
 		return fmt.Errorf("teacher: %w", err)
@@ -190,7 +190,7 @@ func (r *run) open() error {
 			return err
 		}
 	}
-	o.Quantization, o.Train, o.LearnSteps, o.Gate, o.Recompute = r.c.Quantization, true, r.c.LearnSteps, r.c.Gate, r.c.Recompute
+	o.KeepMaps, o.Quantization, o.Train, o.LearnSteps, o.Gate, o.Recompute = false, r.c.Quantization, true, r.c.LearnSteps, r.c.Gate, r.c.Recompute
 	o.Compat = r.c.Compat
 	if r.student, err = nn.New(r.dev, start, o); err != nil {
 		return fmt.Errorf("student: %w", err)
@@ -317,13 +317,13 @@ func (r *run) step() error {
 	start := time.Now()
 	r.windows = r.Data.batch(r.windows, r.s.Step, r.c.Batch, r.c.Seed+uint64(r.s.Rollbacks))
 	batch := nn.Batch(r.windows)
-	weight := r.c.lossWeight(batch)
 	r.student.Prepare()
 	r.student.ClearGrads()
+	loss := r.c.loss(batch)
 	var sum nn.Stats
 	mine := r.share(batch)
 	for from := 0; from < len(mine); from += r.c.Pass {
-		s, err := r.student.Step(r.teacher, mine[from:min(from+r.c.Pass, len(mine))], float32(r.c.Soft), weight)
+		s, err := r.student.Step(r.teacher, mine[from:min(from+r.c.Pass, len(mine))], loss)
 		switch {
 		case errors.Is(err, quant.ErrNotFinite): // of activations, K or V
 			s.KL = math.NaN()

@@ -179,7 +179,9 @@ func outcome(t *testing.T, dir string) string {
 
 func TestRunDoesNotDependOnThreads(t *testing.T) {
 	a, b := t.TempDir(), t.TempDir()
-	if err := errors.Join(start(context.Background(), a, 1, config(), Options{}), start(context.Background(), b, 3, config(), Options{})); err != nil {
+	c := config()
+	c.AttentionLoss, c.HiddenLoss = 0.3, 0.2
+	if err := errors.Join(start(context.Background(), a, 1, c, Options{}), start(context.Background(), b, 3, c, Options{})); err != nil {
 		t.Fatal(err)
 	}
 	if x, y := outcome(t, a), outcome(t, b); x != y {
@@ -290,10 +292,15 @@ func TestInterrupt(t *testing.T) {
 // a tenth of that.
 func TestFirstStep(t *testing.T) {
 	c := config()
-	c.Clip, c.Gate = 0.5, 1
-	t.Run("ours", func(t *testing.T) { testFirstStep(t, c, func(b nn.Batch) float64 { return 1 / float64(b.Targets()) }) })
+	c.Clip, c.Gate, c.AttentionLoss, c.HiddenLoss = 0.5, 1, 0.3, 0.2
+	t.Run("ours", func(t *testing.T) {
+		testFirstStep(t, c, func(b nn.Batch) nn.Loss {
+			n := float32(b.Tokens())
+			return nn.Loss{Weight: float32(1 / float64(b.Targets())), Soft: float32(c.Soft), Attention: 0.3 / n, Hidden: 0.2 / n}
+		})
+	})
 	t.Run("compat", func(t *testing.T) {
-		testFirstStep(t, compat(), func(b nn.Batch) float64 { return 1 / float64(len(b)) })
+		testFirstStep(t, compat(), func(b nn.Batch) nn.Loss { return nn.Loss{Weight: float32(1 / float64(len(b))), Soft: 1} })
 	})
 }
 
@@ -305,7 +312,7 @@ func compat() Config {
 	return c
 }
 
-func testFirstStep(t *testing.T, c Config, weight func(nn.Batch) float64) {
+func testFirstStep(t *testing.T, c Config, loss func(nn.Batch) nn.Loss) {
 	dir := t.TempDir()
 	c.Steps, c.Warmup, c.StepsRate = 1, 0, 0.1
 	var line Line
@@ -326,7 +333,7 @@ func testFirstStep(t *testing.T, c Config, weight func(nn.Batch) float64) {
 	}
 	c.Data, c.Held = data(1, 30).Hash(), data(2, 6).Hash()
 	fresh := func(q qat.Quantization, learn bool) *nn.Model {
-		m, err := nn.New(dev, teacher(), nn.Options{Quantization: q, Train: learn, LearnSteps: learn && c.LearnSteps, Gate: c.Gate, Compat: learn && c.Compat, MaxTokens: 100, MaxLength: 16})
+		m, err := nn.New(dev, teacher(), nn.Options{Quantization: q, Train: learn, LearnSteps: learn && c.LearnSteps, KeepMaps: !learn, Gate: c.Gate, Compat: learn && c.Compat, MaxTokens: 100, MaxLength: 16})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -335,7 +342,7 @@ func testFirstStep(t *testing.T, c Config, weight func(nn.Batch) float64) {
 	}
 	before, after := fresh(c.Quantization, true), fresh(c.Quantization, true)
 	batch := nn.Batch(data(1, 30).batch(nil, 0, c.Batch, c.Seed))
-	if _, err := before.Step(fresh(floats(), false), batch, float32(c.Soft), float32(weight(batch))); err != nil {
+	if _, err := before.Step(fresh(floats(), false), batch, loss(batch)); err != nil {
 		t.Fatal(err)
 	}
 	before.FinishGrads()
@@ -417,7 +424,7 @@ func testExport(t *testing.T, rate float64, held *Data) {
 			m.Prepare()
 			var sum nn.Stats
 			for i := range held.Len() {
-				s, err := m.Evaluate(float, nn.Batch{held.Window(i)})
+				s, err := m.Evaluate(float, nn.Batch{held.Window(i)}, nn.Loss{})
 				if err != nil {
 					return err
 				}
@@ -635,13 +642,17 @@ func TestGradCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dev.Close()
-	list, err := GradCheck(dev, teacher(), data(1, 10), config())
-	if err != nil || len(list) == 0 {
-		t.Fatalf("%d parameters, %v", len(list), err)
-	}
-	for _, g := range list {
-		if !(math.Abs(g.Ratio-1) < 0.05) {
-			t.Errorf("%v: ratio %v", g.Param.Tensors, g.Ratio)
+	for _, weights := range [][2]float64{{0, 0}, {1, 0}, {0, 1}} {
+		c := config()
+		c.AttentionLoss, c.HiddenLoss = weights[0], weights[1]
+		list, err := GradCheck(dev, teacher(), data(1, 10), c)
+		if err != nil || len(list) == 0 {
+			t.Fatalf("%d parameters, %v", len(list), err)
+		}
+		for _, g := range list {
+			if !(math.Abs(g.Ratio-1) < 0.05) {
+				t.Errorf("attention and hidden losses of %v: %v: ratio %v", weights, g.Param.Tensors, g.Ratio)
+			}
 		}
 	}
 }
@@ -761,6 +772,13 @@ func TestPlan(t *testing.T) {
 	if want := 4 * float64(token*5*16); p.MACs != want {
 		t.Errorf("%v multiply-adds, want %v", p.MACs, want)
 	}
+	// Beside them, with attention's loss, twice the scores of both models; and the teacher's q
+	// [24], k and v [12], padded to 64, and sums and maxima [8], kept of a second layer.
+	c.AttentionLoss = 1
+	if maps, err := PlanOf(c, teacher().Config(), d); err != nil || maps.MACs != p.MACs+float64(4*2*24*8*5*16) || maps.Bytes()-p.Bytes() != 2*16*(64+64)*4 {
+		t.Errorf("with --attention-loss %v bytes and %v multiply-adds, without %v and %v (%v)", maps.Bytes(), maps.MACs, p.Bytes(), p.MACs, err)
+	}
+	c.AttentionLoss = 0
 	c.Recompute = true
 	if again, err := PlanOf(c, teacher().Config(), d); err != nil || again.MACs != 1.25*p.MACs || again.Bytes() >= p.Bytes() {
 		t.Errorf("with --recompute %v bytes and %v multiply-adds, without %v and %v (%v)", again.Bytes(), again.MACs, p.Bytes(), p.MACs, err)
@@ -781,6 +799,7 @@ func TestConfig(t *testing.T) {
 	for want, change := range map[string]func(c *Config){
 		"length is 65": func(c *Config) { c.Length = 65 }, "pass is 9": func(c *Config) { c.Pass = 9 }, "learning rate is -1": func(c *Config) { c.LearningRate = -1 },
 		"warmup is 99": func(c *Config) { c.Warmup = 99 }, "soft is 2": func(c *Config) { c.Soft = 2 }, "3 bits": func(c *Config) { c.Quantization.Bits.W = 3 },
+		"attention loss is -1": func(c *Config) { c.AttentionLoss = -1 }, "hidden loss is 0.5, want 0": func(c *Config) { c.HiddenLoss, c.Start = 0.5, "clip+hadamard" },
 		"gate is -1": func(c *Config) { c.Gate = -1 }, "no steps to learn": func(c *Config) { c.Quantization.Bits = quant.Bits{W: 16, A: 16, KV: 4} },
 	} {
 		c := config()

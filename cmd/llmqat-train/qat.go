@@ -53,6 +53,9 @@ type qatCmd struct {
 	Recompute   bool    `help:"Compute layers twice instead of keeping what their gradients need: less memory, a quarter more time."`
 	Seed        uint64  `help:"Of the windows' order." default:"1"`
 
+	AttentionLoss float64 `name:"attention-loss" help:"Weight in the loss, beside what --soft divides, of the KL from the teacher's attention to the student's, the mean of heads and tokens, summed over layers. The paper did better without; so begin small. Keeps the teacher's q and k in memory." default:"0"`
+	HiddenLoss    float64 `name:"hidden-loss" help:"The same of the hidden states behind each layer: the square of what they are off by, as a part of the teacher's square. Not with --start hadamard, which rotates them." default:"0"`
+
 	EvalEvery   int `help:"Steps between evaluations: student, as it is trained and as it is served, beside its teacher. 0: at the end alone." default:"100"`
 	EvalWindows int `help:"Windows of the held-out text that these take; result.json has all. 0: as many as have 32,768 tokens." default:"0"`
 	SaveEvery   int `help:"Steps between checkpoints. 0: at the end alone." default:"100"`
@@ -209,6 +212,7 @@ func (c *qatCmd) config(m *format.Config) (train.Config, error) {
 		Start:        c.Start, Length: c.Length, Batch: c.Batch, Pass: c.Pass, Steps: c.Steps,
 		LearningRate: c.LR, Warmup: c.Warmup, WeightDecay: c.WeightDecay, Clip: c.Clip,
 		Soft: c.Soft, LearnSteps: lsq, StepsRate: c.StepsRate, Gate: c.Gate, Compat: c.Compat, Recompute: c.Recompute,
+		AttentionLoss: c.AttentionLoss, HiddenLoss: c.HiddenLoss,
 		Seed: c.Seed, EvalEvery: c.EvalEvery, SaveEvery: c.SaveEvery, Keep: c.Keep,
 	}.Resolve(m)
 }
@@ -282,8 +286,15 @@ func (c *qatCmd) log(tell func(string), l train.Line, steps int) {
 		}
 		return
 	}
-	tell(fmt.Sprintf("step %d of %d: KL %.4f, gradient %.3g, learning rate %.2g, %.0f tokens/s, %v left",
-		l.Step, steps, l.KL, l.GradNorm, l.LearningRate, l.TokensPerSecond, time.Duration(l.ETA*float64(time.Second)).Round(time.Second)))
+	beside := ""
+	if l.Attention > 0 {
+		beside += fmt.Sprintf(", of attention %.4f", l.Attention)
+	}
+	if l.Hidden > 0 {
+		beside += fmt.Sprintf(", hidden states off by %.4f", l.Hidden)
+	}
+	tell(fmt.Sprintf("step %d of %d: KL %.4f%s, gradient %.3g, learning rate %.2g, %.0f tokens/s, %v left",
+		l.Step, steps, l.KL, beside, l.GradNorm, l.LearningRate, l.TokensPerSecond, time.Duration(l.ETA*float64(time.Second)).Round(time.Second)))
 }
 
 // describe prints the plan of a run.

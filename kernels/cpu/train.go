@@ -114,6 +114,8 @@ type trainTasks struct {
 	embed    embedGrad
 	attend   trainAttention
 	distill  distillRows
+	maps     distillMaps
+	hidden   distillHidden
 	squares  squareRows
 	adamw    adamwRows
 	copy     copyRows

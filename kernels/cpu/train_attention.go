@@ -30,26 +30,28 @@ type trainAttention struct {
 
 // CausalAttention implements kernels.TrainDevice.
 func (d *Device) CausalAttention(out, stats, q, k, v kernels.Floats, s kernels.Sequences) {
-	t := d.attend("CausalAttention", stats, q, k, v, s)
+	t := d.attend("CausalAttention", stats, q, k, s)
+	wantShape("CausalAttention", "v", v, k.Rows, k.Cols)
 	wantShape("CausalAttention", "out", out, q.Rows, q.Cols)
-	t.back, t.out = false, matrixOf(out, false)
+	t.back, t.v, t.out = false, matrixOf(v, false), matrixOf(out, false)
 	d.eachSpan(s.N*t.heads, 1, t)
 }
 
 // CausalAttentionGrad implements kernels.TrainDevice.
 func (d *Device) CausalAttentionGrad(dq, dk, dv, dout, stats, q, k, v kernels.Floats, s kernels.Sequences) {
-	t := d.attend("CausalAttentionGrad", stats, q, k, v, s)
+	t := d.attend("CausalAttentionGrad", stats, q, k, s)
+	wantShape("CausalAttentionGrad", "v", v, k.Rows, k.Cols)
 	wantShape("CausalAttentionGrad", "dq", dq, q.Rows, q.Cols)
 	wantShape("CausalAttentionGrad", "dout", dout, q.Rows, q.Cols)
 	wantShape("CausalAttentionGrad", "dk", dk, k.Rows, k.Cols)
 	wantShape("CausalAttentionGrad", "dv", dv, k.Rows, k.Cols)
-	t.back = true
+	t.back, t.v = true, matrixOf(v, false)
 	t.dq, t.dk, t.dv, t.dout = matrixOf(dq, false), matrixOf(dk, false), matrixOf(dv, false), matrixOf(dout, false)
 	d.eachSpan(s.N*t.kvHeads, 1, t)
 }
 
-// attend checks what both have in common and makes the task ready.
-func (d *Device) attend(op string, stats, q, k, v kernels.Floats, s kernels.Sequences) *trainAttention {
+// attend checks what they have in common and makes the task ready.
+func (d *Device) attend(op string, stats, q, k kernels.Floats, s kernels.Sequences) *trainAttention {
 	t := &d.train.attend
 	t.d, t.dim = d, s.HeadDim
 	if s.HeadDim <= 0 || q.Cols%s.HeadDim != 0 || k.Cols%s.HeadDim != 0 || k.Cols == 0 || q.Cols%k.Cols != 0 {
@@ -57,7 +59,6 @@ func (d *Device) attend(op string, stats, q, k, v kernels.Floats, s kernels.Sequ
 	}
 	t.heads, t.kvHeads = q.Cols/t.dim, k.Cols/t.dim
 	wantShape(op, "k", k, q.Rows, k.Cols)
-	wantShape(op, "v", v, q.Rows, k.Cols)
 	wantShape(op, "stats", stats, q.Rows, 2*t.heads)
 	wantLen(op, "start", s.Start, s.N+1)
 	t.start = view(s.Start)
@@ -66,7 +67,7 @@ func (d *Device) attend(op string, stats, q, k, v kernels.Floats, s kernels.Sequ
 			panic(fmt.Sprintf("cpu: %s: sequence %d is tokens %d to %d of %d, at most %d long", op, i, t.start[i], t.start[i+1], q.Rows, s.Longest))
 		}
 	}
-	t.q, t.k, t.v, t.stats = matrixOf(q, false), matrixOf(k, false), matrixOf(v, false), matrixOf(stats, false)
+	t.q, t.k, t.stats = matrixOf(q, false), matrixOf(k, false), matrixOf(stats, false)
 	t.scale = float32(1 / math.Sqrt(float64(t.dim)))
 	t.pads = quant.Align(s.Longest)
 	for len(t.scratch) < d.pool.workers {
@@ -106,18 +107,13 @@ func (t *trainAttention) multiply(worker int, c, a, b matrix, m, n, k int, add b
 // sequence from token first on, 0 past each row's own token; where fresh it finds the
 // maxima and sums, else it takes those of stats.
 func (t *trainAttention) weights(worker, first, i, rows, h int, fresh bool) matrix {
-	cols, g := i+rows, h/(t.heads/t.kvHeads)
-	p := matrix{t.p[worker], t.pads, 1}
-	t.multiply(worker, p, t.q.at(first+i, h*t.dim), t.k.at(first, g*t.dim).turned(), rows, cols, t.dim, false)
+	cols := i + rows
+	p := t.scores(worker, t.p[worker], t.q, t.k, first, i, rows, h)
 	k := &t.d.isa.train
 	for r := range rows {
 		row, stats := p.v[r*t.pads:][:padded(cols)], t.stats.v[(first+i+r)*t.stats.row+2*h:][:2]
 		n := i + r + 1
-		whole := row[:padded(n)]
-		for j := n; j < len(whole); j++ {
-			whole[j] = negInf // weighs 0
-		}
-		clear(row[len(whole):])
+		whole := masked(row, n)
 		if fresh {
 			_, stats[0] = t.d.isa.minMaxAny(row[:n])
 		}
@@ -128,6 +124,24 @@ func (t *trainAttention) weights(worker, first, i, rows, h int, fresh bool) matr
 		k.combine(whole, whole, whole, 1/stats[1], 0)
 	}
 	return p
+}
+
+// scores sets p to q·kᵀ of head h's rows i.. of the sequence from token first on.
+func (t *trainAttention) scores(worker int, p []float32, q, k matrix, first, i, rows, h int) matrix {
+	s, g := matrix{p, t.pads, 1}, h/(t.heads/t.kvHeads)
+	t.multiply(worker, s, q.at(first+i, h*t.dim), k.at(first, g*t.dim).turned(), rows, i+rows, t.dim, false)
+	return s
+}
+
+// masked returns the first n of a row of scores, padded by some that weigh 0; what
+// comes after them becomes 0.
+func masked(row []float32, n int) []float32 {
+	whole := row[:padded(n)]
+	for j := n; j < len(whole); j++ {
+		whole[j] = negInf
+	}
+	clear(row[len(whole):])
+	return whole
 }
 
 func (t *trainAttention) forward(worker, first, end, h int) {

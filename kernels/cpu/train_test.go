@@ -296,23 +296,9 @@ func TestDistill(t *testing.T) {
 			s, teacher, grad, stats := c.floats(rows, vocab), c.floats(rows, vocab), c.floats(rows, vocab), c.floats(rows, 4)
 			targets := []int32{3, -1, 20, 0, 7}
 			s64, t64 := wide(dense(s)), wide(dense(teacher))
-			softmax := func(x []float64) []float64 {
-				p, sum := make([]float64, len(x)), 0.0
-				for i, v := range x {
-					p[i] = math.Exp(v)
-					sum += p[i]
-				}
-				for i := range p {
-					p[i] /= sum
-				}
-				return p
-			}
 			row := func(i int) (kl, ce, teacherCE float64) {
-				q, p := softmax(s64[i*vocab:][:vocab]), softmax(t64[i*vocab:][:vocab])
-				for j := range p {
-					kl += p[j] * math.Log(p[j]/q[j])
-				}
-				return kl, -math.Log(q[targets[i]]), -math.Log(p[targets[i]])
+				q, p := softmax64(s64[i*vocab:][:vocab]), softmax64(t64[i*vocab:][:vocab])
+				return kl64(p, q), -math.Log(q[targets[i]]), -math.Log(p[targets[i]])
 			}
 			want := slopes(s64, func() (sum float64) {
 				for i, target := range targets {

@@ -10,23 +10,19 @@ type GradCheck struct {
 	Ratio float64
 }
 
-// CheckGradients compares each parameter's gradient of
-//
-//	weight · Σ tokens (soft·KL(teacher ‖ student) + (1-soft)·(-ln student[target]))
-//
-// on b with differences of that loss itself: the weights move along their gradient by
-// so much that the loss changes by a thousandth, there and back. The model must not
-// round: what is passed straight through rounding is no slope. Its weights are left as
-// they were.
-func (m *Model) CheckGradients(teacher *Model, b Batch, soft, weight float32) ([]GradCheck, error) {
+// CheckGradients compares each parameter's gradient of a loss on b with differences of
+// that loss itself: the weights move along their gradient by so much that the loss changes
+// by a thousandth, there and back. The model must not round: what is passed straight
+// through rounding is no slope. Its weights are left as they were.
+func (m *Model) CheckGradients(teacher *Model, b Batch, l Loss) ([]GradCheck, error) {
 	m.Prepare()
 	m.ClearGrads()
-	if _, err := m.Step(teacher, b, soft, weight); err != nil {
+	if _, err := m.Step(teacher, b, l); err != nil {
 		return nil, err
 	}
 	loss := func() (float64, error) {
-		s, err := m.Evaluate(teacher, b)
-		return float64(weight) * (float64(soft)*s.KL + float64(1-soft)*s.CE), err
+		s, err := m.Evaluate(teacher, b, l)
+		return l.Of(s), err
 	}
 	base, err := loss()
 	if err != nil {

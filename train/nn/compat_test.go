@@ -82,7 +82,7 @@ func TestCompatOfFloats(t *testing.T) {
 	q := float16s
 	q.KVScheme = quant.KVToken
 	m := model(t, d, noise{c, 1}, Options{Quantization: q, Compat: true})
-	if s, err := m.Evaluate(teacher, b); err != nil || s.CE != s.TeacherCE {
+	if s, err := m.Evaluate(teacher, b, Loss{}); err != nil || s.CE != s.TeacherCE {
 		t.Errorf("16-16-16 has a cross entropy of %v, its teacher %v (%v)", s.CE, s.TeacherCE, err)
 	}
 }

@@ -89,7 +89,7 @@ func TestGate(t *testing.T) {
 			o := Options{Quantization: setting(t, "4-8-4", scheme, 16), Train: true, Gate: gate, Recompute: recompute}
 			m := model(t, spy, noise{c, 2}, o)
 			m.ClearGrads()
-			if _, err := m.Step(teacher, b, 1, 1); err != nil {
+			if _, err := m.Step(teacher, b, Loss{Soft: 1, Weight: 1}); err != nil {
 				t.Fatal(err)
 			}
 			for _, site := range []string{"norm 0", "norm 1", "SwiGLU", "attention"} {
@@ -129,7 +129,7 @@ func TestGateOfFloats(t *testing.T) {
 	for _, gate := range []float64{0, 0.01} {
 		m := model(t, d, noise{c, 2}, Options{Quantization: float16s, Train: true, Gate: gate})
 		m.ClearGrads()
-		if _, err := m.Step(teacher, b, 1, 1); err != nil {
+		if _, err := m.Step(teacher, b, Loss{Soft: 1, Weight: 1}); err != nil {
 			t.Fatal(err)
 		}
 		m.FinishGrads()

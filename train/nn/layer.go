@@ -87,8 +87,9 @@ func (l *layer) forward(p *pass, a *acts, y, x kernels.Floats) {
 }
 
 // backward turns dx, the gradient of the output, into that of the input x, and adds
-// to those of the weights. Rounding is passed straight through, but for l.gate.
-func (l *layer) backward(p *pass, a *acts, dx, x kernels.Floats) {
+// to those of the weights; like is what attention is to be like. Rounding is passed
+// straight through, but for l.gate.
+func (l *layer) backward(p *pass, a *acts, dx, x kernels.Floats, like attentionLike) {
 	d, g := p.dev, &p.grads
 	l.down.backward(d, g.ff, dx, a.ff)
 	l.gated(d, g.ff, a.raw.ff)
@@ -102,6 +103,7 @@ func (l *layer) backward(p *pass, a *acts, dx, x kernels.Floats) {
 	q, k, v := l.split(a.qkv)
 	dq, dk, dv := l.split(g.qkv)
 	d.CausalAttentionGrad(dq, dk, dv, g.attn, a.stats, q, k, v, p.seqs)
+	l.compareAttention(p, dq, dk, a, like)
 	l.gated(d, dv, a.raw.v)
 	if !l.kv.RotateOnRead() {
 		l.gated(d, dk, a.raw.k)

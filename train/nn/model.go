@@ -28,6 +28,7 @@ type Options struct {
 	// served: for KV scheme token, an lm_head in floats and steps neither learned nor given.
 	Compat    bool
 	Recompute bool // compute layers twice rather than keep what their gradients need
+	KeepMaps  bool // a teacher whose attention a student's is compared with: a pass keeps every layer's
 	// Steps, where it is not nil and does not return nil, has the steps of a tensor's rows:
 	// what learning begins from or, where steps are not learned, what they stay. Tensors
 	// that read the same input have them all or none. Others are MinMax's.
@@ -51,6 +52,7 @@ type Model struct {
 	packer       packer
 	hostStats    []float32
 	hostLogits   []float32 // [headRows, vocab], once they are compared
+	hostGaps     []float32
 }
 
 // New reads a model. What it takes of the device's memory is given back by nobody: a
@@ -76,6 +78,7 @@ func New(dev kernels.TrainDevice, src format.Source, o Options) (*Model, error) 
 		return nil, err
 	}
 	m.hostStats = make([]float32, m.memory.stats.Rows*m.memory.stats.Stride)
+	m.hostGaps = make([]float32, m.memory.gaps.N)
 	return m, dev.Sync()
 }
 

@@ -113,25 +113,31 @@ var float16s = qat.Quantization{Bits: quant.Bits{W: 16, A: 16, KV: 16}, Float: q
 func TestGradients(t *testing.T) {
 	for _, tied := range []bool{false, true} {
 		for _, recompute := range []bool{false, true} {
-			d := device(t, 2)
-			c := tiny(tied)
-			teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s})
-			m := model(t, d, noise{c, 2}, Options{Quantization: float16s, Train: true, Recompute: recompute})
-			b := batch(rand.New(rand.NewPCG(1, 1)), c.VocabSize, 9, 64, 2, 1, 33)
-			before := values(d, m.Params()[1].W)
-			list, err := m.CheckGradients(teacher, b, 0.75, 0.01)
-			if err != nil || len(list) != len(m.Params()) {
-				t.Fatalf("%d of %d parameters, %v", len(list), len(m.Params()), err)
-			}
-			for _, g := range list {
-				if !(math.Abs(g.Ratio-1) < 0.03) {
-					t.Errorf("tied=%v recompute=%v %v: the loss grows by %v of the gradient's square along it", tied, recompute, g.Param.Tensors, g.Ratio)
-				}
-			}
-			if !slices.Equal(values(d, m.Params()[1].W), before) {
-				t.Error("weights were left changed")
-			}
+			testGradients(t, tied, recompute, Loss{Soft: 0.75, Weight: 0.01})
+			testGradients(t, tied, recompute, Loss{Soft: 1, Weight: 0.001, Attention: 0.01})
+			testGradients(t, tied, recompute, Loss{Soft: 1, Weight: 0.001, Hidden: 0.001})
 		}
+	}
+}
+
+func testGradients(t *testing.T, tied, recompute bool, loss Loss) {
+	d := device(t, 2)
+	c := tiny(tied)
+	teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s, KeepMaps: true})
+	m := model(t, d, noise{c, 2}, Options{Quantization: float16s, Train: true, Recompute: recompute})
+	b := batch(rand.New(rand.NewPCG(1, 1)), c.VocabSize, 9, 64, 2, 1, 33)
+	before := values(d, m.Params()[1].W)
+	list, err := m.CheckGradients(teacher, b, loss)
+	if err != nil || len(list) != len(m.Params()) {
+		t.Fatalf("%d of %d parameters, %v", len(list), len(m.Params()), err)
+	}
+	for _, g := range list {
+		if !(math.Abs(g.Ratio-1) < 0.03) {
+			t.Errorf("tied=%v recompute=%v %+v %v: the loss grows by %v of the gradient's square along it", tied, recompute, loss, g.Param.Tensors, g.Ratio)
+		}
+	}
+	if !slices.Equal(values(d, m.Params()[1].W), before) {
+		t.Error("weights were left changed")
 	}
 }
 
@@ -143,13 +149,19 @@ func TestGradientsDoNotDependOnMemory(t *testing.T) {
 	grads := func(workers int, recompute bool) (all []float32) {
 		d := device(t, workers)
 		q := setting(t, "4-8-4", quant.KVHeadZP, 8)
-		teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s})
+		teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s, KeepMaps: true})
 		m := model(t, d, noise{c, 2}, Options{Quantization: q, Train: true, Recompute: recompute, LearnSteps: true})
 		m.ClearGrads()
-		if _, err := m.Step(teacher, b, 1, 0.01); err != nil {
+		l := Loss{Soft: 1, Weight: 0.01, Attention: 0.01, Hidden: 0.01}
+		stats, err := m.Step(teacher, b, l)
+		if err != nil {
 			t.Fatal(err)
 		}
 		m.FinishGrads()
+		// A step adds up the layers from the last to the first, in float32.
+		if s, err := m.Evaluate(teacher, b, l); err != nil || s.KL != stats.KL || s.Positions != 101 || !(math.Abs(s.Attention/stats.Attention-1) < 1e-6 && math.Abs(s.Hidden/stats.Hidden-1) < 1e-6) {
+			t.Errorf("evaluated: %+v, of the step: %+v (%v)", s, stats, err)
+		}
 		for _, p := range m.Params() {
 			all = append(all, values(d, p.Grad)...)
 		}
@@ -168,12 +180,12 @@ func TestGradientsDoNotDependOnMemory(t *testing.T) {
 func TestSameModel(t *testing.T) {
 	d := device(t, 2)
 	c := tiny(false)
-	teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s})
+	teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s, KeepMaps: true})
 	m := model(t, d, noise{c, 1}, Options{Quantization: float16s, Train: true})
 	b := batch(rand.New(rand.NewPCG(3, 1)), c.VocabSize, 40)
 	m.ClearGrads()
-	s, err := m.Step(teacher, b, 1, 1)
-	if err != nil || math.Abs(s.KL) > 1e-4 || s.Same != 39 || s.CE != s.TeacherCE || s.Tokens != 39 {
+	s, err := m.Step(teacher, b, Loss{Soft: 1, Weight: 1, Attention: 1, Hidden: 1})
+	if err != nil || math.Abs(s.KL) > 1e-4 || math.Abs(s.Attention) > 1e-4 || s.Hidden != 0 || s.Same != 39 || s.CE != s.TeacherCE || s.Tokens != 39 {
 		t.Errorf("a copy has %+v, %v", s, err)
 	}
 	for _, p := range m.Params() {
@@ -186,13 +198,13 @@ func TestSameModel(t *testing.T) {
 func TestStepAllocatesNothing(t *testing.T) {
 	d := device(t, 2)
 	c := tiny(true)
-	teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s})
+	teacher := model(t, d, noise{c, 1}, Options{Quantization: float16s, KeepMaps: true})
 	m := model(t, d, noise{c, 2}, Options{Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true, LearnSteps: true, Gate: 2})
 	b := batch(rand.New(rand.NewPCG(3, 1)), c.VocabSize, 40, 20)
 	if n := testing.AllocsPerRun(5, func() {
 		m.Prepare()
 		m.ClearGrads()
-		if _, err := m.Step(teacher, b, 1, 1); err != nil {
+		if _, err := m.Step(teacher, b, Loss{Soft: 1, Weight: 1, Attention: 1, Hidden: 1}); err != nil {
 			t.Fatal(err)
 		}
 		m.FinishGrads()
@@ -204,7 +216,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 // BytesOf says what New takes.
 func TestBytesOf(t *testing.T) {
 	for _, tied := range []bool{false, true} {
-		for _, o := range []Options{{Quantization: float16s}, {Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true}, {Quantization: setting(t, "8-8-4", quant.KVHead, 16), Train: true, Recompute: true}, {Quantization: setting(t, "4-8-4", quant.KVHead, 16), Train: true, Gate: 2}} {
+		for _, o := range []Options{{Quantization: float16s}, {Quantization: float16s, KeepMaps: true}, {Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true}, {Quantization: setting(t, "8-8-4", quant.KVHead, 16), Train: true, Recompute: true}, {Quantization: setting(t, "4-8-4", quant.KVHead, 16), Train: true, Gate: 2}} {
 			d := &allocated{TrainDevice: device(t, 1)}
 			o.MaxTokens, o.MaxLength = 50, 32
 			c := tiny(tied)

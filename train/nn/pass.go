@@ -42,10 +42,11 @@ type pass struct {
 	seqs                    kernels.Sequences
 
 	x     []kernels.Floats // [layers+1] of [T, H]: each layer's input, and the last one's output
-	acts  []acts           // [layers], or one for all
+	acts  []acts           // [layers], or one for all; of a teacher's maps qkv and stats alone are each layer's own
 	out   kernels.Floats   // [T, H] behind the last norm, rounded as lm_head reads it
 	dx    kernels.Floats   // [T, H]
 	grads grads
+	gaps  kernels.Floats // [T, heads+1]: how far attention's heads, and then hidden states, are from a teacher's
 
 	logits, stats   kernels.Floats // [headRows, vocab], [headRows, 4]
 	served, unasked kernels.Floats // as logits: another model's, and gradients that nobody wants
@@ -80,14 +81,18 @@ func newPass(dev kernels.TrainDevice, s *shape, c *format.Config, o Options) (pa
 		p.x = append(p.x, floats(t, c.HiddenSize))
 	}
 	kept := 1
-	if o.Train && !o.Recompute {
+	if o.Train && !o.Recompute || o.KeepMaps {
 		kept = c.NumHiddenLayers
 	}
-	for range kept {
-		a := acts{
-			in: floats(t, c.HiddenSize), qkv: floats(t, qkv), stats: floats(t, 2*s.heads), attn: floats(t, s.queries()),
-			mid: floats(t, c.HiddenSize), ffIn: floats(t, c.HiddenSize), gateUp: floats(t, 2*f), ff: floats(t, f),
+	var a acts
+	for i := range kept {
+		if i == 0 || o.Train {
+			a = acts{
+				in: floats(t, c.HiddenSize), attn: floats(t, s.queries()), mid: floats(t, c.HiddenSize),
+				ffIn: floats(t, c.HiddenSize), gateUp: floats(t, 2*f), ff: floats(t, f),
+			}
 		}
+		a.qkv, a.stats = floats(t, qkv), floats(t, 2*s.heads)
 		if bits := o.Quantization.Bits; o.Train && o.Gate > 0 {
 			if bits.A < 16 {
 				a.raw = raw{in: floats(t, c.HiddenSize), attn: floats(t, s.queries()), ffIn: floats(t, c.HiddenSize), ff: floats(t, f)}
@@ -101,6 +106,7 @@ func newPass(dev kernels.TrainDevice, s *shape, c *format.Config, o Options) (pa
 	if o.Train {
 		p.dx = floats(t, c.HiddenSize)
 		p.grads = grads{in: floats(t, c.HiddenSize), qkv: floats(t, qkv), attn: floats(t, s.queries()), gateUp: floats(t, 2*f), ff: floats(t, f)}
+		p.gaps = floats(t, s.heads+1)
 	}
 	p.out = floats(t, c.HiddenSize)
 	p.logits, p.stats = floats(min(headRows, t), c.VocabSize), floats(min(headRows, t), 4)
@@ -135,7 +141,7 @@ func (p *pass) first(part *pass, t int) {
 	g := &part.grads
 	part.out = part.out.First(t)
 	if p.dx.Rows > 0 {
-		for _, f := range []*kernels.Floats{&part.dx, &g.in, &g.qkv, &g.attn, &g.gateUp, &g.ff} {
+		for _, f := range []*kernels.Floats{&part.dx, &part.gaps, &g.in, &g.qkv, &g.attn, &g.gateUp, &g.ff} {
 			*f = f.First(t)
 		}
 	}

@@ -20,9 +20,8 @@ func (s *ServedStats) Add(t ServedStats) {
 // EvaluateServed does as Evaluate, with the logits of the same tokens as they are served:
 // next sets dst [n, vocab] to those that follow the next n tokens of b. Prepare came
 // before. The model was made to be trained.
-func (m *Model) EvaluateServed(teacher *Model, b Batch, next func(dst []float32) error) (s ServedStats, err error) {
-	m.forward(b)
-	teacher.forward(b)
+func (m *Model) EvaluateServed(teacher *Model, b Batch, l Loss, next func(dst []float32) error) (s ServedStats, err error) {
+	m.forwardBeside(teacher, b, l)
 	p, q, d := &m.pass, &teacher.pass, m.dev
 	vocab := m.config.VocabSize
 	if m.hostLogits == nil {
@@ -49,5 +48,6 @@ func (m *Model) EvaluateServed(teacher *Model, b Batch, next func(dst []float32)
 			}
 		}
 	}
-	return s, nil
+	err = m.addGaps(&s.Own, l)
+	return s, err
 }

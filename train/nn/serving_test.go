@@ -149,10 +149,10 @@ func TestSource(t *testing.T) {
 func TestEvaluateServed(t *testing.T) {
 	d := device(t, 2)
 	c := tiny(false)
-	teacher := model(t, d, noise{c, 5}, Options{Quantization: setting(t, "16-16-16", quant.KVHead, 16)})
+	teacher := model(t, d, noise{c, 5}, Options{Quantization: setting(t, "16-16-16", quant.KVHead, 16), KeepMaps: true})
 	m := model(t, d, noise{c, 6}, Options{Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true})
-	b := batch(rand.New(rand.NewPCG(9, 1)), c.VocabSize, 20, 9)
-	want, err := m.Evaluate(teacher, b)
+	b, l := batch(rand.New(rand.NewPCG(9, 1)), c.VocabSize, 20, 9), Loss{Attention: 1, Hidden: 1}
+	want, err := m.Evaluate(teacher, b, l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,11 +160,13 @@ func TestEvaluateServed(t *testing.T) {
 	logits := m.pass.logits.First(29)
 	m.head.forward(d, logits, m.pass.out, false)
 	own := values(d, logits)
-	s, err := m.EvaluateServed(teacher, b, func(dst []float32) error {
+	s, err := m.EvaluateServed(teacher, b, l, func(dst []float32) error {
 		own = own[copy(dst, own):]
 		return nil
 	})
-	if err != nil || len(own) != 0 || s.Own != want || s.Served != want {
+	without := want
+	without.Positions, without.Attention, without.Hidden = 0, 0, 0
+	if err != nil || len(own) != 0 || s.Own != want || s.Served != without || want.Attention == 0 || want.Hidden == 0 {
 		t.Errorf("%+v, %v, %d logits left, want twice %+v", s, err, len(own), want)
 	}
 	if a := s.Apart; a.Tokens != 27 || math.Abs(a.KL) > 27e-6 || a.CE != a.TeacherCE || a.CE != want.CE || a.Same != 27 {

@@ -2,27 +2,23 @@ package nn
 
 import "github.com/llmqat/llmqat/kernels"
 
-// Stats sum up how a student does on the tokens of one or more batches.
-type Stats struct {
-	Tokens    int     // those with a target
-	KL        float64 // Σ KL(teacher ‖ student), nats
-	CE        float64 // Σ -ln student[target]
-	TeacherCE float64 // Σ -ln teacher[target]
-	Same      float64 // tokens at which both find the same token the most likely
-}
-
-// Add adds the tokens of t.
-func (s *Stats) Add(t Stats) {
-	s.Tokens, s.KL, s.CE, s.TeacherCE, s.Same = s.Tokens+t.Tokens, s.KL+t.KL, s.CE+t.CE, s.TeacherCE+t.TeacherCE, s.Same+t.Same
-}
-
 // forward computes hidden states up to what lm_head reads.
-func (m *Model) forward(b Batch) {
+func (m *Model) forward(b Batch) { m.forwardBeside(nil, b, Loss{}) }
+
+// forwardBeside does the same behind a teacher, unless that is nil, and compares each
+// layer with that one's as far as the loss has weights for it.
+func (m *Model) forwardBeside(teacher *Model, b Batch, l Loss) {
+	if teacher != nil {
+		teacher.forward(b)
+	}
 	m.load(b)
+	m.clearGaps(l)
 	p := &m.pass
 	m.dev.Embed(p.x[0], table(m.embed.W), p.ids)
 	for i := range m.layers {
 		m.layers[i].forward(p, m.actsOf(i), p.x[i+1], p.x[i])
+		m.layers[i].compareAttention(p, kernels.Floats{}, kernels.Floats{}, m.actsOf(i), l.attention(teacher, i))
+		m.compareHidden(i, kernels.Floats{}, teacher, l)
 	}
 	q := m.o.Quantization
 	headBits := 16
@@ -36,32 +32,33 @@ func (m *Model) forward(b Batch) {
 // actsOf is where layer i keeps what its backward needs.
 func (m *Model) actsOf(i int) *acts { return &m.pass.acts[i%len(m.pass.acts)] }
 
-// Evaluate compares the model with a teacher on b. Prepare came before.
-func (m *Model) Evaluate(teacher *Model, b Batch) (Stats, error) {
-	m.forward(b)
-	teacher.forward(b)
-	return m.distill(teacher, 1, 0, false)
+// Evaluate compares the model with a teacher on b: attention and hidden states, too, where
+// the loss has weights for them. Prepare came before.
+func (m *Model) Evaluate(teacher *Model, b Batch, l Loss) (Stats, error) {
+	m.forwardBeside(teacher, b, l)
+	s, err := m.distill(teacher, l, false)
+	if err == nil {
+		err = m.addGaps(&s, l)
+	}
+	return s, err
 }
 
-// Step adds to the gradients those of
-//
-//	weight · Σ tokens (soft·KL(teacher ‖ student) + (1-soft)·(-ln student[target])).
-//
-// Prepare came before.
-func (m *Model) Step(teacher *Model, b Batch, soft, weight float32) (Stats, error) {
-	m.forward(b)
+// Step adds to the gradients those of the loss. Prepare came before.
+func (m *Model) Step(teacher *Model, b Batch, l Loss) (Stats, error) {
 	teacher.forward(b)
-	s, err := m.distill(teacher, soft, weight, true)
-	if err != nil {
-		return s, err
+	m.forward(b)
+	s, err := m.distill(teacher, l, true)
+	if err == nil {
+		m.clearGaps(l)
+		m.backward(teacher, l)
+		err = m.addGaps(&s, l)
 	}
-	m.backward()
-	return s, m.dev.Sync()
+	return s, err
 }
 
 // distill compares logits some rows at a time; where train, it turns them into the
 // gradient of lm_head's input in p.dx.
-func (m *Model) distill(teacher *Model, soft, weight float32, train bool) (Stats, error) {
+func (m *Model) distill(teacher *Model, l Loss, train bool) (Stats, error) {
 	var sum Stats
 	p, q := &m.pass, &teacher.pass
 	for from := 0; from < p.ids.N; from += headRows {
@@ -70,7 +67,7 @@ func (m *Model) distill(teacher *Model, soft, weight float32, train bool) (Stats
 		in := p.out.Part(from, from+n)
 		m.head.forward(m.dev, logits, in, false)
 		teacher.head.forward(m.dev, wanted, q.out.Part(from, from+n), false)
-		m.dev.Distill(logits, stats, logits, wanted, p.targets.Slice(from, from+n), soft, weight)
+		m.dev.Distill(logits, stats, logits, wanted, p.targets.Slice(from, from+n), l.Soft, l.Weight)
 		if train {
 			m.head.backward(m.dev, p.dx.Part(from, from+n), logits, in)
 		}
@@ -91,14 +88,14 @@ func (m *Model) add(sum *Stats, stats kernels.Floats, from int) error {
 	for i, target := range m.packer.targets[from : from+stats.Rows] {
 		if target >= 0 {
 			v := host[i*stats.Stride:][:4]
-			sum.Add(Stats{1, float64(v[0]), float64(v[1]), float64(v[2]), float64(v[3])})
+			sum.Add(Stats{Tokens: 1, KL: float64(v[0]), CE: float64(v[1]), TeacherCE: float64(v[2]), Same: float64(v[3])})
 		}
 	}
 	return nil
 }
 
 // backward goes from the gradient of lm_head's input in p.dx down to the embedding.
-func (m *Model) backward() {
+func (m *Model) backward(teacher *Model, l Loss) {
 	d, p := m.dev, &m.pass
 	last := len(m.layers)
 	d.Copy(p.grads.in, p.dx)
@@ -109,7 +106,8 @@ func (m *Model) backward() {
 		if len(p.acts) == 1 && i < last-1 {
 			m.layers[i].forward(p, a, p.x[i+1], p.x[i])
 		}
-		m.layers[i].backward(p, a, p.dx, p.x[i])
+		m.compareHidden(i, p.dx, teacher, l)
+		m.layers[i].backward(p, a, p.dx, p.x[i], l.attention(teacher, i))
 	}
 	d.EmbedGrad(m.embed.Grad, p.dx, p.ids)
 }

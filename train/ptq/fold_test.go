@@ -27,7 +27,7 @@ func divergence(t testing.TB, student, teacher *nn.Model, tokens [][]int32) floa
 	t.Helper()
 	var sum nn.Stats
 	for _, s := range tokens {
-		one, err := student.Evaluate(teacher, nn.Batch{s})
+		one, err := student.Evaluate(teacher, nn.Batch{s}, nn.Loss{})
 		if err != nil {
 			t.Fatal(err)
 		}

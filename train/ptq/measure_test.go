@@ -56,7 +56,7 @@ func passOver(t testing.TB, d *cpu.Device, src format.Source, q qat.Quantization
 func compare(t testing.TB, student, teacher *nn.Model, windows [][]int32) (sum nn.Stats) {
 	t.Helper()
 	for ; len(windows) >= 2; windows = windows[2:] {
-		s, err := student.Evaluate(teacher, nn.Batch{windows[0], windows[1]})
+		s, err := student.Evaluate(teacher, nn.Batch{windows[0], windows[1]}, nn.Loss{})
 		if err != nil {
 			t.Fatal(err)
 		}

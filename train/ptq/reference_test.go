@@ -134,7 +134,7 @@ func TestReferenceIsTheTrainersModel(t *testing.T) {
 				}
 				want += math.Log(sum) - all[i][next]
 			}
-			got, err := student.Evaluate(student, nn.Batch{s})
+			got, err := student.Evaluate(student, nn.Batch{s}, nn.Loss{})
 			if n := float64(len(s)); err != nil || !(math.Abs(got.CE-want) <= 1e-5*n) {
 				t.Errorf("%d tokens: cross entropy %v, want %v: %v", len(s), got.CE, want, err)
 			}
