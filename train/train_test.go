@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -113,10 +115,17 @@ func start(ctx context.Context, dir string, threads int, c Config, o Options) er
 	return Run(ctx, dev, c, o)
 }
 
+// reached is called where a process is killed that is to die amid an evaluation or an export.
+var reached = func() {}
+
 // serving has evaluations run the student as it is served, and what did best exported.
 func serving(o *Options, dev *cpu.Device, q qat.Quantization) {
 	write := func(ctx context.Context, src format.Source, path string, trained convert.Trained) error {
-		return convert.Quantize(ctx, src, path, convert.Options{Bits: q.Bits, KVScheme: q.KVScheme, LMHeadBits: q.LMHeadBits, Float: q.Float, Trained: trained})
+		reached()
+		defer reached()
+		var once sync.Once
+		return convert.Quantize(ctx, src, path, convert.Options{Bits: q.Bits, KVScheme: q.KVScheme, LMHeadBits: q.LMHeadBits, Float: q.Float, Trained: trained,
+			Progress: func(int64, int64) { once.Do(reached) }})
 	}
 	o.Export = func(ctx context.Context, path string, m *nn.Model, s Summary) error {
 		return write(ctx, m.Source(nil), path, convert.Trained{Method: "qat", Steps: s.Steps, Tokens: s.Tokens, Scales: m.Steps})
@@ -140,7 +149,15 @@ type server struct {
 	f *qat.File
 }
 
-func (s server) Close() error { return errors.Join(s.Stream.Close(), s.f.Close()) }
+func (s server) Next(dst []float32) error {
+	reached()
+	return s.Stream.Next(dst)
+}
+
+func (s server) Close() error {
+	reached()
+	return errors.Join(s.Stream.Close(), s.f.Close())
+}
 
 // outcome is all of a run that must not depend on how it came about.
 func outcome(t *testing.T, dir string) string {
@@ -206,14 +223,28 @@ func TestTrainingHelps(t *testing.T) {
 	}
 }
 
-// childDir makes the test binary a run that its parent kills.
-const childDir = "LLMQAT_TEST_RUN"
+// childDir makes the test binary a run that its parent kills, dieAt one that kills itself
+// at the n-th place that it reaches.
+const (
+	childDir = "LLMQAT_TEST_RUN"
+	dieAt    = "LLMQAT_TEST_DIE"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		fill := fills()
 		if fill != nil {
 			fill(Line{Step: -1})
+		}
+		if n, err := strconv.Atoi(os.Getenv(dieAt)); err == nil {
+			var places atomic.Int64
+			reached = func() {
+				if places.Add(1) == int64(n) {
+					self, _ := os.FindProcess(os.Getpid())
+					self.Kill()
+					select {}
+				}
+			}
 		}
 		_, err := os.Stat(filepath.Join(dir, configName))
 		if err := start(context.Background(), dir, 1, config(), Options{Resume: err == nil, Log: fill}); err != nil {
@@ -261,6 +292,36 @@ func TestKillAndResume(t *testing.T) {
 		if x, y := outcome(t, dir), outcome(t, want); x != y {
 			t.Fatalf("after kills:\n%s\nalone:\n%s", x, y)
 		}
+	}
+}
+
+// A run that dies at the first place of an evaluation or an export, is begun again, dies at
+// the second, and so on to the last place of all, has the log and the files of one that
+// was left alone: before, amid and behind each file, and between the rows of its logits.
+func TestKillInEvaluation(t *testing.T) {
+	want, dir := t.TempDir(), t.TempDir()
+	if err := start(context.Background(), want, 2, config(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; ; n++ {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childDir+"="+dir, fmt.Sprintf("%s=%d", dieAt, n))
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			if n < 20 {
+				t.Errorf("%d places in all: the test shows little", n)
+			}
+			break
+		}
+		if cmd.ProcessState.Exited() {
+			t.Fatalf("place %d: %v: %s", n, err, out)
+		}
+	}
+	if x, y := outcome(t, dir), outcome(t, want); x != y {
+		t.Errorf("after kills:\n%s\nalone:\n%s", x, y)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*.qat*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 

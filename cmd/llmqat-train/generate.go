@@ -13,6 +13,7 @@ import (
 	"github.com/llmqat/llmqat/format/tokens"
 	"github.com/llmqat/llmqat/internal/progress"
 	"github.com/llmqat/llmqat/runtime/device"
+	"github.com/llmqat/llmqat/runtime/engine"
 	"github.com/llmqat/llmqat/runtime/generate"
 )
 
@@ -61,6 +62,9 @@ func (s *shard) UnmarshalText(b []byte) error {
 }
 
 func (c *generateCmd) Run(ctx context.Context) (err error) {
+	if c.Batch < 1 || c.Batch > generate.MaxBatch {
+		return fmt.Errorf("--batch %d: want 1 to %d samples drawn together", c.Batch, generate.MaxBatch)
+	}
 	if err := os.MkdirAll(c.Out, 0o777); err != nil {
 		return err
 	}
@@ -133,7 +137,9 @@ func (c *generateCmd) draw(ctx context.Context, t *generate.Teacher, p *generate
 	step, end = progress.Bar(os.Stderr, "copying weights to "+dev.Device.Name())
 	e, err := p.Engine(f, dev, c.Batch, step)
 	end()
-	if err != nil {
+	if errors.Is(err, engine.ErrMemory) {
+		return fmt.Errorf("--batch %d: %w", c.Batch, err)
+	} else if err != nil {
 		return err
 	}
 	defer e.Close()

@@ -183,7 +183,8 @@ func TestShards(t *testing.T) {
 		`"3/3": want I/N`:                           {"--shard", "3/3"},
 		`"1/3/4": want I/N`:                         {"--shard", "1/3/4"},
 		"want auto, cpu, cuda":                      {"--device", "abacus", "--shard", "0/1"},
-		"a batch of 0 samples":                      {"--batch", "0", "--shard", "0/1"},
+		"--batch 0: want 1 to 65536":                {"--batch", "0", "--shard", "0/1"},
+		"--batch 100000000: want 1 to 65536":        {"--batch", "100000000", "--shard", "0/1"},
 		"give that, or what llmqat quantize --bits": {"--model", teacher(t, "4-8-4", 1)},
 	} {
 		log, status := run(t, nil, append(append([]string{"generate", "--out", dir, "--shard", "1/3"}, args...), more...)...)

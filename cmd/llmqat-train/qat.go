@@ -14,7 +14,6 @@ import (
 	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/format/source"
-	"github.com/llmqat/llmqat/format/tokens"
 	"github.com/llmqat/llmqat/internal/progress"
 	"github.com/llmqat/llmqat/kernels/cpu"
 	"github.com/llmqat/llmqat/kernels/quant"
@@ -81,10 +80,6 @@ Stopped by a signal, a run saves its state; killed, it has its last checkpoint. 
 with --resume goes on, with the same numbers as a run that never stopped.`
 }
 
-// heldWindows is how many windows are set aside where --held names none: at most a
-// tenth of what there is.
-const heldWindows = 64
-
 func (c *qatCmd) Run(ctx context.Context) (err error) {
 	src, err := source.Open(c.Teacher, c.Tokenizer)
 	if err != nil {
@@ -100,7 +95,7 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 		return err
 	}
 	config.Teacher = hash
-	data, held, err := c.data(config, src.Config().VocabSize, hash)
+	data, held, err := c.data(config, src.Config().VocabSize, hash, os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -215,46 +210,6 @@ func (c *qatCmd) config(m *format.Config) (train.Config, error) {
 		AttentionLoss: c.AttentionLoss, HiddenLoss: c.HiddenLoss,
 		Seed: c.Seed, EvalEvery: c.EvalEvery, SaveEvery: c.SaveEvery, Keep: c.Keep,
 	}.Resolve(m)
-}
-
-// data reads the windows to train and to evaluate on.
-func (c *qatCmd) data(config train.Config, vocab int, hash string) (data, held *train.Data, err error) {
-	if data, err = read(c.Data, config.Length, vocab, hash); err != nil {
-		return nil, nil, err
-	}
-	if len(c.Held) > 0 {
-		held, err = read(c.Held, config.Length, vocab, hash)
-		return data, held, err
-	}
-	n := min(heldWindows, data.Len()/10)
-	if n == 0 {
-		return nil, nil, fmt.Errorf("%v: %d windows: too few to set some aside for evaluation: name others by --held", c.Data, data.Len())
-	}
-	return data.Split(data.Len() - n)
-}
-
-func read(paths []string, length, vocab int, hash string) (*train.Data, error) {
-	set, err := tokens.OpenSet(paths...)
-	if err != nil {
-		return nil, err
-	}
-	switch h := set.Header(); {
-	case h.VocabSize != vocab:
-		return nil, fmt.Errorf("%v: of %s with a vocabulary of %d, the teacher has %d: make data of this teacher", paths, h.Teacher, h.VocabSize, vocab)
-	case h.Method == tokens.MethodGenerate && h.TeacherSHA256 != hash:
-		return nil, fmt.Errorf("%v: sampled from another teacher, %s (%s), this one is %s: make data of this teacher", paths, h.Teacher, h.TeacherSHA256, hash)
-	}
-	d := &train.Data{}
-	for s, err := range set.All() {
-		if err != nil {
-			return nil, err
-		}
-		d.Add(s.IDs, length)
-	}
-	if d.Len() == 0 {
-		return nil, fmt.Errorf("%v: no sample with a token to predict: make others by llmqat-train generate", paths)
-	}
-	return d, nil
 }
 
 // hash is what the student's provenance says of its teacher, read with a bar.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -114,7 +115,7 @@ func TestServedIsEvaluated(t *testing.T) {
 	if err != nil || config.EvalWindows != 3 {
 		t.Fatalf("%d windows, %v", config.EvalWindows, err)
 	}
-	_, held, err := (&qatCmd{Data: []string{data}}).data(config, src.Config().VocabSize, config.Teacher)
+	_, held, err := (&qatCmd{Data: []string{data}}).data(config, src.Config().VocabSize, config.Teacher, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,10 +206,48 @@ func TestQATCompat(t *testing.T) {
 	}
 }
 
+// withNaN is a copy of a model with a weight that is no number.
+func withNaN(t *testing.T, model string) string {
+	t.Helper()
+	f, err := qat.Open(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := slices.Clone(f.Bytes())
+	w, _ := f.Tensor("model.layers.1.mlp.down_proj.weight")
+	at := bytes.Index(b, f.Data(w))
+	copy(b[at:], "\xff\xff\xff\xff") // of float16, bfloat16 and float32
+	path := filepath.Join(t.TempDir(), "nan.qat")
+	if err := os.WriteFile(path, b, 0o666); err != nil || at < 0 {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Whoever forgot some of the shards is told, and may train on the others.
+func TestMissingShards(t *testing.T) {
+	model, data := teacher(t, "16-16-16", 1), t.TempDir()
+	if log, status := run(t, nil, "generate", "--model", model, "--out", data, "--samples", "60", "--max-tokens", "24", "--shard", "1/3"); status != 0 {
+		t.Fatal(log)
+	}
+	log, status := run(t, nil, "qat", "--teacher", model, "--data", data, "--out", filepath.Join(t.TempDir(), "run"), "--length", "24", "--dry-run")
+	if want := "--data [" + data + "]: 2 of 3 shards are missing, numbers [0 2]: the others' 20 samples are taken"; status != 0 || !strings.Contains(log, want) {
+		t.Errorf("status %d, want %q: %s", status, want, log)
+	}
+}
+
 func TestQATRefuses(t *testing.T) {
 	model, data := teacher(t, "16-16-16", 1), t.TempDir()
 	made(t, data, "--model", model, "--samples", "40", "--max-tokens", "24")
-	base := []string{"qat", "--teacher", model, "--data", data, "--out", filepath.Join(t.TempDir(), "run")}
+	out := filepath.Join(t.TempDir(), "run")
+	base := []string{"qat", "--teacher", model, "--out", out}
+	text := filepath.Join(t.TempDir(), "a.txt")
+	if err := os.WriteFile(text, []byte(strings.Repeat("Once upon a time. ", 200)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	windows := t.TempDir() // which go with any teacher
+	made(t, windows, "--model", model, "--text", text, "--max-tokens", "24")
 	cut := filepath.Join(t.TempDir(), "shard-00000-of-00001.jsonl")
 	whole, err := os.ReadFile(filepath.Join(data, "shard-00000-of-00001.jsonl"))
 	if err != nil {
@@ -217,23 +256,42 @@ func TestQATRefuses(t *testing.T) {
 	if err := os.WriteFile(cut, whole[:len(whole)-5], 0o666); err != nil {
 		t.Fatal(err)
 	}
+	changed := filepath.Join(t.TempDir(), "shard-00000-of-00001.jsonl")
+	if err := os.WriteFile(changed, bytes.Replace(whole, []byte(`"index":7`), []byte(`"index":8`), 1), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args []string
 		want string
 	}{
 		{[]string{"--bits", "3-8-4"}, "3 bits"},
+		{[]string{"--bits", "4-8-5"}, "KV cache of 5 bits"},
+		{[]string{"--bits", "4-17-4"}, "17 bits"},
+		{[]string{"--lm-head-bits", "7"}, "lm_head of 7 bits"},
+		{[]string{"--float", "f64"}, `"f64": want f32`},
 		{[]string{"--kv-scheme", "heads"}, `"heads": want head-zp`},
 		{[]string{"--compat", "--kv-scheme", "head-zp"}, `KV scheme is "head-zp", the released code has "token"`},
 		{[]string{"--compat", "--lsq"}, "learned steps"},
 		{[]string{"--length", "1000"}, "length is 1000"},
 		{[]string{"--start", "magic"}, "magic"},
-		{[]string{"--data", filepath.Join(t.TempDir(), "none")}, "none"},
-		{[]string{"--data", cut}, "shard-00000-of-00001.jsonl"},
+		{[]string{"--data", filepath.Join(t.TempDir(), "none")}, "--data: stat"},
+		{[]string{"--held", filepath.Join(t.TempDir(), "none")}, "--held: stat"},
+		{[]string{"--data", changed}, changed + ":9: index is 8, want 7"},
+		{[]string{"--held", changed}, "--held: " + changed},
+		{[]string{"--teacher", withNaN(t, model), "--data", windows, "--length", "24"}, `teacher: tensor "model.layers.1.mlp.down_proj.weight": row 0`},
+		{[]string{"--data", cut}, cut + ": line 41 is cut off, 39 of 40 samples are there"},
 		{[]string{"--teacher", teacher(t, "4-8-4", 1)}, "quantized checkpoint"},
 		{[]string{"--teacher", teacher(t, "16-16-16", 2)}, "another teacher"},
 	} {
-		if log, status := run(t, nil, append(append([]string{}, base...), c.args...)...); status == 0 || !strings.Contains(log, c.want) {
+		args := slices.Concat(base, c.args)
+		if !slices.Contains(args, "--data") { // which can be given more than once
+			args = append(args, "--data", data)
+		}
+		if log, status := run(t, nil, args...); status == 0 || !strings.Contains(log, c.want) {
 			t.Errorf("%v: status %d, want an error that says %q: %s", c.args, status, c.want, log)
+		}
+		if _, err := os.Stat(filepath.Join(out, "config.json")); err == nil {
+			t.Fatalf("%v: a run was begun", c.args)
 		}
 	}
 }

@@ -21,12 +21,16 @@ type Progress struct {
 	Tokens      int64 // generated since the start of Run
 }
 
+// MaxBatch is how many samples can be drawn together: those of a pass of runtime/model,
+// which has a token of each.
+const MaxBatch = 1 << 16
+
 // Engine returns an engine that draws batch samples of p together from f, on a device
 // that it alone uses until Close. progress, if not nil, is called while weights are
 // copied there.
 func (p *Plan) Engine(f *qat.File, dev *device.Opened, batch int, progress func(done, total int64)) (*engine.Engine, error) {
-	if batch < 1 {
-		return nil, fmt.Errorf("a batch of %d samples, want 1 or more", batch)
+	if batch < 1 || batch > MaxBatch {
+		return nil, fmt.Errorf("a batch of %d samples, want 1 to %d", batch, MaxBatch)
 	}
 	return engine.New(f, engine.Options{
 		Device: dev.Device, Threads: dev.Threads, MaxContext: p.Header.MaxTokens, MaxSeqs: batch, Budget: max(batch, 512),
