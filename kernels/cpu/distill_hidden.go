@@ -34,11 +34,11 @@ func (t *distillHidden) span(worker, from, to int) {
 		for j, v := range t.x.v[i*t.x.row:][:t.cols] {
 			diff[j] = v - want[j]
 		}
-		square := dot8(want, want)
+		square := t.k.productsAny(want, want)
 		if square == 0 {
 			continue
 		}
-		t.gaps.v[i*t.gaps.row] += dot8(diff, diff) / square
+		t.gaps.v[i*t.gaps.row] += t.k.productsAny(diff, diff) / square
 		if t.train {
 			dx, n, scale := t.dx.v[i*t.dx.row:][:t.cols], t.cols&^7, 2*t.weight/square
 			t.k.combine(dx[:n], diff[:n], dx[:n], scale, 1)

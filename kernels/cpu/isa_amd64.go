@@ -130,9 +130,11 @@ var floatAVX512 = floatKernels{
 	sums:      floatSumsAVX512,
 }
 
-var trainAVX2 = trainKernels{expScaledAVX2, softmaxGradAVX2, swigluGradAVX2, combineAVX2, dequantizeAVX2}
+var trainAVX2 = trainKernels{expScaledAVX2, productsAVX2, softmaxGradAVX2, swigluGradAVX2, combineAVX2, dequantizeAVX2}
 
-var matmulAVX2 = matmulKernels{matmulTile1AVX2, matmulTile2AVX2, matmulTile3AVX2, matmulTile4AVX2, matmulTile5AVX2, matmulTile6AVX2}
+var matmulAVX2 = matmulKernels{
+	[...]matmulTile{matmulTile1AVX2, matmulTile2AVX2, matmulTile3AVX2, matmulTile4AVX2, matmulTile5AVX2, matmulTile6AVX2}, turnAVX2,
+}
 
 func init() {
 	if !cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3, cpuid.F16C) {

@@ -24,8 +24,14 @@ const (
 // [rows, n], elements aRow and aStep apart, and b [n, 16], by chains of FMA from 0.
 type matmulTile func(c *float32, cRow int, a *float32, aRow, aStep int, b *float32, n, add int)
 
-// matmulKernels are the tiles of 1 to matmulRows rows.
-type matmulKernels [matmulRows]matmulTile
+// matmulKernels are the inner loops of matrix products.
+type matmulKernels struct {
+	tiles [matmulRows]matmulTile // of 1 to matmulRows rows
+
+	// turn sets columns 0..7 of panel [n, matmulCols] to eight rows of n elements of x,
+	// row elements apart; n is a multiple of 4.
+	turn func(panel, x []float32, row, n int)
+}
 
 // matrix is a view of floats: element (i, j) stands at i·row + j·col.
 type matrix struct {
@@ -120,14 +126,14 @@ func (x *matmulKernels) multiply(s *matmulScratch, c, a, b matrix, m, n, k int, 
 	}
 	for from := 0; from < k; from += fp.Block {
 		inputs := min(fp.Block, k-from)
-		s.pack(matrix{b.v[from*b.row:], b.row, b.col}, n, inputs)
+		x.pack(s, matrix{b.v[from*b.row:], b.row, b.col}, n, inputs)
 		plus := 0
 		if add || from > 0 {
 			plus = 1
 		}
 		for i := 0; i < m; i += matmulRows {
 			rows := min(matmulRows, m-i)
-			tile, in := x[rows-1], &a.v[i*a.row+from*a.col]
+			tile, in := x.tiles[rows-1], &a.v[i*a.row+from*a.col]
 			for j := 0; j < n; j += matmulCols {
 				panel := &s.b[j*fp.Block]
 				if n-j >= matmulCols {
@@ -147,7 +153,7 @@ func (x *matmulKernels) multiply(s *matmulScratch, c, a, b matrix, m, n, k int, 
 }
 
 // pack copies b [k, n] to panels, the last one filled with zeros.
-func (s *matmulScratch) pack(b matrix, n, k int) {
+func (x *matmulKernels) pack(s *matmulScratch, b matrix, n, k int) {
 	for j := 0; j < n; j += matmulCols {
 		panel, cols := s.b[j*fp.Block:][:k*matmulCols], min(matmulCols, n-j)
 		if cols < matmulCols {
@@ -155,13 +161,28 @@ func (s *matmulScratch) pack(b matrix, n, k int) {
 		}
 		if b.col == 1 {
 			for p := range k {
-				copy(panel[p*matmulCols:][:cols], b.v[p*b.row+j:])
+				to, from := panel[p*matmulCols:][:matmulCols], b.v[p*b.row+j:]
+				if cols == matmulCols {
+					*(*[matmulCols]float32)(to) = *(*[matmulCols]float32)(from) // no call
+				} else {
+					copy(to[:cols], from)
+				}
 			}
 			continue
 		}
-		for e := range cols { // b.row is 1
-			for p, v := range b.v[(j+e)*b.col:][:k] {
-				panel[p*matmulCols+e] = v
+		whole, turned := k&^3, cols&^7 // b.row is 1
+		for e := 0; e < turned; e += 8 {
+			if whole > 0 {
+				x.turn(panel[e:], b.v[(j+e)*b.col:], b.col, whole)
+			}
+		}
+		for e := range cols {
+			first := 0
+			if e < turned {
+				first = whole
+			}
+			for p := first; p < k; p++ {
+				panel[p*matmulCols+e] = b.v[(j+e)*b.col+p]
 			}
 		}
 	}
@@ -183,4 +204,14 @@ func matmulGeneric(rows int) matmulTile {
 	}
 }
 
-var matmulGenerics = matmulKernels{matmulGeneric(1), matmulGeneric(2), matmulGeneric(3), matmulGeneric(4), matmulGeneric(5), matmulGeneric(6)}
+func turnGeneric(panel, x []float32, row, n int) {
+	for e := range 8 {
+		for p, v := range x[e*row:][:n] {
+			panel[p*matmulCols+e] = v
+		}
+	}
+}
+
+var matmulGenerics = matmulKernels{
+	[...]matmulTile{matmulGeneric(1), matmulGeneric(2), matmulGeneric(3), matmulGeneric(4), matmulGeneric(5), matmulGeneric(6)}, turnGeneric,
+}

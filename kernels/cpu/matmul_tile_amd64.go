@@ -45,3 +45,8 @@ func matmulTile5AVX2(c *float32, cRow int, a *float32, aRow int, aStep int, b *f
 //
 //go:noescape
 func matmulTile6AVX2(c *float32, cRow int, a *float32, aRow int, aStep int, b *float32, n int, add int)
+
+// turnAVX2 is matmulKernels.turn: four elements of eight rows at a time.
+//
+//go:noescape
+func turnAVX2(panel []float32, x []float32, row int, n int)

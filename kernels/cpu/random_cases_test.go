@@ -44,18 +44,30 @@ var loopCases = map[string]func(l *loopRun){
 	"scaleSums": func(l *loopRun) { l.scaleSums(func(k *isa) scaleFunc { return k.scaleSums }) },
 	"addSums":   func(l *loopRun) { l.scaleSums(func(k *isa) scaleFunc { return k.addSums }) },
 
-	"dot":    (*loopRun).dot,
-	"widen":  (*loopRun).widen,
-	"stream": (*loopRun).stream,
-	"sums":   (*loopRun).sums,
-	"tile2":  func(l *loopRun) { l.floatTile(l.k.tile2, generic.tile2, 2) },
-	"tile3":  func(l *loopRun) { l.floatTile(l.k.tile3, generic.tile3, 3) },
-	"matmul": (*loopRun).matmul,
+	"dot":          (*loopRun).dot,
+	"widen":        (*loopRun).widen,
+	"stream":       (*loopRun).stream,
+	"sums":         (*loopRun).sums,
+	"tile2":        func(l *loopRun) { l.floatTile(l.k.tile2, generic.tile2, 2) },
+	"tile3":        func(l *loopRun) { l.floatTile(l.k.tile3, generic.tile3, 3) },
+	"matmul.tiles": (*loopRun).matmul,
+
+	"matmul.turn": func(l *loopRun) {
+		n := 4 * (1 + l.r.IntN(20))
+		row := n + l.r.IntN(9)
+		panel, x := out[float32](l.loopBuffers, (n-1)*matmulCols+8), l.floats(7*row+n, anyFloat)
+		l.both(func(k *isa, i int) { k.matmul.turn(panel[i], x[i], row, n) })
+	},
 
 	"train.expScaled": func(l *loopRun) {
 		n, shift, scale := l.eights(), l.float(finite), l.float(finite)
 		y, x, sum := out[float32](l.loopBuffers, n), l.floats(n, finite), out[float32](l.loopBuffers, 1)
 		l.both(func(k *isa, i int) { sum[i][0] = k.train.expScaled(y[i], x[i], shift, scale) })
+	},
+	"train.products": func(l *loopRun) {
+		n := l.eights()
+		x, y, sum := l.floats(n, finite), l.floats(n, finite), out[float32](l.loopBuffers, 1)
+		l.both(func(k *isa, i int) { sum[i][0] = k.train.products(x[i], y[i]) })
 	},
 	"train.softmaxGrad": func(l *loopRun) {
 		n, mean, scale := l.eights(), l.float(anyFloat), l.float(anyFloat)
@@ -266,7 +278,7 @@ func (l *loopRun) matmul() {
 	cRow, add := matmulCols+l.r.IntN(3), l.r.IntN(2)
 	c, a := l.floats((rows-1)*cRow+matmulCols, anyFloat), l.floats((rows-1)*aRow+(n-1)*aStep+1, anyFloat)
 	b := l.floats(n*matmulCols, anyFloat)
-	l.both(func(k *isa, i int) { k.matmul[l.index](&c[i][0], cRow, &a[i][0], aRow, aStep, &b[i][0], n, add) })
+	l.both(func(k *isa, i int) { k.matmul.tiles[l.index](&c[i][0], cRow, &a[i][0], aRow, aStep, &b[i][0], n, add) })
 }
 
 // quantizable returns n floats with a scale and zero point, often half way between

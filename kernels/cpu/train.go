@@ -12,6 +12,9 @@ type trainKernels struct {
 	// expScaled sets y to fp.Exp((x-shift)·scale) and returns its sum: eight lanes, fp.Sum8.
 	expScaled func(y, x []float32, shift, scale float32) float32
 
+	// products returns Σ x·y, each product rounded: eight lanes, fp.Sum8.
+	products func(x, y []float32) float32
+
 	// softmaxGrad sets y to p·(dp-mean)·scale.
 	softmaxGrad func(y, p, dp []float32, mean, scale float32)
 
@@ -25,13 +28,21 @@ type trainKernels struct {
 	dequantize func(y []float32, q []int8, scale float32)
 }
 
-var trainGeneric = trainKernels{expScaledGeneric, softmaxGradGeneric, swigluGradGeneric, combineGeneric, dequantizeGeneric}
+var trainGeneric = trainKernels{expScaledGeneric, productsGeneric, softmaxGradGeneric, swigluGradGeneric, combineGeneric, dequantizeGeneric}
 
 func expScaledGeneric(y, x []float32, shift, scale float32) float32 {
 	var sum [fp.Lanes]float32
 	for i, v := range x {
 		y[i] = fp.Exp(float32(v-shift) * scale)
 		sum[i%fp.Lanes] += y[i]
+	}
+	return fp.Sum8(&sum)
+}
+
+func productsGeneric(x, y []float32) float32 {
+	var sum [fp.Lanes]float32
+	for i, v := range x {
+		sum[i%fp.Lanes] += float32(v * y[i])
 	}
 	return fp.Sum8(&sum)
 }
@@ -98,6 +109,15 @@ func (k *trainKernels) dequantizeAny(y []float32, q []int8, scale float32) {
 	n := len(y) &^ 7
 	k.dequantize(y[:n], q[:n], scale)
 	dequantizeGeneric(y[n:], q[n:], scale)
+}
+
+// productsAny takes any length: elements that are left join the lanes, before these are
+// summed.
+func (k *trainKernels) productsAny(x, y []float32) float32 {
+	if len(x)%fp.Lanes != 0 {
+		return productsGeneric(x, y)
+	}
+	return k.products(x, y)
 }
 
 // trainTasks hold the arguments of training's operators, so that a call allocates nothing.

@@ -9,6 +9,11 @@ package cpu
 //go:noescape
 func expScaledAVX2(y []float32, x []float32, shift float32, scale float32) float32
 
+// productsAVX2 is trainKernels.products.
+//
+//go:noescape
+func productsAVX2(x []float32, y []float32) float32
+
 // softmaxGradAVX2 is trainKernels.softmaxGrad.
 //
 //go:noescape

@@ -186,6 +186,35 @@ loopTest:
 	VZEROUPPER
 	RET
 
+// func productsAVX2(x []float32, y []float32) float32
+// Requires: AVX, AVX2
+TEXT ·productsAVX2(SB), NOSPLIT, $0-52
+	MOVQ   x_base+0(FP), AX
+	MOVQ   y_base+24(FP), CX
+	MOVQ   x_len+8(FP), DX
+	VXORPS Y0, Y0, Y0
+	XORQ   BX, BX
+	JMP    loopTest
+
+loop:
+	VMOVUPS (AX)(BX*4), Y1
+	VMULPS  (CX)(BX*4), Y1, Y1
+	VADDPS  Y1, Y0, Y0
+	ADDQ    $0x00000008, BX
+
+loopTest:
+	CMPQ         BX, DX
+	JLT          loop
+	VEXTRACTI128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, ret+48(FP)
+	VZEROUPPER
+	RET
+
 // func softmaxGradAVX2(y []float32, p []float32, dp []float32, mean float32, scale float32)
 // Requires: AVX
 TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-80

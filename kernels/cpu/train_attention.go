@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"github.com/llmqat/llmqat/kernels"
-	"github.com/llmqat/llmqat/kernels/fp"
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
@@ -176,19 +175,10 @@ func (t *trainAttention) gradient(worker, first, end, g int) {
 			for r := range rows {
 				w, d := p.v[r*t.pads:][:padded(cols)], ds.v[r*t.pads:][:padded(cols)]
 				clear(d[cols:])
-				kernels.softmaxGrad(d, w, d, dot8(w, d), t.scale)
+				kernels.softmaxGrad(d, w, d, kernels.products(w, d), t.scale)
 			}
 			t.multiply(worker, t.dq.at(first+i, h*t.dim), ds, t.k.at(first, g*t.dim), rows, t.dim, cols, false)
 			t.multiply(worker, dk, ds.turned(), t.q.at(first+i, h*t.dim), cols, t.dim, rows, true)
 		}
 	}
-}
-
-// dot8 is Σ x·y in eight lanes.
-func dot8(x, y []float32) float32 {
-	var sum [fp.Lanes]float32
-	for i, v := range x {
-		sum[i%fp.Lanes] += float32(v * y[i])
-	}
-	return fp.Sum8(&sum)
 }

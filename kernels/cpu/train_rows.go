@@ -168,6 +168,7 @@ func (t *embedGrad) span(_, from, to int) {
 
 // squareRows is RowSquares under way.
 type squareRows struct {
+	k    *trainKernels
 	x    matrix
 	cols int
 	out  []float32
@@ -176,14 +177,14 @@ type squareRows struct {
 // RowSquares implements kernels.TrainDevice.
 func (d *Device) RowSquares(out kernels.Buf[float32], x kernels.Floats) {
 	wantLen("RowSquares", "out", out, x.Rows)
-	d.train.squares = squareRows{matrixOf(x, false), x.Cols, view(out)}
+	d.train.squares = squareRows{&d.isa.train, matrixOf(x, false), x.Cols, view(out)}
 	d.eachSpan(x.Rows, 4, &d.train.squares)
 }
 
 func (t *squareRows) span(_, from, to int) {
 	for i := from; i < to; i++ {
 		x := t.x.v[i*t.x.row:][:t.cols]
-		t.out[i] = dot8(x, x)
+		t.out[i] = t.k.productsAny(x, x)
 	}
 }
 

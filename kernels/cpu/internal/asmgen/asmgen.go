@@ -19,7 +19,7 @@ var units = map[string]func(*build.Context){
 	"float_sums":      floatSums,
 	"float_sums512":   floatSums512,
 	"float_stream512": floatStream512,
-	"matmul_tile":     matmulTile,
+	"matmul_tile":     matmul,
 	"train":           train,
 	"peak":            peak,
 	"scale":           scale,

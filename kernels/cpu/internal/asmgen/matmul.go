@@ -8,6 +8,26 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// matmul writes the loops of matmulKernels.
+func matmul(c *build.Context) {
+	matmulTile(c)
+
+	begin(c, "turnAVX2", "func(panel, x []float32, row, n int)", "matmulKernels.turn: four elements of eight rows at a time.")
+	panel, x, row, n := base(c, "panel"), base(c, "x"), integer(c, "row"), integer(c, "n")
+	c.SHLQ(operand.U8(2), row)
+	rows := newEight(c, row)
+	rows.start(c, x)
+	c.Label("loop")
+	for i, y := range turn8(c, rows) {
+		c.VMOVDQU(y, at(panel, 64*i))
+	}
+	rows.advance(c, 16)
+	c.ADDQ(operand.U32(256), panel)
+	c.SUBQ(operand.U8(4), n)
+	c.JNZ(operand.LabelRef("loop"))
+	ret(c)
+}
+
 // matmulTile writes matmulTile1AVX2 to matmulTile6AVX2: rows of c by two vectors of
 // columns. Six rows are 12 chains of FMA, which hide the latency of 4 at two a cycle
 // and leave registers for the vectors of b and an element of a.

@@ -10,6 +10,7 @@ func train(c *build.Context) {
 	expData(c)
 	vectorData(c, "trainSign", 1<<31)
 	expScaled(c)
+	products(c)
 	softmaxGrad(c)
 	swigluGrad(c)
 	combine(c)
@@ -28,6 +29,19 @@ func expScaled(c *build.Context) {
 		v = exp(c, v)
 		c.VADDPS(v, sum, sum)
 		c.VMOVUPS(v, indexed(y, i, 4))
+	})
+	result(c, 0, fold(c, sum, func(o, x reg.VecVirtual) { c.VADDPS(o, x, x) }))
+	ret(c)
+}
+
+func products(c *build.Context) {
+	begin(c, "productsAVX2", "func(x, y []float32) float32", "trainKernels.products.")
+	x, y, n, sum := base(c, "x"), base(c, "y"), length(c, "x"), zeroed(c)
+	each(c, "loop", n, 8, func(i reg.GPVirtual) {
+		v := c.YMM()
+		c.VMOVUPS(indexed(x, i, 4), v)
+		c.VMULPS(indexed(y, i, 4), v, v)
+		c.VADDPS(v, sum, sum)
 	})
 	result(c, 0, fold(c, sum, func(o, x reg.VecVirtual) { c.VADDPS(o, x, x) }))
 	ret(c)
