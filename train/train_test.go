@@ -1,7 +1,6 @@
 package train
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,17 +9,12 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/llmqat/llmqat/eval"
 	"github.com/llmqat/llmqat/format"
@@ -220,108 +214,6 @@ func TestTrainingHelps(t *testing.T) {
 	first, last := lines[0], lines[len(lines)-1]
 	if !first.Held || !last.Held || first.Step != 0 || last.Step != 150 || !(last.KL < 0.7*first.KL) {
 		t.Errorf("KL on the text that it was trained on went from %v (step %d) to %v (step %d), want 0.7 of it at most", first.KL, first.Step, last.KL, last.Step)
-	}
-}
-
-// childDir makes the test binary a run that its parent kills, dieAt one that kills itself
-// at the n-th place that it reaches.
-const (
-	childDir = "LLMQAT_TEST_RUN"
-	dieAt    = "LLMQAT_TEST_DIE"
-)
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		fill := fills()
-		if fill != nil {
-			fill(Line{Step: -1})
-		}
-		if n, err := strconv.Atoi(os.Getenv(dieAt)); err == nil {
-			var places atomic.Int64
-			reached = func() {
-				if places.Add(1) == int64(n) {
-					self, _ := os.FindProcess(os.Getpid())
-					self.Kill()
-					select {}
-				}
-			}
-		}
-		_, err := os.Stat(filepath.Join(dir, configName))
-		if err := start(context.Background(), dir, 1, config(), Options{Resume: err == nil, Log: fill}); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
-
-// A run that is killed at random moments, and begun again each time, has the log and
-// the weights of one that was left alone.
-func TestKillAndResume(t *testing.T) {
-	want := t.TempDir()
-	if err := start(context.Background(), want, 2, config(), Options{}); err != nil {
-		t.Fatal(err)
-	}
-	kills := 12
-	if s := os.Getenv("LLMQAT_LONG"); s != "" {
-		kills, _ = strconv.Atoi(s)
-	}
-	r := rand.New(rand.NewPCG(uint64(kills), 1))
-	for done := 0; done < kills; {
-		dir := t.TempDir()
-		for most := 250; ; most += 50 { // a busy machine, too, comes to an end
-			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), childDir+"="+dir)
-			var stderr bytes.Buffer
-			cmd.Stderr = &stderr
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			timer := time.AfterFunc(time.Duration(r.IntN(most))*time.Millisecond, func() { cmd.Process.Kill() })
-			err := cmd.Wait()
-			timer.Stop()
-			if err == nil {
-				break
-			}
-			if cmd.ProcessState.ExitCode() != -1 {
-				t.Fatalf("%v: %s", err, &stderr)
-			}
-			done++
-		}
-		if x, y := outcome(t, dir), outcome(t, want); x != y {
-			t.Fatalf("after kills:\n%s\nalone:\n%s", x, y)
-		}
-	}
-}
-
-// A run that dies at the first place of an evaluation or an export, is begun again, dies at
-// the second, and so on to the last place of all, has the log and the files of one that
-// was left alone: before, amid and behind each file, and between the rows of its logits.
-func TestKillInEvaluation(t *testing.T) {
-	want, dir := t.TempDir(), t.TempDir()
-	if err := start(context.Background(), want, 2, config(), Options{}); err != nil {
-		t.Fatal(err)
-	}
-	for n := 1; ; n++ {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childDir+"="+dir, fmt.Sprintf("%s=%d", dieAt, n))
-		out, err := cmd.CombinedOutput()
-		if err == nil {
-			if n < 20 {
-				t.Errorf("%d places in all: the test shows little", n)
-			}
-			break
-		}
-		if cmd.ProcessState.Exited() {
-			t.Fatalf("place %d: %v: %s", n, err, out)
-		}
-	}
-	if x, y := outcome(t, dir), outcome(t, want); x != y {
-		t.Errorf("after kills:\n%s\nalone:\n%s", x, y)
-	}
-	if left, _ := filepath.Glob(filepath.Join(dir, ".*.qat*")); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
 	}
 }
 
@@ -564,33 +456,6 @@ func TestRollBackAndResume(t *testing.T) {
 		if got := do(n); got != want {
 			t.Errorf("interrupted after %d lines:\n%s\nalone:\n%s", n, got, want)
 		}
-	}
-}
-
-// Two processes do not train in one folder; the other one may go on when the first ends.
-func TestLocked(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("no locks there")
-	}
-	dir, want := t.TempDir(), t.TempDir()
-	ctx, cancel := context.WithCancel(context.Background())
-	err := start(ctx, dir, 1, config(), Options{Log: func(l Line) {
-		if l.Step == 3 {
-			err := start(context.Background(), dir, 1, config(), Options{Resume: true})
-			if !errors.Is(err, syscall.EWOULDBLOCK) || !strings.Contains(err.Error(), dir+": another process trains in this folder") {
-				t.Errorf("a second run: %v", err)
-			}
-			cancel()
-		}
-	}})
-	if !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	if err := errors.Join(start(context.Background(), dir, 1, config(), Options{Resume: true}), start(context.Background(), want, 1, config(), Options{})); err != nil {
-		t.Fatal(err)
-	}
-	if x, y := outcome(t, dir), outcome(t, want); x != y {
-		t.Errorf("with an intruder:\n%s\nalone:\n%s", x, y)
 	}
 }
 
