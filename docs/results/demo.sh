@@ -4,6 +4,7 @@
 #   TEACHER  float model (default: stories260K, which the project has)
 #   OUT      folder for all of it (default: demo-qat)
 #   SAMPLES  texts to draw, STEPS to train
+#   BIN      folder of the commands (default: bin, where make build puts them)
 #   FLAGS    more flags of llmqat-train qat
 set -eu
 cd "$(dirname "$0")/../.."
@@ -11,27 +12,27 @@ TEACHER=${TEACHER:-cmd/llmqat-serve/demo/stories260K-float.qat}
 OUT=${OUT:-demo-qat}
 SAMPLES=${SAMPLES:-6000}
 STEPS=${STEPS:-1500}
-bin=bin
+bin=${BIN:-bin}
 start=$(date +%s)
 say() { printf '\n[%d s] %s\n' $(($(date +%s) - start)) "$*"; }
 
 say "text that the teacher makes up, to train on: $OUT/data"
-$bin/llmqat-train generate --model "$TEACHER" --out "$OUT/data" --samples "$SAMPLES" --max-tokens 256
+"$bin"/llmqat-train generate --model "$TEACHER" --out "$OUT/data" --samples "$SAMPLES" --max-tokens 256
 say "text from its own distribution, to evaluate on: $OUT/held"
-$bin/llmqat-train generate --model "$TEACHER" --out "$OUT/held" --cache "$OUT/data" --from-bos --greedy 0 --top-k 0 --samples 64 --max-tokens 256 --seed 1000003
+"$bin"/llmqat-train generate --model "$TEACHER" --out "$OUT/held" --cache "$OUT/data" --from-bos --greedy 0 --top-k 0 --samples 64 --max-tokens 256 --seed 1000003
 
 say "training: $OUT/run"
 resume=
 [ -e "$OUT/run/config.json" ] && resume=--resume
 # FLAGS are several words.
 # shellcheck disable=SC2086
-$bin/llmqat-train qat --teacher "$TEACHER" --data "$OUT/data" --held "$OUT/held" --out "$OUT/run" $resume --steps "$STEPS" --length 256 --lm-head-bits 16 ${FLAGS:-}
+"$bin"/llmqat-train qat --teacher "$TEACHER" --data "$OUT/data" --held "$OUT/held" --out "$OUT/run" $resume --steps "$STEPS" --length 256 --lm-head-bits 16 ${FLAGS:-}
 
 say "what it brought"
-$bin/llmqat-train report "$OUT/run" --curves "$OUT/curves.svg"
+"$bin"/llmqat-train report "$OUT/run" --curves "$OUT/curves.svg"
 
 say "served"
-$bin/llmqat-serve --model "$OUT/run/student.qat" --addr 127.0.0.1:0 2> "$OUT/serve.log" &
+"$bin"/llmqat-serve --model "$OUT/run/student.qat" --addr 127.0.0.1:0 2> "$OUT/serve.log" &
 server=$!
 trap 'kill $server 2> /dev/null || true' EXIT
 url=
@@ -41,6 +42,7 @@ until [ -n "$url" ]; do
 	sleep 0.1
 done
 for prompt in "Once upon a time" "The big dog"; do
-	curl -fsS "$url/v1/completions" -d "{\"prompt\": \"$prompt\", \"max_tokens\": 64, \"temperature\": 0}" | sed 's/.*"text":"\([^"]*\)".*/'"$prompt"'\1/'
+	curl -fsS "$url/v1/completions" -d "{\"prompt\": \"$prompt\", \"max_tokens\": 64, \"temperature\": 0}"
+	echo
 done
 say "done: llmqat-serve --model $OUT/run/student.qat serves it, $OUT/run/curves.png and $OUT/curves.svg show how it went"

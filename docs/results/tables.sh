@@ -15,12 +15,13 @@
 set -eu
 cd "$(dirname "$0")/../.."
 export TEACHER="${TEACHER:-cmd/llmqat-serve/demo/stories260K-float.qat}" OUT="${OUT:-results}"
-train=bin/llmqat-train
+export BIN="${BIN:-bin}"
+train=$BIN/llmqat-train
 
 data() { # NAME FLAGS...
 	name=$1
 	shift
-	$train generate --model "$TEACHER" --out "$OUT/$name" --cache "$OUT" --max-tokens 256 "$@"
+	"$train" generate --model "$TEACHER" --out "$OUT/$name" --cache "$OUT" --max-tokens 256 "$@"
 }
 
 # queue prints a line a run, which xargs makes one: NAME FLAGS...
@@ -74,19 +75,20 @@ data)
 	;;
 settings | options | ablations)
 	mkdir -p "$OUT/runs"
-	# A later --data takes the place of the first.
+	# $-signs are for the inner shell. A later --data takes the place of the first.
+	# shellcheck disable=SC2016
 	"$1" | xargs -P "${JOBS:-2}" -L 1 sh -c '
 		run=$OUT/runs/$0
 		[ -e "$run/result.json" ] && exit
 		resume=
 		[ -e "$run/config.json" ] && resume=--resume
 		case " $* " in *" --data "*) ;; *) set -- "$@" --data "$OUT/hybrid" ;; esac
-		bin/llmqat-train qat --teacher "$TEACHER" --held "$OUT/held" --out "$run" $resume --length 256 --lm-head-bits 16 \
+		"$BIN/llmqat-train" qat --teacher "$TEACHER" --held "$OUT/held" --out "$run" $resume --length 256 --lm-head-bits 16 \
 			--threads 1 --eval-every 0 --save-every 0 "$@" > "$run.log" 2>&1 || { echo "$0: $(tail -1 "$run.log")"; exit 255; }
 		echo "$0"'
 	;;
 report)
-	$train report "$OUT/runs/$2"*
+	"$train" report "$OUT/runs/$2"*
 	;;
 *)
 	sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
