@@ -152,7 +152,7 @@ const trainSkip = 1
 func trainConfig(m *format.Config, q qat.Quantization, p point, steps int) (c train.Config, d *train.Data, plan train.Plan, err error) {
 	c = train.Config{
 		Quantization: q, Length: min(p.tokens, m.MaxPositionEmbeddings), Batch: p.batch, Steps: trainSkip + steps,
-		Clip: 1, Soft: 1, LearnSteps: q.Bits.W < 16,
+		LearningRate: 1e-5, Clip: 1, Soft: 1, LearnSteps: q.Bits.W < 16,
 	}
 	if c, err = c.Resolve(m); err != nil {
 		return c, nil, plan, err

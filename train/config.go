@@ -57,7 +57,8 @@ type Config struct {
 // leastStep is what learned steps do not fall below.
 const leastStep = 1e-5
 
-// Resolve returns c with defaults for a model of shape m in place of zeros.
+// Resolve returns c with defaults for a model of shape m in place of zeros. Its learning
+// rate has none: see DefaultLearningRate.
 func (c Config) Resolve(m *format.Config) (Config, error) {
 	def := func(v *int, d int) {
 		if *v == 0 {
@@ -73,7 +74,6 @@ func (c Config) Resolve(m *format.Config) (Config, error) {
 	def(&c.Batch, max(1, 2048/c.Length))
 	def(&c.Pass, c.Batch)
 	def(&c.Steps, 600)
-	deff(&c.LearningRate, DefaultLearningRate(m.Parameters()))
 	deff(&c.Beta1, 0.9)
 	deff(&c.Beta2, 0.999)
 	deff(&c.Epsilon, 1e-8)
@@ -83,12 +83,6 @@ func (c Config) Resolve(m *format.Config) (Config, error) {
 		deff(&c.Gate, compatGate)
 	}
 	return c, c.check(m)
-}
-
-// DefaultLearningRate is 3e-3 for 260 thousand parameters, as measured, and falls
-// with the root of their number, to 2e-5 for 7 billion, as published.
-func DefaultLearningRate(parameters int64) float64 {
-	return 3e-3 * math.Sqrt(260_000/float64(parameters))
 }
 
 func (c *Config) check(m *format.Config) error {
@@ -104,7 +98,7 @@ func (c *Config) check(m *format.Config) error {
 		{"batch", float64(c.Batch), 1, 1 << 20},
 		{"pass", float64(c.Pass), 1, float64(c.Batch)},
 		{"steps", float64(c.Steps), 1, 1 << 40},
-		{"learning rate", c.LearningRate, 0, 1},
+		{"learning rate", c.LearningRate, math.SmallestNonzeroFloat64, 1},
 		{"warmup", float64(c.Warmup), 0, float64(c.Steps)},
 		{"beta1", c.Beta1, 0, 0.9999999},
 		{"beta2", c.Beta2, 0, 0.9999999},

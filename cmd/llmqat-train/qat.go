@@ -40,7 +40,7 @@ type qatCmd struct {
 	Length      int     `help:"Tokens of a window. 0: 2048, or the model's context where that is less." default:"0"`
 	Batch       int     `help:"Windows of a step. 0: about 2048 tokens." default:"0"`
 	Pass        int     `help:"Windows that go through the model at a time: fewer need less memory. 0: all of a step." default:"0"`
-	LR          float64 `name:"lr" help:"Learning rate, which falls to 0 by a cosine. 0: by the model's size." default:"0"`
+	LR          float64 `name:"lr" help:"Learning rate, which falls to 0 by a cosine. 0: by the size of the model's weights and its hidden size." default:"0"`
 	Warmup      int     `help:"Steps of its linear warm-up." default:"0"`
 	Clip        float64 `help:"The gradient is shortened to this length; 0: never." default:"1"`
 	WeightDecay float64 `help:"AdamW's." default:"0"`
@@ -86,7 +86,7 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer src.Close()
-	config, err := c.config(src.Config())
+	config, err := c.config(src)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (c *qatCmd) begin(ctx context.Context, src format.Source, d *train.Data, co
 }
 
 // config is what the flags say of the run's numbers.
-func (c *qatCmd) config(m *format.Config) (train.Config, error) {
+func (c *qatCmd) config(src format.Source) (train.Config, error) {
 	bits, err := quant.ParseBits(c.Bits)
 	if err != nil {
 		return train.Config{}, err
@@ -202,14 +202,20 @@ func (c *qatCmd) config(m *format.Config) (train.Config, error) {
 			head = 16
 		}
 	}
+	rate := c.LR
+	if rate == 0 {
+		if rate, err = train.DefaultLearningRate(src); err != nil {
+			return train.Config{}, err
+		}
+	}
 	return train.Config{
 		Quantization: qat.Quantization{Bits: bits, KVScheme: scheme, LMHeadBits: head, Float: float, Method: "qat"},
 		Start:        c.Start, Length: c.Length, Batch: c.Batch, Pass: c.Pass, Steps: c.Steps,
-		LearningRate: c.LR, Warmup: c.Warmup, WeightDecay: c.WeightDecay, Clip: c.Clip,
+		LearningRate: rate, Warmup: c.Warmup, WeightDecay: c.WeightDecay, Clip: c.Clip,
 		Soft: c.Soft, LearnSteps: lsq, StepsRate: c.StepsRate, Gate: c.Gate, Compat: c.Compat, Recompute: c.Recompute,
 		AttentionLoss: c.AttentionLoss, HiddenLoss: c.HiddenLoss,
 		Seed: c.Seed, EvalEvery: c.EvalEvery, SaveEvery: c.SaveEvery, Keep: c.Keep,
-	}.Resolve(m)
+	}.Resolve(src.Config())
 }
 
 // hash is what the student's provenance says of its teacher, read with a bar.
