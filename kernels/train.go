@@ -91,6 +91,13 @@ type TrainDevice interface {
 	// counts neither in the loss nor in stats.
 	Distill(dLogits, stats, logits, teacher Floats, targets Buf[int32], soft, weight float32)
 
+	// DistillTopK is Distill with a teacher of which k tokens' probabilities are known: of row
+	// i ids[i·k:(i+1)·k], all different, the likeliest first. teacher [T, k+1] has their
+	// logarithms and that of what all others have together, -Inf where k is the whole
+	// vocabulary. KL is over those k+1 classes, and the teacher's -ln of a target among the
+	// others that of their class, the least that it can be.
+	DistillTopK(dLogits, stats, logits, teacher Floats, ids, targets Buf[int32], soft, weight float32)
+
 	// DistillAttention compares the weights of CausalAttention, which its stats belong to,
 	// with a teacher's: to gaps [T, heads] it adds KL(teacher ‖ student) of each token and
 	// head, over the tokens that it sees, and to dq and dk the gradient of weight · Σ gaps.

@@ -1,7 +1,9 @@
 package cpu
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/llmqat/llmqat/kernels"
@@ -135,4 +137,115 @@ func TestDistillHidden(t *testing.T) {
 		c.near("dx", dense(dx), want, trainTolerance)
 		return [][]float32{dense(gaps), dense(dx)}
 	})
+}
+
+// topK64 is what a teacher of these logits knows of its k likeliest tokens: ids, and the
+// logarithms of their probabilities and of the others'.
+func topK64(logits []float64, k int) (ids []int32, ln []float64) {
+	p := softmax64(logits)
+	for i := range logits {
+		ids = append(ids, int32(i))
+	}
+	slices.SortFunc(ids, func(a, b int32) int { return cmp.Compare(p[b], p[a]) })
+	rest := 0.0
+	for _, id := range ids[k:] {
+		rest += p[id]
+	}
+	for _, id := range ids[:k] {
+		ln = append(ln, math.Log(p[id]))
+	}
+	return ids[:k], append(ln, math.Log(rest))
+}
+
+func TestDistillTopK(t *testing.T) {
+	for _, soft := range []float32{1, 0.25} {
+		for _, k := range []int{1, 4, 20, 21} {
+			eachTrainCase(t, func(c *trainCase) [][]float32 {
+				const rows, vocab, weight = 6, 21, 0.125
+				s, teacher, grad, stats := c.floats(rows, vocab), c.floats(rows, vocab), c.floats(rows, vocab), c.floats(rows, 4)
+				targets := []int32{3, -1, 20, 0, 7, 5}
+				// The student of row 4 gives what is not the teacher's likeliest token next to nothing.
+				best := slices.Index(dense(teacher)[4*vocab:][:vocab], slices.Max(dense(teacher)[4*vocab:][:vocab]))
+				view(s.Buf)[4*s.Stride+best] += 200
+				s64, t64 := wide(dense(s)), wide(dense(teacher))
+				known, ids := c.floats(rows, k+1), []int32(nil)
+				for i := range rows {
+					list, ln := topK64(t64[i*vocab:][:vocab], k)
+					ids = append(ids, list...)
+					for j, v := range ln {
+						view(known.Buf)[i*known.Stride+j] = float32(v)
+					}
+				}
+				// lse is ln Σ exp(x) over the tokens that take says.
+				lse := func(x []float64, take func(j int) bool) float64 {
+					top, sum := math.Inf(-1), 0.0
+					for j, v := range x {
+						if take(j) {
+							top = max(top, v)
+						}
+					}
+					for j, v := range x {
+						if take(j) {
+							sum += math.Exp(v - top)
+						}
+					}
+					return top + math.Log(sum)
+				}
+				row := func(i int) (kl, ce float64) {
+					x, list := s64[i*vocab:][:vocab], ids[i*k:][:k]
+					_, ln := topK64(t64[i*vocab:][:vocab], k)
+					all := lse(x, func(int) bool { return true })
+					for j, id := range list {
+						kl += math.Exp(ln[j]) * (ln[j] - (x[id] - all))
+					}
+					if k < vocab {
+						rest := lse(x, func(j int) bool { return !slices.Contains(list, int32(j)) })
+						kl += math.Exp(ln[k]) * (ln[k] - (rest - all))
+					}
+					return kl, all - x[targets[i]]
+				}
+				want := slopes(s64, func() (sum float64) {
+					for i, target := range targets {
+						if target >= 0 {
+							kl, ce := row(i)
+							sum += weight * (float64(soft)*kl + (1-float64(soft))*ce)
+						}
+					}
+					return sum
+				})
+				var wantStats []float64
+				for i, target := range targets {
+					if target < 0 {
+						wantStats = append(wantStats, 0, 0, 0, 0)
+						continue
+					}
+					kl, ce := row(i)
+					of := slices.Index(ids[i*k:][:k], target)
+					if of < 0 {
+						of = k
+					}
+					x := s64[i*vocab:][:vocab]
+					same := 0.0
+					if slices.Index(x, slices.Max(x)) == int(ids[i*k]) {
+						same = 1
+					}
+					wantStats = append(wantStats, kl, ce, -float64(dense(known)[i*(k+1)+of]), same)
+				}
+				c.d.DistillTopK(grad, stats, s, known, c.ints(ids), c.ints(targets), soft, weight)
+				c.near("dLogits", dense(grad), want, trainTolerance)
+				c.near("stats", dense(stats), wantStats, trainTolerance)
+				if k == vocab { // all is known: it is Distill
+					same, sameStats := c.floats(rows, vocab), c.floats(rows, 4)
+					c.d.Distill(same, sameStats, s, teacher, c.ints(targets), soft, weight)
+					c.near("dLogits of Distill", dense(grad), wide(dense(same)), 1e-6)
+					c.near("stats of Distill", dense(stats), wide(dense(sameStats)), 1e-6)
+				}
+				c.d.DistillTopK(s, stats, s, known, c.ints(ids), c.ints(targets), soft, weight) // dLogits may be logits
+				if !slices.Equal(dense(s), dense(grad)) {
+					t.Error("in place, dLogits differ")
+				}
+				return [][]float32{dense(grad), dense(stats)}
+			})
+		}
+	}
 }

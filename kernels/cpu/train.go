@@ -134,6 +134,7 @@ type trainTasks struct {
 	embed    embedGrad
 	attend   trainAttention
 	distill  distillRows
+	topK     distillTopK
 	maps     distillMaps
 	hidden   distillHidden
 	squares  squareRows
