@@ -26,6 +26,7 @@ func (c *Config) checkCompat() error {
 		{"hidden loss", c.HiddenLoss, 0.0},
 		{"learned steps", c.LearnSteps, false},
 		{"start", c.Start, ""},
+		{"stored logits", c.Logits, ""},
 	} {
 		if s.found != s.want {
 			return fmt.Errorf("compat: %s is %#v, the released code has %#v: leave that setting or compat out", s.name, s.found, s.want)

@@ -18,6 +18,8 @@ type Config struct {
 	Start string `json:"start,omitempty"` // training-free methods that the student begins with, as ptq.Parse has them
 
 	Teacher string `json:"teacher,omitempty"` // SHA-256 of the teacher's files
+	Logits  string `json:"logits,omitempty"`  // SHA-256 of the file of the teacher's likeliest tokens (format/topk) that takes its place in training
+	TopK    int    `json:"top_k,omitempty"`   // which has so many of them
 	Data    string `json:"data"`              // SHA-256 of the windows (Data.Hash), which Run sets
 	Held    string `json:"held"`              // the same of those to evaluate on
 
@@ -70,7 +72,7 @@ func (c Config) Resolve(m *format.Config) (Config, error) {
 			*v = d
 		}
 	}
-	def(&c.Length, min(m.MaxPositionEmbeddings, 2048))
+	def(&c.Length, DefaultLength(m))
 	def(&c.Batch, max(1, 2048/c.Length))
 	def(&c.Pass, c.Batch)
 	def(&c.Steps, 600)
@@ -84,6 +86,9 @@ func (c Config) Resolve(m *format.Config) (Config, error) {
 	}
 	return c, c.check(m)
 }
+
+// DefaultLength is how many tokens a window has at most.
+func DefaultLength(m *format.Config) int { return min(m.MaxPositionEmbeddings, 2048) }
 
 func (c *Config) check(m *format.Config) error {
 	if err := c.Quantization.Check(); err != nil {
@@ -106,6 +111,7 @@ func (c *Config) check(m *format.Config) error {
 		{"weight decay", c.WeightDecay, 0, 1},
 		{"clip", c.Clip, 0, math.MaxFloat32},
 		{"soft", c.Soft, 0, 1},
+		{"top k", float64(c.TopK), 0, float64(m.VocabSize)},
 		{"attention loss", c.AttentionLoss, 0, 1e6},
 		{"hidden loss", c.HiddenLoss, 0, 1e6},
 		{"steps' rate", c.StepsRate, 0, 100},
@@ -121,6 +127,9 @@ func (c *Config) check(m *format.Config) error {
 	}
 	if c.LearnSteps && c.Quantization.Bits.W == 16 {
 		return fmt.Errorf("weights of 16 bits have no steps to learn")
+	}
+	if c.TopK > 0 && (c.AttentionLoss > 0 || c.HiddenLoss > 0) {
+		return fmt.Errorf("attention loss is %v and hidden loss %v, want 0 where the teacher's logits are stored: of attention and hidden states nothing is", c.AttentionLoss, c.HiddenLoss)
 	}
 	if c.HiddenLoss > 0 && c.Start != "" {
 		if start, err := ptq.Parse(c.Start); err != nil {

@@ -68,11 +68,15 @@ func (d *Data) Split(n int) (first, rest *Data, err error) {
 // a function of the seed alone: a run may begin at any step.
 func (d *Data) batch(b [][]int32, step, n int, seed uint64) [][]int32 {
 	b = b[:0]
-	for i := step * n; i < (step+1)*n; i++ {
-		epoch := i / d.Len()
-		b = append(b, d.Window(shuffled(i%d.Len(), d.Len(), seed, uint64(epoch))))
+	for i := range n {
+		b = append(b, d.Window(d.drawn(step*n+i, seed)))
 	}
 	return b
+}
+
+// drawn is which window a run takes as its i-th.
+func (d *Data) drawn(i int, seed uint64) int {
+	return shuffled(i%d.Len(), d.Len(), seed, uint64(i/d.Len()))
 }
 
 // shuffled is where a pseudo-random permutation of 0..n-1 sends i: a Feistel cipher on

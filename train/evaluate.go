@@ -23,6 +23,12 @@ const (
 // evaluate compares the student with its teacher on the held-out windows, by the forward
 // that is trained and as it is served, and keeps the best.
 func (r *run) evaluate(ctx context.Context) error {
+	if r.teacher == nil { // which is not there for longer than it must
+		if err := r.loadTeacher(); err != nil {
+			return err
+		}
+		defer func() { r.teacher = nil }()
+	}
 	r.student.Prepare()
 	line, err := r.measured(ctx)
 	if err != nil {

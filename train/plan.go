@@ -12,7 +12,8 @@ type Plan struct {
 	Moments    int64 // bytes of AdamW's
 	Data       int64 // bytes of the windows
 	StepTokens int   // at most
-	// MACs of a step: forward of both models, and twice the student's backward.
+	// MACs of a step: forward of both models, unless the teacher's is stored, and twice the
+	// student's backward.
 	MACs float64
 }
 
@@ -34,6 +35,7 @@ func PlanOf(c Config, m *format.Config, d *Data) (Plan, error) {
 		return p, err
 	}
 	o.KeepMaps, o.Quantization, o.Train, o.LearnSteps, o.Gate, o.Recompute = false, c.Quantization, true, c.LearnSteps, c.Gate, c.Recompute
+	o.TopK = c.TopK
 	if p.Student, err = nn.BytesOf(m, o); err != nil {
 		return p, err
 	}
@@ -52,6 +54,9 @@ func PlanOf(c Config, m *format.Config, d *Data) (Plan, error) {
 	passes := 4.0
 	if c.Recompute {
 		passes++
+	}
+	if c.TopK > 0 {
+		passes--
 	}
 	p.MACs = passes * perToken * float64(p.StepTokens)
 	if c.AttentionLoss > 0 { // scores of both models once more, and the gradient of the student's q and k

@@ -16,6 +16,7 @@ import (
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/format/topk"
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/quant"
 	"github.com/llmqat/llmqat/train/nn"
@@ -40,8 +41,11 @@ type Options struct {
 	Teacher format.Source
 	// Start, where it is not nil, makes what the student begins as instead of the teacher,
 	// with steps of its weights as nn.Options has them.
-	Start   func() (src format.Source, steps func(tensor string) []float32, err error)
-	Data    *Data // to train on
+	Start func() (src format.Source, steps func(tensor string) []float32, err error)
+	Data  *Data // to train on
+	// Logits, where it is not nil, are the teacher's likeliest tokens (StoreLogits) of the
+	// windows of which Data are the first: then the teacher is there for evaluations alone.
+	Logits  *topk.File
 	Held    *Data // to evaluate on
 	Resume  bool
 	Reducer Reducer
@@ -89,6 +93,8 @@ type run struct {
 	log     *logFile
 	s       state
 	windows [][]int32
+	longest int       // tokens of a window
+	stored  nn.TopK   // of a pass
 	held    [][]int32 // to evaluate on
 	grads   []kernels.Floats
 	drawn   time.Time // when pictures were made last
@@ -107,6 +113,9 @@ func Run(ctx context.Context, dev kernels.TrainDevice, c Config, o Options) (err
 		return fmt.Errorf("%d windows to train on and %d to evaluate on: want one at least of each", o.Data.Len(), o.Held.Len())
 	}
 	r.c.Data, r.c.Held = o.Data.Hash(), o.Held.Hash()
+	if o.Logits != nil {
+		r.c.Logits, r.c.TopK = o.Logits.Sum(), o.Logits.Header().K
+	}
 	for i := range o.Held.Len() {
 		if r.c.EvalWindows == 0 || i < r.c.EvalWindows {
 			r.held = append(r.held, o.Held.Window(i))
@@ -172,26 +181,27 @@ func floats() qat.Quantization {
 
 // open makes the models and finds the state to begin with.
 func (r *run) open() error {
-	longest := 0
 	for _, d := range []*Data{r.Data, r.Held} {
 		for i := range d.Len() {
-			longest = max(longest, len(d.Window(i)))
+			r.longest = max(r.longest, len(d.Window(i)))
 		}
 	}
-	o := nn.Options{Quantization: floats(), MaxTokens: r.c.Pass * longest, MaxLength: longest, KeepMaps: r.c.AttentionLoss > 0}
 	var err error
-	if r.teacher, err = nn.New(r.dev, r.Teacher, o); err != nil {
-		return fmt.Errorf("teacher: %w", err)
+	if r.Logits == nil {
+		if err = r.loadTeacher(); err != nil {
+			return err
+		}
 	}
-	r.teacher.Prepare()
+	o := nn.Options{
+		Quantization: r.c.Quantization, Train: true, LearnSteps: r.c.LearnSteps, Gate: r.c.Gate, Recompute: r.c.Recompute, Compat: r.c.Compat,
+		MaxTokens: r.c.Pass * r.longest, MaxLength: r.longest, TopK: r.c.TopK,
+	}
 	start := r.Teacher
 	if r.Start != nil {
 		if start, o.Steps, err = r.Start(); err != nil {
 			return err
 		}
 	}
-	o.KeepMaps, o.Quantization, o.Train, o.LearnSteps, o.Gate, o.Recompute = false, r.c.Quantization, true, r.c.LearnSteps, r.c.Gate, r.c.Recompute
-	o.Compat = r.c.Compat
 	if r.student, err = nn.New(r.dev, start, o); err != nil {
 		return fmt.Errorf("student: %w", err)
 	}
@@ -315,15 +325,15 @@ func (r *run) checkpoint(name string) error {
 // step does one step.
 func (r *run) step() error {
 	start := time.Now()
-	r.windows = r.Data.batch(r.windows, r.s.Step, r.c.Batch, r.c.Seed+uint64(r.s.Rollbacks))
+	r.windows = r.Data.batch(r.windows, r.s.Step, r.c.Batch, r.seed())
 	batch := nn.Batch(r.windows)
 	r.student.Prepare()
 	r.student.ClearGrads()
 	loss := r.c.loss(batch)
 	var sum nn.Stats
-	mine := r.share(batch)
-	for from := 0; from < len(mine); from += r.c.Pass {
-		s, err := r.student.Step(r.teacher, mine[from:min(from+r.c.Pass, len(mine))], loss)
+	first, end := r.share(len(batch))
+	for from := first; from < end; from += r.c.Pass {
+		s, err := r.learn(batch, from, min(from+r.c.Pass, end), loss)
 		switch {
 		case errors.Is(err, quant.ErrNotFinite): // of activations, K or V
 			s.KL = math.NaN()
@@ -365,13 +375,13 @@ func (r *run) step() error {
 	return r.tell(line)
 }
 
-// share is what this worker computes of a batch.
-func (r *run) share(b nn.Batch) nn.Batch {
+// share is which of a batch's n windows this worker computes.
+func (r *run) share(n int) (from, to int) {
 	if r.Reducer == nil {
-		return b
+		return 0, n
 	}
 	i, of := r.Reducer.Worker()
-	return b[i*len(b)/of : (i+1)*len(b)/of]
+	return i * n / of, (i + 1) * n / of
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

@@ -704,7 +704,12 @@ func TestPlan(t *testing.T) {
 	if maps, err := PlanOf(c, teacher().Config(), d); err != nil || maps.MACs != p.MACs+float64(4*2*24*8*5*16) || maps.Bytes()-p.Bytes() != 2*16*(64+64)*4 {
 		t.Errorf("with --attention-loss %v bytes and %v multiply-adds, without %v and %v (%v)", maps.Bytes(), maps.MACs, p.Bytes(), p.MACs, err)
 	}
-	c.AttentionLoss = 0
+	c.AttentionLoss, c.TopK = 0, 4
+	// Of the teacher's four likeliest tokens a row of ids and one of 5 logarithms, padded.
+	if known, err := PlanOf(c, teacher().Config(), d); err != nil || known.MACs != 0.75*p.MACs || known.Bytes()-p.Bytes() != 2*16*(4+64)*4 {
+		t.Errorf("with stored logits %v bytes and %v multiply-adds, without %v and %v (%v)", known.Bytes(), known.MACs, p.Bytes(), p.MACs, err)
+	}
+	c.TopK = 0
 	c.Recompute = true
 	if again, err := PlanOf(c, teacher().Config(), d); err != nil || again.MACs != 1.25*p.MACs || again.Bytes() >= p.Bytes() {
 		t.Errorf("with --recompute %v bytes and %v multiply-adds, without %v and %v (%v)", again.Bytes(), again.MACs, p.Bytes(), p.MACs, err)
@@ -720,7 +725,7 @@ func TestConfig(t *testing.T) {
 	for want, change := range map[string]func(c *Config){
 		"length is 65": func(c *Config) { c.Length = 65 }, "pass is 9": func(c *Config) { c.Pass = 9 }, "learning rate is -1": func(c *Config) { c.LearningRate = -1 },
 		"learning rate is 0": func(c *Config) { c.LearningRate = 0 },
-		"warmup is 99": func(c *Config) { c.Warmup = 99 }, "soft is 2": func(c *Config) { c.Soft = 2 }, "3 bits": func(c *Config) { c.Quantization.Bits.W = 3 },
+		"warmup is 99":       func(c *Config) { c.Warmup = 99 }, "soft is 2": func(c *Config) { c.Soft = 2 }, "3 bits": func(c *Config) { c.Quantization.Bits.W = 3 },
 		"attention loss is -1": func(c *Config) { c.AttentionLoss = -1 }, "hidden loss is 0.5, want 0": func(c *Config) { c.HiddenLoss, c.Start = 0.5, "clip+hadamard" },
 		"gate is -1": func(c *Config) { c.Gate = -1 }, "no steps to learn": func(c *Config) { c.Quantization.Bits = quant.Bits{W: 16, A: 16, KV: 4} },
 	} {

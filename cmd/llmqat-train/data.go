@@ -12,31 +12,33 @@ import (
 // tenth of what there is.
 const heldWindows = 64
 
-// data reads the windows to train and to evaluate on, and warns of what is missing. Both
-// sets are opened before either is read, which takes time.
-func (c *qatCmd) data(config train.Config, vocab int, hash string, warn io.Writer) (data, held *train.Data, err error) {
+// data reads all windows of --data, and says which of them to train on, the first, and
+// which ones to evaluate on; it warns of what is missing. Both sets are opened before
+// either is read, which takes time.
+func (c *qatCmd) data(config train.Config, vocab int, hash string, warn io.Writer) (all, data, held *train.Data, err error) {
 	set, err := open("--data", c.Data, vocab, hash, warn)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	var heldSet *tokens.Set
 	if len(c.Held) > 0 {
 		if heldSet, err = open("--held", c.Held, vocab, hash, warn); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
-	if data, err = windows("--data", set, config.Length); err != nil {
-		return nil, nil, err
+	if all, err = windows("--data", set, config.Length); err != nil {
+		return nil, nil, nil, err
 	}
 	if heldSet != nil {
 		held, err = windows("--held", heldSet, config.Length)
-		return data, held, err
+		return all, all, held, err
 	}
-	n := min(heldWindows, data.Len()/10)
+	n := min(heldWindows, all.Len()/10)
 	if n == 0 {
-		return nil, nil, fmt.Errorf("--data %v: %d windows: too few to set some aside for evaluation: name others by --held", c.Data, data.Len())
+		return nil, nil, nil, fmt.Errorf("--data %v: %d windows: too few to set some aside for evaluation: name others by --held", c.Data, all.Len())
 	}
-	return data.Split(data.Len() - n)
+	data, held, err = all.Split(all.Len() - n)
+	return all, data, held, err
 }
 
 // open opens the shards that a flag names, of this teacher.

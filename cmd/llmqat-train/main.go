@@ -25,6 +25,7 @@ LLM-QAT does: on text that the model itself makes up.
   llmqat-train generate --model TinyLlama-1.1B/ --out data/ --shard 3/8     # one of 8 machines
   llmqat-train merge --out all.jsonl data/
   llmqat-train qat --teacher TinyLlama-1.1B/ --data data/ --out run/
+  llmqat-train teach --teacher TinyLlama-1.1B/ --data data/ --out teacher.topk   # for qat --logits
   llmqat-serve --model run/student.qat
 
 llmqat-train COMMAND --help tells more of each. Every flag is also a variable: --out is LLMQAT_TRAIN_OUT.`
@@ -32,6 +33,7 @@ llmqat-train COMMAND --help tells more of each. Every flag is also a variable: -
 type commands struct {
 	Generate generateCmd `cmd:"" help:"Make training data: samples drawn from the teacher, or cut from a text."`
 	Merge    mergeCmd    `cmd:"" help:"Make one file of all shards."`
+	Teach    teachCmd    `cmd:"" help:"Store the teacher's likeliest tokens, so that students learn without it."`
 	QAT      qatCmd      `cmd:"" name:"qat" help:"Train a student on such data, to be served at 4-8-4 or another setting."`
 	Report   reportCmd   `cmd:"" help:"Compare runs: a table of what each reached, and a picture."`
 

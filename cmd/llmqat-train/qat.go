@@ -14,6 +14,7 @@ import (
 	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/format/source"
+	"github.com/llmqat/llmqat/format/topk"
 	"github.com/llmqat/llmqat/internal/progress"
 	"github.com/llmqat/llmqat/kernels/cpu"
 	"github.com/llmqat/llmqat/kernels/quant"
@@ -26,6 +27,7 @@ type qatCmd struct {
 	Tokenizer string   `help:"tokenizer.model, tokenizer.json or llama2.c's tokenizer.bin; unset: the teacher's own." type:"path" placeholder:"FILE"`
 	Data      []string `help:"Shards that llmqat-train generate made, or directories of them." required:"" type:"path" placeholder:"PATH,..."`
 	Held      []string `help:"Shards to evaluate on. Unset: some windows of --data, which are then not trained on." type:"path" placeholder:"PATH,..."`
+	Logits    string   `help:"What llmqat-train teach wrote of this teacher and these data: the student learns from that, and the teacher is loaded for evaluations alone." type:"path" placeholder:"FILE"`
 	Out       string   `help:"Directory for the run: log, checkpoints and student.qat." required:"" type:"path" placeholder:"DIR"`
 	Resume    bool     `help:"Go on with the run in --out, as if it had never stopped."`
 
@@ -90,14 +92,25 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	hash, err := c.hash(ctx, src)
+	hash, err := hashOf(ctx, src, c.Teacher)
 	if err != nil {
 		return err
 	}
 	config.Teacher = hash
-	data, held, err := c.data(config, src.Config().VocabSize, hash, os.Stderr)
+	all, data, held, err := c.data(config, src.Config().VocabSize, hash, os.Stderr)
 	if err != nil {
 		return err
+	}
+	var stored *topk.File
+	if c.Logits != "" {
+		if stored, err = c.logits(ctx, config, src.Config().VocabSize, all); err != nil {
+			return err
+		}
+		defer stored.Close()
+		config.Logits, config.TopK = stored.Sum(), stored.Header().K
+		if config, err = config.Resolve(src.Config()); err != nil {
+			return err
+		}
 	}
 	if c.Overfit {
 		data, held = overfit(data, config)
@@ -134,7 +147,7 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	o.Data, o.Held, o.Start = data, held, begin
+	o.Data, o.Held, o.Logits, o.Start = data, held, stored, begin
 	o.Log = func(l train.Line) { c.log(tell, l, config.Steps) }
 	o.Finish = func(ctx context.Context, s train.Summary) error {
 		end()
@@ -218,9 +231,9 @@ func (c *qatCmd) config(src format.Source) (train.Config, error) {
 	}.Resolve(src.Config())
 }
 
-// hash is what the student's provenance says of its teacher, read with a bar.
-func (c *qatCmd) hash(ctx context.Context, src format.FileSource) (string, error) {
-	step, end := progress.Bar(os.Stderr, "reading "+filepath.Base(c.Teacher))
+// hashOf is what the student's provenance says of its teacher, read with a bar.
+func hashOf(ctx context.Context, src format.FileSource, path string) (string, error) {
+	step, end := progress.Bar(os.Stderr, "reading "+filepath.Base(path))
 	defer end()
 	done := int64(0)
 	return src.Hash(ctx, func(n int) { done += int64(n); step(done, src.Size()) })

@@ -115,7 +115,7 @@ func TestServedIsEvaluated(t *testing.T) {
 	if err != nil || config.EvalWindows != 3 {
 		t.Fatalf("%d windows, %v", config.EvalWindows, err)
 	}
-	_, held, err := (&qatCmd{Data: []string{data}}).data(config, src.Config().VocabSize, config.Teacher, io.Discard)
+	_, _, held, err := (&qatCmd{Data: []string{data}}).data(config, src.Config().VocabSize, config.Teacher, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,5 +293,43 @@ func TestQATRefuses(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(out, "config.json")); err == nil {
 			t.Fatalf("%v: a run was begun", c.args)
 		}
+	}
+}
+
+// A student learns from what its teacher wrote down, and from nothing else.
+func TestTeach(t *testing.T) {
+	model, data, dir := teacher(t, "16-16-16", 1), t.TempDir(), t.TempDir()
+	made(t, data, "--model", model, "--samples", "60", "--max-tokens", "24")
+	known, out := filepath.Join(dir, "teacher.topk"), filepath.Join(dir, "run")
+	teach := []string{"teach", "--teacher", model, "--data", data, "--length", "24", "--top-k", "300", "--out", known}
+	if log, status := run(t, nil, teach...); status != 0 || !strings.Contains(log, "wrote "+known) {
+		t.Fatalf("status %d: %s", status, log)
+	}
+	args := []string{"qat", "--teacher", model, "--logits", known, "--length", "24", "--batch", "16", "--steps", "20", "--lr", "3e-4", "--bits", "4-4-4", "--kv-scheme", "token"}
+	if log, status := run(t, nil, append(args, "--data", data, "--out", out)...); status != 0 {
+		t.Fatalf("status %d: %s", status, log)
+	}
+	lines, err := train.ReadLog(filepath.Join(out, "log.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, last := lines[0], lines[len(lines)-1]; !(last.KL < first.KL) {
+		t.Errorf("KL on held-out text went from %v to %v", first.KL, last.KL)
+	}
+	if c, err := train.LoadConfig(filepath.Join(out, "config.json")); err != nil || c.TopK != 300 || !strings.HasPrefix(c.Logits, "sha256:") {
+		t.Errorf("config %+v, %v", c, err)
+	}
+	other := t.TempDir()
+	made(t, other, "--model", model, "--samples", "50", "--max-tokens", "24")
+	for want, more := range map[string][]string{
+		"other data": {"--data", other}, "same --length": {"--data", data, "--length", "20"},
+		"attention loss is 1": {"--data", data, "--attention-loss", "1"}, "none": {"--data", data, "--logits", filepath.Join(dir, "none")},
+	} {
+		if log, status := run(t, nil, append(append([]string{}, args...), append(more, "--out", filepath.Join(dir, "other"))...)...); status == 0 || !strings.Contains(log, want) {
+			t.Errorf("%v: status %d, want an error that says %q: %s", more, status, want, log)
+		}
+	}
+	if log, status := run(t, nil, append(append([]string{}, teach...), "--length", "1")...); status == 0 || !strings.Contains(log, "--length is 1") {
+		t.Errorf("windows of one token: status %d: %s", status, log)
 	}
 }

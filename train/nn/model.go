@@ -29,6 +29,7 @@ type Options struct {
 	Compat    bool
 	Recompute bool // compute layers twice rather than keep what their gradients need
 	KeepMaps  bool // a teacher whose attention a student's is compared with: a pass keeps every layer's
+	TopK      int  // where above 0, how many tokens' logits of a teacher StepTopK takes
 	// Steps, where it is not nil and does not return nil, has the steps of a tensor's rows:
 	// what learning begins from or, where steps are not learned, what they stay. Tensors
 	// that read the same input have them all or none. Others are MinMax's.

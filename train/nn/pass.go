@@ -51,6 +51,8 @@ type pass struct {
 	logits, stats   kernels.Floats // [headRows, vocab], [headRows, 4]
 	served, unasked kernels.Floats // as logits: another model's, and gradients that nobody wants
 
+	stored stored // of a teacher, where the student learns without it
+
 	watch *watch // of what is rounded, where that is measured
 }
 
@@ -112,6 +114,9 @@ func newPass(dev kernels.TrainDevice, s *shape, c *format.Config, o Options) (pa
 	p.logits, p.stats = floats(min(headRows, t), c.VocabSize), floats(min(headRows, t), 4)
 	if o.Train {
 		p.served, p.unasked = floats(min(headRows, t), c.VocabSize), floats(min(headRows, t), c.VocabSize)
+	}
+	if rows := min(headRows, t); o.TopK > 0 {
+		p.stored = stored{ints(rows * o.TopK), floats(rows, o.TopK+1)}
 	}
 	p.ids, p.positions, p.targets, p.start = ints(t), ints(t), ints(t), ints(t+1)
 	var err error

@@ -47,7 +47,13 @@ func (m *Model) Evaluate(teacher *Model, b Batch, l Loss) (Stats, error) {
 func (m *Model) Step(teacher *Model, b Batch, l Loss) (Stats, error) {
 	teacher.forward(b)
 	m.forward(b)
-	s, err := m.distill(teacher, l, true)
+	return m.learn(teacher, teacher, l)
+}
+
+// learn goes backward from the comparison of logits with what is wanted, and of layers with
+// the teacher's.
+func (m *Model) learn(wanted target, teacher *Model, l Loss) (Stats, error) {
+	s, err := m.distill(wanted, l, true)
 	if err == nil {
 		m.clearGaps(l)
 		m.backward(teacher, l)
@@ -58,16 +64,15 @@ func (m *Model) Step(teacher *Model, b Batch, l Loss) (Stats, error) {
 
 // distill compares logits some rows at a time; where train, it turns them into the
 // gradient of lm_head's input in p.dx.
-func (m *Model) distill(teacher *Model, l Loss, train bool) (Stats, error) {
+func (m *Model) distill(wanted target, l Loss, train bool) (Stats, error) {
 	var sum Stats
-	p, q := &m.pass, &teacher.pass
+	p := &m.pass
 	for from := 0; from < p.ids.N; from += headRows {
 		n := min(headRows, p.ids.N-from)
-		logits, wanted, stats := p.logits.First(n), q.logits.First(n), p.stats.First(n)
+		logits, stats := p.logits.First(n), p.stats.First(n)
 		in := p.out.Part(from, from+n)
 		m.head.forward(m.dev, logits, in, false)
-		teacher.head.forward(m.dev, wanted, q.out.Part(from, from+n), false)
-		m.dev.Distill(logits, stats, logits, wanted, p.targets.Slice(from, from+n), l.Soft, l.Weight)
+		wanted.compare(m, logits, stats, from, l)
 		if train {
 			m.head.backward(m.dev, p.dx.Part(from, from+n), logits, in)
 		}
