@@ -47,7 +47,7 @@ func (t *distillRows) span(worker, from, to int) {
 
 		var kl float64 // Σ p·(ln p - ln q), p = pt/sumT
 		for j, p := range pt {
-			kl += float64(p) * (float64(teacher[j]-topT) - float64(student[j]-topS))
+			kl += float64(float64(p) * (float64(teacher[j]-topT) - float64(student[j]-topS)))
 		}
 		stats[0] = float32(kl/float64(sumT) - lnT + lnS)
 		stats[1] = float32(lnS - float64(student[target]-topS))
