@@ -54,7 +54,7 @@ type qatCmd struct {
 	Recompute   bool    `help:"Compute layers twice instead of keeping what their gradients need: less memory, a quarter more time."`
 	Seed        uint64  `help:"Of the windows' order." default:"1"`
 
-	AttentionLoss float64 `name:"attention-loss" help:"Weight in the loss, beside what --soft divides, of the KL from the teacher's attention to the student's, the mean of heads and tokens, summed over layers. The paper did better without; so begin small. Keeps the teacher's q and k in memory." default:"0"`
+	AttentionLoss float64 `name:"attention-loss" help:"Weight in the loss, beside what --soft divides, of the KL from the teacher's attention to the student's, the mean of heads and tokens, summed over layers. 0.3 is one to try, though the paper did better without. Keeps the teacher's q and k in memory." default:"0"`
 	HiddenLoss    float64 `name:"hidden-loss" help:"The same of the hidden states behind each layer: the square of what they are off by, as a part of the teacher's square. Not with --start hadamard, which rotates them." default:"0"`
 
 	EvalEvery   int `help:"Steps between evaluations: student, as it is trained and as it is served, beside its teacher. 0: at the end alone." default:"100"`
