@@ -149,16 +149,19 @@ func newRows(m Memory, n, cols, stride, bits int) (Rows, error) {
 }
 
 // First returns the first n rows of r.
-func (r Rows) First(n int) Rows {
-	if n > r.N {
-		panic(fmt.Sprintf("kernels: first %d rows of %d", n, r.N))
+func (r Rows) First(n int) Rows { return r.Part(0, n) }
+
+// Part returns the rows [from, to) of r.
+func (r Rows) Part(from, to int) Rows {
+	if to > r.N {
+		panic(fmt.Sprintf("kernels: rows %d to %d of %d", from, to, r.N))
 	}
-	r.N = n
+	r.N = to - from
 	if r.Bits == 16 {
-		r.F = r.F.First(n)
+		r.F = r.F.Part(from, to)
 		return r
 	}
-	r.Q, r.Scale, r.Sum = r.Q.Slice(0, n*r.Stride), r.Scale.Slice(0, n), r.Sum.Slice(0, n)
+	r.Q, r.Scale, r.Sum = r.Q.Slice(from*r.Stride, to*r.Stride), r.Scale.Slice(from, to), r.Sum.Slice(from, to)
 	return r
 }
 

@@ -33,6 +33,9 @@ type TrainDevice interface {
 	// x. It fails with quant.ErrNotFinite and the row.
 	FakeQuantize(out, x Floats, groups, bits int)
 
+	// Dequantize sets out [N, Cols] to what the integers of x stand for.
+	Dequantize(out Floats, x Rows)
+
 	// FakeQuantizeReleased sets each row of out [T, H] to quant.Released of x's: what
 	// LLM-QAT's released code trains with, and nothing serves. out may be x. It fails with
 	// quant.ErrNotFinite and the row.
@@ -44,6 +47,12 @@ type TrainDevice interface {
 	// FakeQuantizeWeight sets out [Out, In] to w, quantized by a step a row to all of
 	// quant.WeightRange.
 	FakeQuantizeWeight(out, w Floats, step Buf[float32], bits int)
+
+	// PackWeight sets w to the weights x [Out, In] as a .qat file holds them: integers by
+	// the steps that w.Scale holds, in all of quant.WeightRange, or floats of w's type,
+	// rounded to nearest. It fails with quant.ErrNotFinite and the row where x holds
+	// what the type cannot.
+	PackWeight(w Weight, x Floats)
 
 	// FakeQuantizeWeightGrad turns dw, the gradient of quantized weights, into that of w,
 	// and sets dstep to that of the steps (LSQ, arXiv:1902.08153): outside of the range
@@ -72,10 +81,10 @@ type TrainDevice interface {
 
 	// CausalAttention sets out [T, heads·HeadDim] to softmax(q·kᵀ/√HeadDim)·v of each
 	// sequence by itself: k and v [T, kvHeads·HeadDim]. stats [T, 2·heads] keeps the
-	// rows' maxima and sums for the gradient.
+	// rows' maxima and sums. With out empty it sets stats alone.
 	CausalAttention(out, stats, q, k, v Floats, s Sequences)
 
-	// CausalAttentionGrad sets dq, dk and dv, given dout.
+	// CausalAttentionGrad sets dq, dk and dv, given dout, and stats as CausalAttention does.
 	CausalAttentionGrad(dq, dk, dv, dout, stats, q, k, v Floats, s Sequences)
 
 	// EmbedGrad adds row i of dout to row ids[i] of dTable, in order.

@@ -35,7 +35,7 @@ func PlanOf(c Config, m *format.Config, d *Data) (Plan, error) {
 		return p, err
 	}
 	o.KeepMaps, o.Quantization, o.Train, o.LearnSteps, o.Gate, o.Recompute = false, c.Quantization, true, c.LearnSteps, c.Gate, c.Recompute
-	o.TopK = c.TopK
+	o.TopK, o.Compat = c.TopK, c.Compat
 	if p.Student, err = nn.BytesOf(m, o); err != nil {
 		return p, err
 	}

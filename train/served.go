@@ -34,24 +34,10 @@ type Apart struct {
 	Perplexity float64 `json:"ppl"`  // served, as a part of trained
 }
 
-// What is rounded alike differs by the order of float sums, which tips a rounding here
-// and there, and by the embedding and lm_head in 16 bits. From 4 bits of KV cache on that
-// is more than wanted, for what one tipped rounding changes tips others behind it; it has
-// no direction, though, so that perplexities stay near each other.
-const (
-	nearKL         = 2e-3
-	nearAgreement  = 0.98
-	nearPerplexity = 0.002 // from 1
-	farPerplexity  = 0.25  // the same
-)
-
-// Near reports whether what is served is as near as wanted to what is trained.
-func (a *Apart) Near() bool {
-	return a.KL <= nearKL && a.Agreement >= nearAgreement && math.Abs(a.Perplexity-1) <= nearPerplexity
-}
-
-// Far reports whether it is so far that something else is computed.
-func (a *Apart) Far() bool { return !(math.Abs(a.Perplexity-1) <= farPerplexity) }
+// Exact reports whether what is served is what is trained: then logits are equal by ==,
+// and all three come out exactly. Only a Config's Compat, which trains what nothing serves,
+// is apart.
+func (a *Apart) Exact() bool { return *a == Apart{KL: 0, Agreement: 1, Perplexity: 1} }
 
 func (a *Apart) String() string {
 	return fmt.Sprintf("apart from the trained forward by a KL of %.2g nats a token, %+.2f %% of perplexity, %.1f %% same likeliest token", a.KL, 100*(a.Perplexity-1), 100*a.Agreement)

@@ -34,7 +34,7 @@ type qatCmd struct {
 	Bits       string `help:"The student's setting W-A-KV." default:"4-8-4"`
 	KVScheme   string `name:"kv-scheme" help:"head-zp, head or token (the paper's). Unset: head-zp, or token with --compat." default:""`
 	LMHeadBits int    `name:"lm-head-bits" help:"8 or 16. 0: 8, or 16 where W is 16 and with --compat." default:"0"`
-	Float      string `help:"Type of float weights in student.qat: f32, f16 or bf16. Unset: f16, or bf16 where that is needed." default:""`
+	Float      string `help:"Type of float weights in student.qat, which it is trained with, too: f32, f16 or bf16. Unset: f16, or bf16 where the teacher needs that, and where weights have 16 bits the teacher's own." default:""`
 
 	Start string `help:"Training-free methods that the student begins with, joined by +: ${methods}." default:"" placeholder:"METHOD+..."`
 
@@ -88,7 +88,7 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer src.Close()
-	config, err := c.config(src)
+	config, err := c.config(ctx, src)
 	if err != nil {
 		return err
 	}
@@ -143,10 +143,7 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 			return c.begin(ctx, src, data, config, dev, notes, tell)
 		}
 	}
-	o, err := c.options(src, config, dev, notes)
-	if err != nil {
-		return err
-	}
+	o := c.options(src, config, dev, notes)
 	o.Data, o.Held, o.Logits, o.Start = data, held, stored, begin
 	o.Log = func(l train.Line) { c.log(tell, l, config.Steps) }
 	o.Finish = func(ctx context.Context, s train.Summary) error {
@@ -184,7 +181,7 @@ func (c *qatCmd) begin(ctx context.Context, src format.Source, d *train.Data, co
 }
 
 // config is what the flags say of the run's numbers.
-func (c *qatCmd) config(src format.Source) (train.Config, error) {
+func (c *qatCmd) config(ctx context.Context, src format.Source) (train.Config, error) {
 	bits, err := quant.ParseBits(c.Bits)
 	if err != nil {
 		return train.Config{}, err
@@ -205,14 +202,17 @@ func (c *qatCmd) config(src format.Source) (train.Config, error) {
 	if err != nil {
 		return train.Config{}, err
 	}
-	if float == "" {
-		float = qat.Float16
-	}
 	head := c.LMHeadBits
 	if head == 0 {
 		head = 8
 		if bits.W == 16 || c.Compat {
 			head = 16
+		}
+	}
+	q := qat.Quantization{Bits: bits, KVScheme: scheme, LMHeadBits: head, Float: float, Method: "qat"}
+	if q.Float == "" {
+		if q.Float, err = convert.ChooseFloat(ctx, src, q); err != nil {
+			return train.Config{}, err
 		}
 	}
 	rate := c.LR
@@ -222,7 +222,7 @@ func (c *qatCmd) config(src format.Source) (train.Config, error) {
 		}
 	}
 	return train.Config{
-		Quantization: qat.Quantization{Bits: bits, KVScheme: scheme, LMHeadBits: head, Float: float, Method: "qat"},
+		Quantization: q,
 		Start:        c.Start, Length: c.Length, Batch: c.Batch, Pass: c.Pass, Steps: c.Steps,
 		LearningRate: rate, Warmup: c.Warmup, WeightDecay: c.WeightDecay, Clip: c.Clip,
 		Soft: c.Soft, LearnSteps: lsq, StepsRate: c.StepsRate, Gate: c.Gate, Compat: c.Compat, Recompute: c.Recompute,
@@ -253,7 +253,7 @@ func (c *qatCmd) log(tell func(string), l train.Line, steps int) {
 				continue
 			}
 			fmt.Fprintf(os.Stderr, "  %-18s KL %.4f, perplexity %.4g, same likeliest token %.1f %%, logits %s", x.name, x.s.KL, x.s.Perplexity, 100*x.s.Agreement, x.s.Logits)
-			if a := x.s.Apart; a != nil {
+			if a := x.s.Apart; a != nil && !a.Exact() {
 				fmt.Fprintf(os.Stderr, "; %v", a)
 			}
 			fmt.Fprintln(os.Stderr)

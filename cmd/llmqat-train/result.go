@@ -96,15 +96,15 @@ func (c *qatCmd) result(ctx context.Context, dev kernels.Device, src format.Sour
 }
 
 // tellApart says how far apart what is served and what was trained are, and fails where
-// that is no matter of rounding; compat was trained with other roundings.
+// they are at all, but for compat, which was trained with other roundings.
 func tellApart(a *train.Apart, compat bool) error {
 	switch {
-	case a.Far() && !compat:
-		return fmt.Errorf("student.qat is %v: more than tipped roundings explain (docs/training.md): what was trained is not what is served", a)
-	case a.Near():
-		fmt.Fprintf(os.Stderr, "student.qat is %v\n", a)
+	case a.Exact():
+		fmt.Fprintln(os.Stderr, "student.qat computes what was trained, to the bit")
+	case compat:
+		fmt.Fprintf(os.Stderr, "student.qat is %v: it is served by other formulas than it was trained by (docs/training.md)\n", a)
 	default:
-		fmt.Fprintf(os.Stderr, "warning: student.qat is %v: float sums in another order tip roundings, the more the fewer bits (docs/training.md)\n", a)
+		return fmt.Errorf("student.qat is %v: want none, logits by logits (docs/training.md): what was trained is not what is served, unless an older llmqat began the run: write it anew with this one in another folder", a)
 	}
 	return nil
 }

@@ -15,11 +15,10 @@ import (
 )
 
 // options are the run's files, and how they are written and served.
-func (c *qatCmd) options(src format.FileSource, config train.Config, dev kernels.Device, notes map[string]string) (train.Options, error) {
-	float, err := convert.ParseFloat(c.Float)
+func (c *qatCmd) options(src format.FileSource, config train.Config, dev kernels.Device, notes map[string]string) train.Options {
 	q := config.Quantization
 	file := convert.Options{
-		Bits: q.Bits, KVScheme: q.KVScheme, LMHeadBits: q.LMHeadBits, Float: float,
+		Bits: q.Bits, KVScheme: q.KVScheme, LMHeadBits: q.LMHeadBits, Float: q.Float,
 		Source: filepath.Base(c.Teacher), CreatedBy: "llmqat-train " + version,
 	}
 	return train.Options{
@@ -42,7 +41,7 @@ func (c *qatCmd) options(src format.FileSource, config train.Config, dev kernels
 			}
 			return server{s, f}, nil
 		},
-	}, err
+	}
 }
 
 // server is a stream that closes its file.

@@ -22,7 +22,7 @@ func Quantize(ctx context.Context, src format.Source, path string, o Options) er
 		return err
 	}
 	if q.Float == "" {
-		if q.Float, err = chooseFloat(ctx, src, q); err != nil {
+		if q.Float, err = ChooseFloat(ctx, src, q); err != nil {
 			return err
 		}
 	}
@@ -131,8 +131,9 @@ func sourceName(src format.Source, name string) string {
 	return name
 }
 
-// chooseFloat returns the float type for a model of which the user named none.
-func chooseFloat(ctx context.Context, src format.Source, q qat.Quantization) (string, error) {
+// ChooseFloat returns the float type for a model of which the user named none: the model's
+// own where weights stay floats, else float16, or bfloat16 where that is needed.
+func ChooseFloat(ctx context.Context, src format.Source, q qat.Quantization) (string, error) {
 	if q.Bits.W == 16 {
 		return ownFloat(src), nil
 	}

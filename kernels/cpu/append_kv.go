@@ -3,7 +3,6 @@ package cpu
 import (
 	"fmt"
 	"math"
-	"unsafe"
 
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/quant"
@@ -135,8 +134,7 @@ func (t *appendRows) putInts(dst []byte, x []float32, scale, zero uint16) {
 	s, z := quant.Float16To32(scale), quant.Float16To32(zero)
 	lo, hi := f.KVRange()
 	if f.Bits == 8 {
-		q := unsafe.Slice((*int8)(unsafe.Pointer(&dst[0])), len(dst))
-		t.out.k.quantize(q, x, s, z, float32(hi))
+		t.out.k.quantize(signed(dst), x, s, z, float32(hi))
 		return
 	}
 	t.store.store4(dst, x, s, z, float32(lo), float32(hi), t.cache.NibbleOffset())

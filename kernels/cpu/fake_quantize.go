@@ -34,14 +34,7 @@ type fakeRows struct {
 
 func (t *fakeRows) set(d *Device, out, x kernels.Floats, size, bits int) {
 	t.d, t.out, t.x, t.cols, t.size, t.bits = d, matrixOf(out, false), matrixOf(x, false), x.Cols, size, bits
-	for len(t.q) < d.pool.workers {
-		t.q = append(t.q, nil)
-	}
-	for i := range t.q {
-		if len(t.q[i]) < size {
-			t.q[i] = make([]int8, quant.Align(size))
-		}
-	}
+	t.q = grown(t.q, d.pool.workers, size)
 }
 
 // FakeQuantize implements kernels.TrainDevice.

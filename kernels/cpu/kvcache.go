@@ -62,6 +62,11 @@ func (r *ropeTable) at(position int) (cos, sin []float32) {
 	return r.cos[position*r.half:][:r.half], r.sin[position*r.half:][:r.half]
 }
 
+// signed returns b as int8s.
+func signed(b []byte) []int8 {
+	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(b))), len(b))
+}
+
 // halves returns float16s in memory that is aligned to two bytes.
 func halves(b []byte) []uint16 {
 	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/2)

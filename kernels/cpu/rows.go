@@ -154,13 +154,13 @@ func (o *outRows) store(i int, y []float32) bool {
 }
 
 // grown returns s with n rows of at least size elements.
-func grown(s [][]float32, n, size int) [][]float32 {
+func grown[T kernels.Elem](s [][]T, n, size int) [][]T {
 	for len(s) < n {
 		s = append(s, nil)
 	}
 	for i := range s {
 		if len(s[i]) < size {
-			s[i] = make([]float32, quant.Align(size))
+			s[i] = make([]T, quant.Align(size))
 		}
 	}
 	return s

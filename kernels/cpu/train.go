@@ -123,6 +123,8 @@ func (k *trainKernels) productsAny(x, y []float32) float32 {
 // trainTasks hold the arguments of training's operators, so that a call allocates nothing.
 type trainTasks struct {
 	fakeRows fakeRows
+	pack     packRows
+	dequant  dequantizeRows
 	released releasedRows
 	stepRows stepRows
 	stepGrad stepGradRows

@@ -31,8 +31,11 @@ type trainAttention struct {
 func (d *Device) CausalAttention(out, stats, q, k, v kernels.Floats, s kernels.Sequences) {
 	t := d.attend("CausalAttention", stats, q, k, s)
 	wantShape("CausalAttention", "v", v, k.Rows, k.Cols)
-	wantShape("CausalAttention", "out", out, q.Rows, q.Cols)
-	t.back, t.v, t.out = false, matrixOf(v, false), matrixOf(out, false)
+	t.back, t.v, t.out = false, matrixOf(v, false), matrix{}
+	if out.Rows > 0 {
+		wantShape("CausalAttention", "out", out, q.Rows, q.Cols)
+		t.out = matrixOf(out, false)
+	}
 	d.eachSpan(s.N*t.heads, 1, t)
 }
 
@@ -103,9 +106,9 @@ func (t *trainAttention) multiply(worker int, c, a, b matrix, m, n, k int, add b
 }
 
 // weights sets the worker's p [rows, cols] to the softmax of head h's rows i.. of the
-// sequence from token first on, 0 past each row's own token; where fresh it finds the
-// maxima and sums, else it takes those of stats.
-func (t *trainAttention) weights(worker, first, i, rows, h int, fresh bool) matrix {
+// sequence from token first on, 0 past each row's own token, and stats to their maxima
+// and sums.
+func (t *trainAttention) weights(worker, first, i, rows, h int) matrix {
 	cols := i + rows
 	p := t.scores(worker, t.p[worker], t.q, t.k, first, i, rows, h)
 	k := &t.d.isa.train
@@ -113,13 +116,8 @@ func (t *trainAttention) weights(worker, first, i, rows, h int, fresh bool) matr
 		row, stats := p.v[r*t.pads:][:padded(cols)], t.stats.v[(first+i+r)*t.stats.row+2*h:][:2]
 		n := i + r + 1
 		whole := masked(row, n)
-		if fresh {
-			_, stats[0] = t.d.isa.minMaxAny(row[:n])
-		}
-		sum := k.expScaled(whole, whole, stats[0], t.scale)
-		if fresh {
-			stats[1] = sum
-		}
+		_, stats[0] = t.d.isa.minMaxAny(row[:n])
+		stats[1] = k.expScaled(whole, whole, stats[0], t.scale)
 		k.combine(whole, whole, whole, 1/stats[1], 0)
 	}
 	return p
@@ -147,7 +145,10 @@ func (t *trainAttention) forward(worker, first, end, h int) {
 	g := h / (t.heads / t.kvHeads)
 	for i := 0; i < end-first; i += attendRows {
 		rows := min(attendRows, end-first-i)
-		p := t.weights(worker, first, i, rows, h, true)
+		p := t.weights(worker, first, i, rows, h)
+		if t.out.v == nil {
+			continue
+		}
 		t.multiply(worker, t.out.at(first+i, h*t.dim), p, t.v.at(first, g*t.dim), rows, t.dim, i+rows, false)
 	}
 }
@@ -166,7 +167,7 @@ func (t *trainAttention) gradient(worker, first, end, g int) {
 		for i := 0; i < end-first; i += attendRows {
 			rows := min(attendRows, end-first-i)
 			cols := i + rows
-			p := t.weights(worker, first, i, rows, h, false)
+			p := t.weights(worker, first, i, rows, h)
 			dout := t.dout.at(first+i, h*t.dim)
 			t.multiply(worker, dv, p.turned(), dout, cols, t.dim, rows, true)
 

@@ -231,6 +231,11 @@ func TestCausalAttention(t *testing.T) {
 				return all
 			}
 			c.near("out", dense(out), run(), trainTolerance)
+			alone := c.floats(n, 2*s.heads)
+			c.d.CausalAttention(kernels.Floats{}, alone, q, k, v, seqs)
+			if !slices.Equal(dense(alone), dense(stats)) {
+				t.Error("stats alone differ from those beside attention")
+			}
 			loss := func() float64 { return dot64(run(), dout64) }
 			c.near("dq", dense(dq), slopes(q64, loss), trainTolerance)
 			c.near("dk", dense(dk), slopes(k64, loss), trainTolerance)
@@ -407,6 +412,17 @@ func TestFakeQuantize(t *testing.T) {
 					t.Errorf("activations of %d bits differ in %d groups", bits, groups)
 				}
 				all = append(all, dense(out))
+			}
+		}
+		for _, bits := range []int{8, 4} {
+			r, want := must(kernels.NewRows(c.d, rows, cols, bits)), c.floats(rows, cols)
+			padded := must(kernels.NewFloats(c.d, rows, cols))
+			c.d.Copy(padded, x)
+			c.d.Quantize(r, padded)
+			c.d.FakeQuantize(want, x, 1, bits)
+			c.d.Dequantize(out, r)
+			if !slices.Equal(dense(out), dense(want)) {
+				t.Errorf("integers of %d bits stand for something else", bits)
 			}
 		}
 		step := c.vector(rows)

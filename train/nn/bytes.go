@@ -10,7 +10,7 @@ import (
 type Bytes struct {
 	Weights     int64
 	Gradients   int64
-	Rounded     int64 // weights as layers multiply by them
+	Rounded     int64 // weights as layers multiply by them, and as a .qat file has them
 	Activations int64 // of a pass, with their gradients and logits
 }
 
@@ -24,15 +24,24 @@ func BytesOf(c *format.Config, o Options) (b Bytes, err error) {
 		}
 		n := int64(rows) * int64(quant.Align(cols)) * 4
 		b.Weights += n
-		bits := 16
-		switch {
-		case t.LMHead || t.Embedding && c.TieWordEmbeddings:
-			bits = q.LMHeadBits
-		case t.Linear:
-			bits = q.Bits.W
+		weight := func(bits int) {
+			if bits < 16 {
+				b.Rounded += n
+			}
+			if typ := weightType(q, bits); o.serves() && typ != kernels.Float32 {
+				b.Rounded += int64(rows) * int64(typ.RowBytes(cols))
+			}
 		}
-		if bits < 16 {
-			b.Rounded += n
+		switch {
+		case t.Linear:
+			weight(q.Bits.W)
+		case t.LMHead:
+			weight(q.LMHeadBits)
+		case t.Embedding:
+			weight(16)
+			if c.TieWordEmbeddings && q.LMHeadBits < 16 {
+				weight(q.LMHeadBits)
+			}
 		}
 	}
 	if o.Train {

@@ -13,7 +13,8 @@ type GradCheck struct {
 // CheckGradients compares each parameter's gradient of a loss on b with differences of
 // that loss itself: the weights move along their gradient by so much that the loss changes
 // by a thousandth, there and back. The model must not round: what is passed straight
-// through rounding is no slope. Its weights are left as they were.
+// through rounding is no slope. Its forward pass is the served one as always, of 16-16-16
+// in float32. Its weights are left as they were.
 func (m *Model) CheckGradients(teacher *Model, b Batch, l Loss) ([]GradCheck, error) {
 	m.Prepare()
 	m.ClearGrads()
@@ -21,6 +22,7 @@ func (m *Model) CheckGradients(teacher *Model, b Batch, l Loss) ([]GradCheck, er
 		return nil, err
 	}
 	loss := func() (float64, error) {
+		m.Prepare()
 		s, err := m.Evaluate(teacher, b, l)
 		return l.Of(s), err
 	}

@@ -62,7 +62,7 @@ func TestCompat(t *testing.T) {
 			same(name, i, f[0], f[1])
 		}
 		qkv := scratch(a.qkv.Cols)
-		l.qkv.forward(d, qkv, a.in, false)
+		l.qkv.forward(d, qkv, asRows(a.in), false)
 		queries, keys, vals := m.shape.split(qkv)
 		released(keys, 4) // before RoPE, all heads together
 		released(vals, 4)

@@ -16,7 +16,7 @@ func (m *Model) Errors(b Batch) (Errors, error) {
 	var all loss
 	m.load(b)
 	p := &m.pass
-	m.dev.Embed(p.x[0], table(m.embed.W), p.ids)
+	m.dev.Embed(p.x[0], m.embed.table(), p.ids)
 	for i := range m.layers {
 		w := &watch{}
 		for _, l := range m.layers[i].linears() {

@@ -29,7 +29,7 @@ type layer struct {
 type acts struct {
 	in     kernels.Floats // [T, H] input of q, k and v, rounded
 	qkv    kernels.Floats // [T, queries + 2·keys] turned and rounded
-	stats  kernels.Floats // [T, 2·heads] of attention's softmax
+	stats  kernels.Floats // [T, 2·heads] of attention's softmax, once a teacher or a gradient has asked for them
 	attn   kernels.Floats // [T, queries] rounded
 	mid    kernels.Floats // [T, H] the residual stream behind attention
 	ffIn   kernels.Floats // [T, H] input of gate and up, rounded
@@ -55,10 +55,28 @@ func (s *shape) split(qkv kernels.Floats) (q, k, v kernels.Floats) {
 
 // forward sets y to the layer's output for x; y may not be x.
 func (l *layer) forward(p *pass, a *acts, y, x kernels.Floats) {
-	d := p.dev
+	d, rows := p.dev, &p.serving.rows
 	l.inputNorm.forward(d, a.in, x)
-	l.round(p, a.in, a.raw.in, 1, l.actBits)
-	l.qkv.forward(d, a.qkv, a.in, false)
+	l.qkv.forward(d, a.qkv, l.round(p, rows.in, a.in, a.raw.in, l.actBits), false)
+	l.attend(p, a)
+	d.Copy(a.mid, x)
+	l.out.forward(d, a.mid, l.round(p, rows.attn, a.attn, a.raw.attn, l.actBits), true)
+
+	l.postNorm.forward(d, a.ffIn, a.mid)
+	l.gateUp.forward(d, a.gateUp, l.round(p, rows.in, a.ffIn, a.raw.ffIn, l.actBits), false)
+	d.SwiGLU(asRows(a.ff), a.gateUp)
+	d.Copy(y, a.mid)
+	l.down.forward(d, y, l.round(p, rows.ff, a.ff, a.raw.ff, l.actBits), true)
+}
+
+// attend sets a.attn to attention, and turns and rounds q, k and v, for the gradient where
+// the serving operators do so by themselves.
+func (l *layer) attend(p *pass, a *acts) {
+	d, s := p.dev, &p.serving
+	if s.on {
+		d.RoPEAppendKV(s.rows.q, s.kv, a.qkv, &s.batch, p.rope)
+		d.PagedAttention(a.attn, s.rows.q, s.kv, &s.batch, p.rope)
+	}
 	q, k, v := l.split(a.qkv)
 	if l.kv.RotateOnRead() {
 		l.roundKV(p, k, a.raw.k)
@@ -71,19 +89,10 @@ func (l *layer) forward(p *pass, a *acts, y, x kernels.Floats) {
 		}
 		l.roundKV(p, v, a.raw.v)
 	}
-	l.round(p, q, kernels.Floats{}, l.heads, l.queryBits)
-	d.CausalAttention(a.attn, a.stats, q, k, v, p.seqs)
-	l.round(p, a.attn, a.raw.attn, 1, l.actBits)
-	d.Copy(a.mid, x)
-	l.out.forward(d, a.mid, a.attn, true)
-
-	l.postNorm.forward(d, a.ffIn, a.mid)
-	l.round(p, a.ffIn, a.raw.ffIn, 1, l.actBits)
-	l.gateUp.forward(d, a.gateUp, a.ffIn, false)
-	d.SwiGLU(asRows(a.ff), a.gateUp)
-	l.round(p, a.ff, a.raw.ff, 1, l.actBits)
-	d.Copy(y, a.mid)
-	l.down.forward(d, y, a.ff, true)
+	l.roundQueries(p, q)
+	if !s.on {
+		d.CausalAttention(a.attn, a.stats, q, k, v, p.seqs)
+	}
 }
 
 // backward turns dx, the gradient of the output, into that of the input x, and adds

@@ -67,6 +67,10 @@ func (l *layer) compareAttention(p *pass, dq, dk kernels.Floats, a *acts, like a
 	if like.weight == 0 {
 		return
 	}
+	if p.serving.on && dq.Rows == 0 { // with a gradient CausalAttentionGrad has set them
+		q, k, v := l.split(a.qkv)
+		p.dev.CausalAttention(kernels.Floats{}, a.stats, q, k, v, p.seqs)
+	}
 	p.dev.DistillAttention(dq, dk, p.gaps.Columns(0, l.heads), l.attended(a), l.attended(like.teacher), p.seqs, like.weight/float32(l.heads))
 }
 

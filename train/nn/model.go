@@ -1,6 +1,7 @@
 // Package nn is a LLaMA that learns: forward and backward of every layer, with the
 // rounding of weights, activations and KV cache that the served model will have.
-// Operators are the device's; this package says in which order they come.
+// Operators are the device's; this package says in which order they come. What is trained
+// runs forward by those that serve it, and is to the bit what is served.
 package nn
 
 import (
@@ -17,9 +18,9 @@ import (
 // Options say what a model's numbers are rounded to, and how much a pass holds.
 type Options struct {
 	Quantization qat.Quantization
-	Train        bool // it has gradients
+	Train        bool // it has gradients, and its forward pass is the served one
 	LearnSteps   bool // of weights, as LSQ does (arXiv:1902.08153)
-	MaxTokens    int  // of a pass
+	MaxTokens    int  // of a pass, which where Train has MaxTokens/MaxLength sequences at most, rounded up
 	MaxLength    int  // tokens of a sequence
 	// Gate, where above 0, stops gradients of what a decoder layer rounds, weights, inputs
 	// of linear layers, K and V, where it is this or more from 0.
@@ -44,7 +45,7 @@ type Model struct {
 	shape  shape
 	params []*Param
 
-	embed  *Param
+	embed  linear
 	layers []layer
 	norm   norm
 	head   linear // of the embedding, where that is tied
@@ -86,7 +87,7 @@ func New(dev kernels.TrainDevice, src format.Source, o Options) (*Model, error) 
 func (m *Model) build(b *builder) {
 	c, w := m.config, m.o.Quantization.Bits.W
 	eps := float32(c.RMSNormEps)
-	m.embed = b.param(c.HiddenSize, tensor{format.EmbedName, c.VocabSize})
+	m.embed = b.rounded(b.param(c.HiddenSize, tensor{format.EmbedName, c.VocabSize}), 16, false)
 	m.layers = make([]layer, c.NumHiddenLayers)
 	for i := range m.layers {
 		name := func(tail string) string { return format.LayerName(i, tail+".weight") }
@@ -103,11 +104,18 @@ func (m *Model) build(b *builder) {
 		}
 	}
 	m.norm = norm{b.param(c.HiddenSize, tensor{format.NormName, 1}), eps}
-	head := m.embed
+	head := m.embed.Param
 	if !c.TieWordEmbeddings {
 		head = b.param(c.HiddenSize, tensor{format.LMHeadName, c.VocabSize})
 	}
-	m.head = b.rounded(head, m.o.Quantization.LMHeadBits, false)
+	if m.head = m.embed; !m.sameHead() {
+		m.head = b.rounded(head, m.o.Quantization.LMHeadBits, false)
+	}
+}
+
+// sameHead reports whether lm_head is the embedding, to the bit.
+func (m *Model) sameHead() bool {
+	return m.config.TieWordEmbeddings && m.o.Quantization.LMHeadBits == 16
 }
 
 // builder makes parameters of what a source holds.
@@ -174,6 +182,7 @@ func (b *builder) linear(bits, cols int, tensors ...tensor) linear {
 func (b *builder) rounded(p *Param, bits int, learn bool) linear {
 	l := linear{Param: p, bits: bits, hat: p.W}
 	if bits == 16 {
+		l.packed = b.packed(p, bits, l.step)
 		return l
 	}
 	l.hat = b.floats(p.W.Rows, p.W.Cols)
@@ -193,6 +202,7 @@ func (b *builder) rounded(p *Param, bits int, learn bool) linear {
 			b.errs = append(b.errs, err)
 		}
 	}
+	l.packed = b.packed(p, bits, l.step)
 	if len(b.errs) > 0 {
 		return l
 	}
@@ -243,7 +253,10 @@ func (m *Model) Prepare() {
 			l.prepare(m.dev)
 		}
 	}
-	m.head.prepare(m.dev)
+	m.embed.prepare(m.dev)
+	if !m.sameHead() {
+		m.head.prepare(m.dev)
+	}
 }
 
 func (l *layer) linears() []*linear { return []*linear{&l.qkv, &l.out, &l.gateUp, &l.down} }

@@ -79,7 +79,7 @@ func device(t testing.TB, workers int) *cpu.Device {
 
 func model(t testing.TB, d kernels.TrainDevice, src format.Source, o Options) *Model {
 	t.Helper()
-	o.MaxTokens, o.MaxLength = 300, 64
+	o.MaxTokens, o.MaxLength = 384, 64
 	m, err := New(d, src, o)
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +176,8 @@ func TestGradientsDoNotDependOnMemory(t *testing.T) {
 	}
 }
 
-// A student that equals its teacher has no loss, and no gradient.
+// A student that equals its teacher has no loss, and no gradient, but for the order in
+// which the operators that serve it sum up.
 func TestSameModel(t *testing.T) {
 	d := device(t, 2)
 	c := tiny(false)
@@ -185,11 +186,11 @@ func TestSameModel(t *testing.T) {
 	b := batch(rand.New(rand.NewPCG(3, 1)), c.VocabSize, 40)
 	m.ClearGrads()
 	s, err := m.Step(teacher, b, Loss{Soft: 1, Weight: 1, Attention: 1, Hidden: 1})
-	if err != nil || math.Abs(s.KL) > 1e-4 || math.Abs(s.Attention) > 1e-4 || s.Hidden != 0 || s.Same != 39 || s.CE != s.TeacherCE || s.Tokens != 39 {
+	if err != nil || math.Abs(s.KL) > 1e-4 || math.Abs(s.Attention) > 1e-4 || s.Hidden > 1e-9 || s.Same != 39 || math.Abs(s.CE/s.TeacherCE-1) > 1e-6 || s.Tokens != 39 {
 		t.Errorf("a copy has %+v, %v", s, err)
 	}
 	for _, p := range m.Params() {
-		if top := slices.Max(values(d, p.Grad)); math.Abs(float64(top)) > 1e-5 {
+		if top := slices.Max(values(d, p.Grad)); math.Abs(float64(top)) > 1e-4 {
 			t.Errorf("%v: gradient %v of a copy", p.Tensors, top)
 		}
 	}
@@ -215,8 +216,10 @@ func TestStepAllocatesNothing(t *testing.T) {
 
 // BytesOf says what New takes.
 func TestBytesOf(t *testing.T) {
+	halves := setting(t, "8-8-16", quant.KVHead, 16)
+	halves.Float = qat.Float16
 	for _, tied := range []bool{false, true} {
-		for _, o := range []Options{{Quantization: float16s}, {Quantization: float16s, KeepMaps: true}, {Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true}, {Quantization: setting(t, "8-8-4", quant.KVHead, 16), Train: true, Recompute: true}, {Quantization: setting(t, "4-8-4", quant.KVHead, 16), Train: true, Gate: 2}} {
+		for _, o := range []Options{{Quantization: float16s}, {Quantization: float16s, KeepMaps: true}, {Quantization: setting(t, "4-8-4", quant.KVHead, 8), Train: true}, {Quantization: setting(t, "8-8-4", quant.KVHead, 16), Train: true, Recompute: true}, {Quantization: setting(t, "4-8-4", quant.KVHead, 16), Train: true, Gate: 2}, {Quantization: halves, Train: true}, {Quantization: setting(t, "4-8-4", quant.KVToken, 16), Train: true, Compat: true}} {
 			d := &allocated{TrainDevice: device(t, 1)}
 			o.MaxTokens, o.MaxLength = 50, 32
 			c := tiny(tied)

@@ -23,8 +23,9 @@ type Part struct {
 // linear is a linear layer's weight with what it is rounded to.
 type linear struct {
 	*Param
-	bits     int            // 16: not rounded
-	hat      kernels.Floats // what the layer multiplies by
+	bits     int              // 16: not rounded
+	hat      kernels.Floats   // what the layer multiplies by
+	packed   []kernels.Weight // the same as a .qat file holds it, where the forward pass is the served one: one
 	step     kernels.Buf[float32]
 	steps    *Param // the same as a parameter, where steps are learned
 	kept     bool   // steps are learned or given: they do not follow from the weights
@@ -33,22 +34,39 @@ type linear struct {
 
 // prepare rounds the weight as it is now.
 func (l *linear) prepare(d kernels.TrainDevice) {
-	if l.bits == 16 {
-		return
-	}
-	if l.released {
+	switch {
+	case l.bits == 16:
+	case l.released:
 		d.FakeQuantizeReleased(l.hat, l.W, l.bits)
-		return
+	default:
+		if !l.kept {
+			d.WeightSteps(l.step, l.W, l.bits)
+		}
+		d.FakeQuantizeWeight(l.hat, l.W, l.step, l.bits)
 	}
-	if !l.kept {
-		d.WeightSteps(l.step, l.W, l.bits)
+	if l.packed != nil && l.packed[0].Type != kernels.Float32 { // which is W itself
+		d.PackWeight(l.packed[0], l.W)
 	}
-	d.FakeQuantizeWeight(l.hat, l.W, l.step, l.bits)
 }
 
 // forward sets y [T, Out] to x · ŵᵀ, or adds that to it.
-func (l *linear) forward(d kernels.TrainDevice, y, x kernels.Floats, add bool) {
-	d.MatMul(y, x, l.hat, kernels.MatMulNT, add)
+func (l *linear) forward(d kernels.TrainDevice, y kernels.Floats, x kernels.Rows, add bool) {
+	switch {
+	case l.packed == nil:
+		d.MatMul(y, x.F, l.hat, kernels.MatMulNT, add)
+	case add:
+		d.LinearAdd(y, x, l.packed[0])
+	default:
+		d.Linear(y, x, l.packed...)
+	}
+}
+
+// table is the weight as Embed reads it.
+func (l *linear) table() kernels.Weight {
+	if l.packed != nil {
+		return l.packed[0]
+	}
+	return floatsOf(l.W)
 }
 
 // backward sets dx to the gradient of x, given that of y, and adds to the weight's.
@@ -88,8 +106,8 @@ func asRows(f kernels.Floats) kernels.Rows {
 	return kernels.Rows{Bits: 16, N: f.Rows, Cols: f.Cols, Stride: f.Stride, F: f}
 }
 
-// table is a matrix as Embed reads it.
-func table(f kernels.Floats) kernels.Weight {
+// floatsOf is a matrix as a weight of floats.
+func floatsOf(f kernels.Floats) kernels.Weight {
 	return kernels.Weight{
 		Type: kernels.Float32, Out: f.Rows, In: f.Cols,
 		Data: kernels.Buf[uint8]{Mem: f.Mem, Off: f.Off, N: f.Rows * quant.Align(f.Cols) * 4},

@@ -43,7 +43,8 @@ type pass struct {
 
 	x     []kernels.Floats // [layers+1] of [T, H]: each layer's input, and the last one's output
 	acts  []acts           // [layers], or one for all; of a teacher's maps qkv and stats alone are each layer's own
-	out   kernels.Floats   // [T, H] behind the last norm, rounded as lm_head reads it
+	out   kernels.Floats   // [T, H] behind the last norm, rounded
+	read  kernels.Rows     // the same as lm_head reads it
 	dx    kernels.Floats   // [T, H]
 	grads grads
 	gaps  kernels.Floats // [T, heads+1]: how far attention's heads, and then hidden states, are from a teacher's
@@ -52,6 +53,8 @@ type pass struct {
 	served, unasked kernels.Floats // as logits: another model's, and gradients that nobody wants
 
 	stored stored // of a teacher, where the student learns without it
+
+	serving serving // where the forward pass is the served one
 
 	watch *watch // of what is rounded, where that is measured
 }
@@ -120,6 +123,10 @@ func newPass(dev kernels.TrainDevice, s *shape, c *format.Config, o Options) (pa
 	}
 	p.ids, p.positions, p.targets, p.start = ints(t), ints(t), ints(t), ints(t+1)
 	var err error
+	if o.serves() {
+		p.serving, err = newServing(dev, s, c, o)
+		errs = append(errs, err)
+	}
 	p.rope, err = rotations(dev, c, o.MaxLength)
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return p, fmt.Errorf("memory for passes of %d tokens: %w", t, err)
@@ -150,6 +157,9 @@ func (p *pass) first(part *pass, t int) {
 			*f = f.First(t)
 		}
 	}
+	if p.serving.on {
+		part.serving.rows = p.serving.rows.first(t, p.ids.N)
+	}
 	part.ids, part.positions, part.targets = p.ids.Slice(0, t), p.positions.Slice(0, t), p.targets.Slice(0, t)
 }
 
@@ -163,7 +173,7 @@ func (m *Model) load(b Batch) {
 		panic(fmt.Sprintf("nn: a pass of %d tokens, want 1 to %d", n, m.memory.ids.N))
 	}
 	h.ids, h.positions, h.targets, h.start = h.ids[:0], h.positions[:0], h.targets[:0], append(h.start[:0], 0)
-	longest := 0
+	longest, used := 0, 0
 	for _, s := range b {
 		if len(s) == 0 || len(s) > m.memory.rope.Positions {
 			panic(fmt.Sprintf("nn: a sequence of %d tokens, want 1 to %d", len(s), m.memory.rope.Positions))
@@ -179,6 +189,10 @@ func (m *Model) load(b Batch) {
 			h.ids, h.positions, h.targets = append(h.ids, id), append(h.positions, int32(i)), append(h.targets, target)
 		}
 		h.start, longest = append(h.start, int32(len(h.ids))), max(longest, len(s))
+		used += pages(len(s))
+	}
+	if kv := &m.memory.serving.kv; m.memory.serving.on && used > kv.Pages {
+		panic(fmt.Sprintf("nn: a pass of %d sequences in %d pages of KV cache, want %d pages at most", len(b), used, kv.Pages))
 	}
 	p := &m.pass
 	if p.ids.N != n {
@@ -189,4 +203,7 @@ func (m *Model) load(b Batch) {
 	kernels.Upload(m.dev, p.positions, h.positions)
 	kernels.Upload(m.dev, p.targets, h.targets)
 	kernels.Upload(m.dev, p.seqs.Start, h.start)
+	if p.serving.on {
+		p.serving.load(p, b)
+	}
 }

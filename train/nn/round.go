@@ -2,19 +2,37 @@ package nn
 
 import "github.com/llmqat/llmqat/kernels"
 
-// round rounds activations x in place, in groups of each row, where they are rounded
-// at all. raw, unless it is empty, keeps them as they were.
-func (s *shape) round(p *pass, x, raw kernels.Floats, groups, bits int) {
+// round rounds x in place, where it is rounded at all, and returns it as linear layers
+// read it: in the integers of rows, unless those are none. raw, where it is not empty,
+// keeps x as it was.
+func (s *shape) round(p *pass, rows kernels.Rows, x, raw kernels.Floats, bits int) kernels.Rows {
 	if bits == 16 {
-		return
+		return asRows(x)
 	}
 	p.keep(raw, x)
-	if s.released {
+	read := asRows(x)
+	switch {
+	case rows.N > 0:
+		p.dev.Quantize(rows, x)
+		p.dev.Dequantize(x, rows)
+		read = rows
+	case s.released:
 		p.dev.FakeQuantizeReleased(x, x, bits)
-	} else {
-		p.dev.FakeQuantize(x, x, groups, bits)
+	default:
+		p.dev.FakeQuantize(x, x, 1, bits)
 	}
 	p.watch.after(p.dev, x, false)
+	return read
+}
+
+// roundQueries rounds q in place, each head by itself, where it is rounded at all.
+func (s *shape) roundQueries(p *pass, q kernels.Floats) {
+	if s.queryBits == 16 {
+		return
+	}
+	p.watch.before(p.dev, q)
+	p.dev.FakeQuantize(q, q, s.heads, s.queryBits)
+	p.watch.after(p.dev, q, false)
 }
 
 // roundKV rounds k or v in place, as the cache gives them back.

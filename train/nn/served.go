@@ -35,8 +35,8 @@ func (m *Model) EvaluateServed(teacher *Model, b Batch, l Loss, next func(dst []
 		}
 		own, served, wanted, unasked := p.logits.First(n), p.served.First(n), q.logits.First(n), p.unasked.First(n)
 		kernels.UploadFloats(d, served, host)
-		m.head.forward(d, own, p.out.Part(from, from+n), false)
-		teacher.head.forward(d, wanted, q.out.Part(from, from+n), false)
+		m.logits(own, from)
+		teacher.logits(wanted, from)
 		stats, targets := p.stats.First(n), p.targets.Slice(from, from+n)
 		for _, x := range []struct {
 			to              *Stats

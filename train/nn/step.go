@@ -14,19 +14,19 @@ func (m *Model) forwardBeside(teacher *Model, b Batch, l Loss) {
 	m.load(b)
 	m.clearGaps(l)
 	p := &m.pass
-	m.dev.Embed(p.x[0], table(m.embed.W), p.ids)
+	m.dev.Embed(p.x[0], m.embed.table(), p.ids)
 	for i := range m.layers {
 		m.layers[i].forward(p, m.actsOf(i), p.x[i+1], p.x[i])
 		m.layers[i].compareAttention(p, kernels.Floats{}, kernels.Floats{}, m.actsOf(i), l.attention(teacher, i))
 		m.compareHidden(i, kernels.Floats{}, teacher, l)
 	}
-	q := m.o.Quantization
-	headBits := 16
-	if q.LMHeadBits < 16 {
-		headBits = q.LMHeadActivationBits()
-	}
 	m.norm.forward(m.dev, p.out, p.x[len(m.layers)])
-	m.shape.round(p, p.out, kernels.Floats{}, 1, headBits)
+	p.read = m.shape.round(p, p.serving.rows.out, p.out, kernels.Floats{}, m.o.Quantization.LMHeadActivationBits())
+}
+
+// logits sets dst to those of the pass's tokens from the given one on.
+func (m *Model) logits(dst kernels.Floats, from int) {
+	m.head.forward(m.dev, dst, m.pass.read.Part(from, from+dst.Rows), false)
 }
 
 // actsOf is where layer i keeps what its backward needs.
@@ -70,11 +70,10 @@ func (m *Model) distill(wanted target, l Loss, train bool) (Stats, error) {
 	for from := 0; from < p.ids.N; from += headRows {
 		n := min(headRows, p.ids.N-from)
 		logits, stats := p.logits.First(n), p.stats.First(n)
-		in := p.out.Part(from, from+n)
-		m.head.forward(m.dev, logits, in, false)
+		m.logits(logits, from)
 		wanted.compare(m, logits, stats, from, l)
 		if train {
-			m.head.backward(m.dev, p.dx.Part(from, from+n), logits, in)
+			m.head.backward(m.dev, p.dx.Part(from, from+n), logits, p.out.Part(from, from+n))
 		}
 		if err := m.add(&sum, stats, from); err != nil {
 			return sum, err

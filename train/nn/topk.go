@@ -40,7 +40,7 @@ func (t *TopK) compare(student *Model, logits, stats kernels.Floats, from int, l
 func (m *Model) compare(student *Model, logits, stats kernels.Floats, from int, l Loss) {
 	n := logits.Rows
 	wanted := m.pass.logits.First(n)
-	m.head.forward(m.dev, wanted, m.pass.out.Part(from, from+n), false)
+	m.logits(wanted, from)
 	m.dev.Distill(logits, stats, logits, wanted, student.pass.targets.Slice(from, from+n), l.Soft, l.Weight)
 }
 
@@ -68,7 +68,7 @@ func (m *Model) TopK(b Batch, k int, each func(ids []int32, ln []float32) error)
 	for from := 0; from < p.ids.N; from += headRows {
 		n := min(headRows, p.ids.N-from)
 		logits, host := p.logits.First(n), m.hostLogits[:n*vocab]
-		m.head.forward(m.dev, logits, p.out.Part(from, from+n), false)
+		m.logits(logits, from)
 		kernels.DownloadFloats(m.dev, host, logits)
 		if err := m.dev.Sync(); err != nil {
 			return err
