@@ -40,6 +40,7 @@ options() {
 		echo "options-lsq+$start $plain --start $start"
 	done
 	echo "options-lsq+clip+gate $plain --start clip --gate 2"
+	echo "options-lsq+clip+maps $plain --start clip --attention-loss 0.3 --hidden-loss 0.3"
 	for rate in 0.03 0.3; do echo "options-lsq+clip+rate$rate $plain --start clip --steps-rate $rate"; done
 	for lr in 1e-3 5e-3; do echo "options-lsq+clip+lr$lr $plain --start clip --lr $lr"; done
 	echo "options-lsq+clip+warmup $plain --start clip --warmup 20"
@@ -74,7 +75,7 @@ data)
 	[ -z "${WIKI:-}" ] || data wiki --text "$WIKI"
 	;;
 settings | options | ablations)
-	mkdir -p "$OUT/runs"
+	mkdir -p "$OUT/runs" "$OUT/logs"
 	# $-signs are for the inner shell. A later --data takes the place of the first.
 	# shellcheck disable=SC2016
 	"$1" | xargs -P "${JOBS:-2}" -L 1 sh -c '
@@ -84,7 +85,7 @@ settings | options | ablations)
 		[ -e "$run/config.json" ] && resume=--resume
 		case " $* " in *" --data "*) ;; *) set -- "$@" --data "$OUT/hybrid" ;; esac
 		"$BIN/llmqat-train" qat --teacher "$TEACHER" --held "$OUT/held" --out "$run" $resume --length 256 --lm-head-bits 16 \
-			--threads 1 --eval-every 0 --save-every 0 "$@" > "$run.log" 2>&1 || { echo "$0: $(tail -1 "$run.log")"; exit 255; }
+			--threads 1 --eval-every 0 --save-every 0 "$@" > "$OUT/logs/$0.log" 2>&1 || { echo "$0: $(tail -1 "$OUT/logs/$0.log")"; exit 255; }
 		echo "$0"'
 	;;
 report)
