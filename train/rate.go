@@ -14,8 +14,8 @@ const (
 	// whose weights are 0.14 at a hidden size of 64, and 1.5e-4 to 2e-4 for 3 million with
 	// 0.029 at 192, which 3e-4 wrecks.
 	rateFactor = 1.16
-	// rateRows is which part of the rows is read: one of so many.
-	rateRows = 16
+	// rateRows is about how many rows of a tensor are read.
+	rateRows = 256
 )
 
 // DefaultLearningRate is proportional to the size (root of the mean square) of the
@@ -30,7 +30,8 @@ func DefaultLearningRate(src format.Source) (float64, error) {
 			continue
 		}
 		row := make([]float32, t.In)
-		for i := 0; i < t.Out; i += rateRows {
+		every := t.Out/rateRows | 1 // odd, or it would always be the same rows of q's and k's heads, which RoPE makes unlike
+		for i := 0; i < t.Out; i += every {
 			if err := src.ReadRows(row, t.Name, i); err != nil {
 				return 0, fmt.Errorf("tensor %q: %w", t.Name, err)
 			}
