@@ -100,10 +100,10 @@ func (c *Config) check(m *format.Config) error {
 		from, to float64
 	}{
 		{"length", float64(c.Length), 2, float64(m.MaxPositionEmbeddings)},
-		{"batch", float64(c.Batch), 1, 1 << 20},
+		{"batch", float64(c.Batch), 1, 1e6},
 		{"pass", float64(c.Pass), 1, float64(c.Batch)},
-		{"steps", float64(c.Steps), 1, 1 << 40},
-		{"learning rate", c.LearningRate, math.SmallestNonzeroFloat64, 1},
+		{"steps", float64(c.Steps), 1, 1e12},
+		{"learning rate", c.LearningRate, 1e-12, 1},
 		{"warmup", float64(c.Warmup), 0, float64(c.Steps)},
 		{"beta1", c.Beta1, 0, 0.9999999},
 		{"beta2", c.Beta2, 0, 0.9999999},
@@ -116,25 +116,25 @@ func (c *Config) check(m *format.Config) error {
 		{"hidden loss", c.HiddenLoss, 0, 1e6},
 		{"steps' rate", c.StepsRate, 0, 100},
 		{"gate", c.Gate, 0, math.MaxFloat32},
-		{"eval every", float64(c.EvalEvery), 0, 1 << 40},
-		{"eval windows", float64(c.EvalWindows), 0, 1 << 40},
-		{"save every", float64(c.SaveEvery), 0, 1 << 40},
-		{"keep", float64(c.Keep), 1, 1 << 20},
+		{"eval every", float64(c.EvalEvery), 0, 1e12},
+		{"eval windows", float64(c.EvalWindows), 0, 1e12},
+		{"save every", float64(c.SaveEvery), 0, 1e12},
+		{"keep", float64(c.Keep), 1, 1e6},
 	} {
 		if !(v.v >= v.from && v.v <= v.to) {
 			return fmt.Errorf("%s is %v, want %v to %v", v.name, v.v, v.from, v.to)
 		}
 	}
 	if c.LearnSteps && c.Quantization.Bits.W == 16 {
-		return fmt.Errorf("weights of 16 bits have no steps to learn")
+		return fmt.Errorf("weights of 16 bits have no steps to learn: leave learned steps (--lsq) out")
 	}
 	if c.TopK > 0 && (c.AttentionLoss > 0 || c.HiddenLoss > 0) {
 		return fmt.Errorf("attention loss is %v and hidden loss %v, want 0 where the teacher's logits are stored: of attention and hidden states nothing is", c.AttentionLoss, c.HiddenLoss)
 	}
-	if c.HiddenLoss > 0 && c.Start != "" {
+	if c.Start != "" {
 		if start, err := ptq.Parse(c.Start); err != nil {
-			return err
-		} else if start.Hadamard {
+			return fmt.Errorf("start: %w", err)
+		} else if start.Hadamard && c.HiddenLoss > 0 {
 			return fmt.Errorf("hidden loss is %v, want 0 where the student starts by %s: its hidden states are rotated and the teacher's are not", c.HiddenLoss, c.Start)
 		}
 	}

@@ -244,12 +244,14 @@ func (r *run) check() error {
 		return fmt.Errorf("%s: no run is there to go on with, for lack of a %s: leave --resume out to begin one", r.Dir, configName)
 	case none:
 		return nil
+	case err != nil:
+		return err
 	case !r.Resume:
 		return fmt.Errorf("%s: a run is there: go on with it by --resume, or choose another folder", r.Dir)
-	case err == nil && had != r.c:
+	case had != r.c:
 		return fmt.Errorf("%s: begun with other settings: %s: give the same, or choose another folder", r.Dir, differences(had, r.c))
 	}
-	return err
+	return nil
 }
 
 // resume goes on where the run was interrupted, or else from the newest checkpoint.

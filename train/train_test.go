@@ -727,7 +727,8 @@ func TestConfig(t *testing.T) {
 		"learning rate is 0": func(c *Config) { c.LearningRate = 0 },
 		"warmup is 99":       func(c *Config) { c.Warmup = 99 }, "soft is 2": func(c *Config) { c.Soft = 2 }, "3 bits": func(c *Config) { c.Quantization.Bits.W = 3 },
 		"attention loss is -1": func(c *Config) { c.AttentionLoss = -1 }, "hidden loss is 0.5, want 0": func(c *Config) { c.HiddenLoss, c.Start = 0.5, "clip+hadamard" },
-		"gate is -1": func(c *Config) { c.Gate = -1 }, "no steps to learn": func(c *Config) { c.Quantization.Bits = quant.Bits{W: 16, A: 16, KV: 4} },
+		"gate is -1": func(c *Config) { c.Gate = -1 }, `start: method "magic"`: func(c *Config) { c.Start = "magic" },
+		"no steps to learn": func(c *Config) { c.Quantization.Bits = quant.Bits{W: 16, A: 16, KV: 4} },
 	} {
 		c := config()
 		change(&c)
