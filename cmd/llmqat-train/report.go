@@ -112,9 +112,13 @@ func table(w io.Writer, list []reported) error {
 		if c.Quantization.Bits.KV < 16 {
 			scheme = string(c.Quantization.KVScheme) + ", "
 		}
-		_, e := fmt.Fprintf(w, "| %s | %v | %s%d | %s | %d | %s | %.2g | %.4f | **%.4f** ± %.4f | %.1f %% | %.3f | **%.3f** | %.3f | %.1f %% | **%.1f %%** |\n",
+		gap := "–" // of nothing
+		if rtn.KL.Value > 0 {
+			gap = fmt.Sprintf("%.1f %%", 100*(1-s.KL.Value/rtn.KL.Value))
+		}
+		_, e := fmt.Fprintf(w, "| %s | %v | %s%d | %s | %d | %s | %.2g | %.4f | **%.4f** ± %.4f | %s | %.3f | **%.3f** | %.3f | %.1f %% | **%.1f %%** |\n",
 			r.Run, c.Quantization.Bits, scheme, r.KVBytes, begin, c.Steps, millions(r.Tokens), c.LearningRate,
-			rtn.KL.Value, s.KL.Value, s.KL.SE, 100*(1-s.KL.Value/rtn.KL.Value),
+			rtn.KL.Value, s.KL.Value, s.KL.SE, gap,
 			rtn.Perplexity.Value, s.Perplexity.Value, s.TeacherPerplexity.Value, 100*rtn.Top1.Value, 100*s.Top1.Value)
 		err = errors.Join(err, e)
 	}

@@ -22,13 +22,15 @@ func TestReportTable(t *testing.T) {
 	}
 	r := reported{Run: "a", KVBytes: 320, Tokens: 1_234_567, result: result{RTN: model(0.8, 9, 0.5), Student: model(0.1, 4, 0.875)}}
 	r.Config = train.Config{Steps: 600, LearningRate: 3e-3, Start: "clip", Quantization: qat.Quantization{Bits: quant.Bits{W: 4, A: 8, KV: 4}, KVScheme: quant.KVHeadZP}}
+	exact := r // 16-16-16: rounding takes nothing
+	exact.result = result{RTN: model(0, 3.5, 1), Student: model(0, 3.5, 1)}
 	var b bytes.Buffer
-	if err := table(&b, []reported{r}); err != nil {
+	if err := table(&b, []reported{r, exact}); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
 	const want = "| a | 4-8-4 | head-zp, 320 | clip | 600 | 1.23 M | 0.003 | 0.8000 | **0.1000** ± 0.0025 | 87.5 % | 9.000 | **4.000** | 3.500 | 50.0 % | **87.5 %** |"
-	if len(lines) != 3 || lines[2] != want {
+	if len(lines) != 4 || lines[2] != want || !strings.Contains(lines[3], "| **0.0000** ± 0.0025 | – |") {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
 	for _, l := range lines {
