@@ -51,7 +51,7 @@ func main() {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		again := "run the same again"
 		if k.Command() == "qat" {
-			again = "run the same with --resume"
+			again = c.QAT.again()
 		}
 		fmt.Fprintf(os.Stderr, "llmqat-train: interrupted: %s to go on\n", again)
 		os.Exit(130) // as a shell has it

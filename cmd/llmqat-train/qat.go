@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -145,13 +146,26 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	}
 	o := c.options(src, config, dev, notes)
 	o.Data, o.Held, o.Logits, o.Start = data, held, stored, begin
-	o.Log = func(l train.Line) { c.log(tell, l, config.Steps) }
+	o.Log = func(l train.Line) {
+		if l.Held {
+			end() // of the line that is drawn anew
+		}
+		c.log(tell, l, config.Steps)
+	}
 	o.Finish = func(ctx context.Context, s train.Summary) error {
 		end()
 		fmt.Fprintf(os.Stderr, "wrote %s\n", filepath.Join(c.Out, "student.qat"))
 		return c.result(ctx, dev, src, config, held, s.Served)
 	}
 	return train.Run(ctx, dev, config, o)
+}
+
+// again says how to go on with what was interrupted: a run that has begun by --resume.
+func (c *qatCmd) again() string {
+	if _, err := train.LoadConfig(filepath.Join(c.Out, "config.json")); errors.Is(err, os.ErrNotExist) {
+		return "run the same again"
+	}
+	return "run the same with --resume"
 }
 
 // calibration is how many windows of the data the methods of --start look at.
@@ -162,7 +176,7 @@ const calibration = 128
 func (c *qatCmd) begin(ctx context.Context, src format.Source, d *train.Data, config train.Config, dev *cpu.Device, notes map[string]string, tell func(string)) (format.Source, func(string) []float32, error) {
 	recipe, err := ptq.Parse(c.Start)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--start: %w", err)
+		return nil, nil, err
 	}
 	m, err := ptq.Load(src)
 	if err != nil {
@@ -182,6 +196,14 @@ func (c *qatCmd) begin(ctx context.Context, src format.Source, d *train.Data, co
 
 // config is what the flags say of the run's numbers.
 func (c *qatCmd) config(ctx context.Context, src format.Source) (train.Config, error) {
+	for _, f := range []struct { // of which train.Config.Resolve would take 0 for unset
+		name, instead string
+		v             float64
+	}{{"--steps", "", float64(c.Steps)}, {"--keep", "", float64(c.Keep)}, {"--steps-rate", ": --no-lsq learns no scales", c.StepsRate}} {
+		if f.v == 0 {
+			return train.Config{}, fmt.Errorf("%s is 0, want more%s", f.name, f.instead)
+		}
+	}
 	bits, err := quant.ParseBits(c.Bits)
 	if err != nil {
 		return train.Config{}, err
@@ -196,7 +218,7 @@ func (c *qatCmd) config(ctx context.Context, src format.Source) (train.Config, e
 		}
 	}
 	if c.LSQ != nil {
-		lsq = *c.LSQ && bits.W < 16
+		lsq = *c.LSQ
 	}
 	float, err := convert.ParseFloat(c.Float)
 	if err != nil {
@@ -227,7 +249,7 @@ func (c *qatCmd) config(ctx context.Context, src format.Source) (train.Config, e
 		LearningRate: rate, Warmup: c.Warmup, WeightDecay: c.WeightDecay, Clip: c.Clip,
 		Soft: c.Soft, LearnSteps: lsq, StepsRate: c.StepsRate, Gate: c.Gate, Compat: c.Compat, Recompute: c.Recompute,
 		AttentionLoss: c.AttentionLoss, HiddenLoss: c.HiddenLoss,
-		Seed: c.Seed, EvalEvery: c.EvalEvery, SaveEvery: c.SaveEvery, Keep: c.Keep,
+		Seed: c.Seed, EvalEvery: c.EvalEvery, EvalWindows: c.EvalWindows, SaveEvery: c.SaveEvery, Keep: c.Keep,
 	}.Resolve(src.Config())
 }
 

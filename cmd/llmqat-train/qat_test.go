@@ -7,7 +7,10 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -83,6 +86,9 @@ func TestQAT(t *testing.T) {
 	}
 
 	// Going on with what is done changes nothing; beginning anew is refused.
+	if again := (&qatCmd{Out: out}).again(); !strings.Contains(again, "--resume") {
+		t.Errorf("interrupted: %s", again)
+	}
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +101,24 @@ func TestQAT(t *testing.T) {
 	}
 	if log, status = run(t, nil, args...); status == 0 || !strings.Contains(log, "--resume") {
 		t.Errorf("a second run in the folder: status %d: %s", status, log)
+	}
+}
+
+// On a terminal, which script(1) provides, what is told of evaluations has lines of its own.
+func TestQATOnTerminal(t *testing.T) {
+	script, err := exec.LookPath("script")
+	if err != nil || runtime.GOOS != "linux" {
+		t.Skip("no script(1) of util-linux")
+	}
+	model, data := teacher(t, "16-16-16", 1), t.TempDir()
+	made(t, data, "--model", model, "--samples", "60", "--max-tokens", "24")
+	c := exec.Command(script, "-qec", strings.Join([]string{os.Args[0], "qat", "--teacher", model, "--data", data, "--out", filepath.Join(t.TempDir(), "run"),
+		"--length", "24", "--steps", "2", "--eval-every", "1"}, " "), os.DevNull)
+	c.Env = append(os.Environ(), "LLMQAT_TEST_MAIN=1")
+	log, err := c.CombinedOutput()
+	lines := regexp.MustCompile(`(?:.*\x1b\[K|\n|^)step \d+, held-out`).FindAllString(string(log), -1)
+	if err != nil || len(lines) != 3 || strings.Count(string(log), ", held-out") != 3 {
+		t.Errorf("%v: want a line each of 3 evaluations: %q", err, log)
 	}
 }
 
@@ -245,6 +269,9 @@ func TestQATRefuses(t *testing.T) {
 	model, data := teacher(t, "16-16-16", 1), t.TempDir()
 	made(t, data, "--model", model, "--samples", "40", "--max-tokens", "24")
 	out := filepath.Join(t.TempDir(), "run")
+	if again := (&qatCmd{Out: out}).again(); strings.Contains(again, "--resume") {
+		t.Errorf("interrupted before the run began: %s", again)
+	}
 	base := []string{"qat", "--teacher", model, "--out", out}
 	text := filepath.Join(t.TempDir(), "a.txt")
 	if err := os.WriteFile(text, []byte(strings.Repeat("Once upon a time. ", 200)), 0o666); err != nil {
@@ -277,7 +304,13 @@ func TestQATRefuses(t *testing.T) {
 		{[]string{"--compat", "--kv-scheme", "head-zp"}, `KV scheme is "head-zp", the released code has "token"`},
 		{[]string{"--compat", "--lsq"}, "learned steps"},
 		{[]string{"--length", "1000"}, "length is 1000"},
-		{[]string{"--start", "magic"}, "magic"},
+		{[]string{"--start", "magic", "--dry-run"}, `start: method "magic"`},
+		{[]string{"--bits", "16-16-4", "--lsq"}, "no steps to learn"},
+		{[]string{"--steps", "0"}, "--steps is 0"},
+		{[]string{"--steps-rate", "0"}, "--no-lsq"},
+		{[]string{"--keep", "0"}, "--keep is 0"},
+		{[]string{"--eval-windows=-5"}, "eval windows is -5"},
+		{[]string{"--out", model}, "not a directory"},
 		{[]string{"--data", filepath.Join(t.TempDir(), "none")}, "--data: stat"},
 		{[]string{"--held", filepath.Join(t.TempDir(), "none")}, "--held: stat"},
 		{[]string{"--data", changed}, changed + ":9: index is 8, want 7"},
