@@ -5,7 +5,7 @@
 #   docs/results/tables.sh settings              bits, and what each does untrained
 #   docs/results/tables.sh options               what each option brings
 #   docs/results/tables.sh ablations             the paper's
-#   docs/results/tables.sh report RUN-PREFIX     the table of some
+#   docs/results/tables.sh report RUN-PREFIX     the table of those that have ended
 #
 #   TEACHER  float model (default: stories260K, which the project has)
 #   TEXT     real text of the teacher's kind; WIKI another kind of text
@@ -76,7 +76,7 @@ data)
 	;;
 settings | options | ablations)
 	mkdir -p "$OUT/runs" "$OUT/logs"
-	# $-signs are for the inner shell. A later --data takes the place of the first.
+	# $-signs are for the inner shell. Of two --data both would be taken.
 	# shellcheck disable=SC2016
 	"$1" | xargs -P "${JOBS:-2}" -L 1 sh -c '
 		run=$OUT/runs/$0
@@ -89,7 +89,12 @@ settings | options | ablations)
 		echo "$0"'
 	;;
 report)
-	"$train" report "$OUT/runs/$2"*
+	prefix=$OUT/runs/${2-}
+	set --
+	for result in "$prefix"*/result.json; do # which runs have that have ended
+		set -- "$@" "${result%/result.json}"
+	done
+	"$train" report "$@"
 	;;
 *)
 	sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
