@@ -41,7 +41,7 @@ type qatCmd struct {
 
 	Steps       int     `help:"Steps of --batch windows." default:"600"`
 	Length      int     `help:"Tokens of a window. 0: 2048, or the model's context where that is less." default:"0"`
-	Batch       int     `help:"Windows of a step. 0: about 2048 tokens." default:"0"`
+	Batch       int     `help:"Windows of a step. 0: as many as have 2048 tokens where all have --length." default:"0"`
 	Pass        int     `help:"Windows that go through the model at a time: fewer need less memory. 0: all of a step." default:"0"`
 	LR          float64 `name:"lr" help:"Learning rate, which falls to 0 by a cosine. 0: by the size of the model's weights and its hidden size." default:"0"`
 	Warmup      int     `help:"Steps of its linear warm-up." default:"0"`
@@ -53,7 +53,7 @@ type qatCmd struct {
 	Gate        float64 `help:"No gradient passes to a weight, an input of a linear layer or a K or V that is rounded where it is this or more from 0: LLM-QAT's released code has 2. It stops those of outliers too, which real models need. 0: all pass, or 2 with --compat." default:"0"`
 	Compat      bool    `help:"Train by the formulas of LLM-QAT's released code, to compare with: its rounding and its loss, --kv-scheme token, --gate 2, --clip 1, --no-lsq, lm_head in floats; flags that say otherwise are refused. In float32, where that code has bfloat16. What comes of it is served by llmqat's own rounding (docs/training.md)."`
 	Recompute   bool    `help:"Compute layers twice instead of keeping what their gradients need: less memory, a quarter more time."`
-	Seed        uint64  `help:"Of the windows' order." default:"1"`
+	Seed        uint64  `help:"Of the windows' order, of --start hadamard and of samples.md." default:"1"`
 
 	AttentionLoss float64 `name:"attention-loss" help:"Weight in the loss, beside what --soft divides, of the KL from the teacher's attention to the student's, the mean of heads and tokens, summed over layers. 0.3 is one to try, though the paper did better without. Keeps the teacher's q and k in memory." default:"0"`
 	HiddenLoss    float64 `name:"hidden-loss" help:"The same of the hidden states behind each layer: the square of what they are off by, as a part of the teacher's square. Not with --start hadamard, which rotates them." default:"0"`

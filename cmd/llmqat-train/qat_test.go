@@ -369,4 +369,7 @@ func TestTeach(t *testing.T) {
 	if log, status := run(t, nil, append(append([]string{}, teach...), "--length", "1")...); status == 0 || !strings.Contains(log, "--length is 1") {
 		t.Errorf("windows of one token: status %d: %s", status, log)
 	}
+	if log, status := run(t, nil, append(append([]string{}, teach...), "--tokenizer", known)...); status == 0 || !strings.Contains(log, "leave --tokenizer out") {
+		t.Errorf("a tokenizer beside that of a .qat file: status %d: %s", status, log)
+	}
 }

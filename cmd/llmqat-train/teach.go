@@ -15,12 +15,13 @@ import (
 )
 
 type teachCmd struct {
-	Teacher string   `help:"The float model: Hugging Face directory, GGUF or llama2.c file." required:"" type:"path" placeholder:"PATH"`
-	Data    []string `help:"Shards that llmqat-train generate made, or directories of them." required:"" type:"path" placeholder:"PATH,..."`
-	Out     string   `help:"File to write." required:"" type:"path" placeholder:"FILE"`
-	TopK    int      `name:"top-k" help:"Tokens whose probabilities are kept. Of all others there is only what they have together." default:"64"`
-	Length  int      `help:"Tokens of a window, as qat will have it. 0: 2048, or the model's context where that is less." default:"0"`
-	Threads int      `help:"Threads that compute; the file does not depend on it. 0: one a core." default:"0"`
+	Teacher   string   `help:"The float model: Hugging Face directory, GGUF or llama2.c file." required:"" type:"path" placeholder:"PATH"`
+	Tokenizer string   `help:"tokenizer.model, tokenizer.json or llama2.c's tokenizer.bin, the one that qat has; unset: the teacher's own." type:"path" placeholder:"FILE"`
+	Data      []string `help:"Shards that llmqat-train generate made, or directories of them." required:"" type:"path" placeholder:"PATH,..."`
+	Out       string   `help:"File to write." required:"" type:"path" placeholder:"FILE"`
+	TopK      int      `name:"top-k" help:"Tokens whose probabilities are kept. Of all others there is only what they have together." default:"64"`
+	Length    int      `help:"Tokens of a window, as qat will have it. 0: 2048, or the model's context where that is less." default:"0"`
+	Threads   int      `help:"Threads that compute; the file does not depend on it. 0: one a core." default:"0"`
 }
 
 func (teachCmd) Help() string {
@@ -34,7 +35,7 @@ larger than 65,536. Interrupted, it leaves nothing: it is begun anew.
 }
 
 func (c *teachCmd) Run(ctx context.Context) error {
-	src, err := source.Open(c.Teacher, "")
+	src, err := source.Open(c.Teacher, c.Tokenizer)
 	if err != nil {
 		return err
 	}

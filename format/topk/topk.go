@@ -160,7 +160,7 @@ func (h *Header) decode(b []byte, ids []int32, ln []float32) {
 func parse(start []byte) (h Header, size int, err error) {
 	line, _, ok := bytes.Cut(start, []byte("\n"))
 	if err := json.Unmarshal(line, &h); !ok || err != nil || h.Format != formatName {
-		return h, 0, fmt.Errorf("no file of a teacher's likeliest tokens: %w", format.ErrCorrupt)
+		return h, 0, fmt.Errorf("no file of a teacher's likeliest tokens: %w: make one by llmqat-train teach", format.ErrCorrupt)
 	}
 	if h.Version != Version {
 		return h, 0, fmt.Errorf("version %d, this llmqat reads %d: make it anew", h.Version, Version)
