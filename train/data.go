@@ -42,6 +42,14 @@ func (d *Data) Tokens() int {
 // Window returns window i, which must not be changed.
 func (d *Data) Window(i int) []int32 { return d.ids[d.start[i]:d.start[i+1]] }
 
+// longest is how many tokens the longest window has.
+func (d *Data) longest() (n int) {
+	for i := range d.Len() {
+		n = max(n, len(d.Window(i)))
+	}
+	return n
+}
+
 // Hash returns the SHA-256 of the windows: each one's length and ids, int32, little-endian.
 func (d *Data) Hash() string {
 	h := sha256.New()

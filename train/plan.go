@@ -26,8 +26,10 @@ func (p *Plan) Bytes() int64 {
 	return n
 }
 
-// PlanOf says what a run of c on a model of shape m takes.
+// PlanOf says what a run of c on a model of shape m takes, with windows that are no longer
+// than those of d.
 func PlanOf(c Config, m *format.Config, d *Data) (Plan, error) {
+	c.Length = min(c.Length, d.longest())
 	o := nn.Options{Quantization: floats(), MaxTokens: c.Pass * c.Length, MaxLength: c.Length, KeepMaps: c.AttentionLoss > 0}
 	var p Plan
 	var err error

@@ -181,11 +181,7 @@ func floats() qat.Quantization {
 
 // open makes the models and finds the state to begin with.
 func (r *run) open() error {
-	for _, d := range []*Data{r.Data, r.Held} {
-		for i := range d.Len() {
-			r.longest = max(r.longest, len(d.Window(i)))
-		}
-	}
+	r.longest = max(r.Data.longest(), r.Held.longest())
 	var err error
 	if r.Logits == nil {
 		if err = r.loadTeacher(); err != nil {

@@ -698,6 +698,11 @@ func TestPlan(t *testing.T) {
 	if want := 4 * float64(token*5*16); p.MACs != want {
 		t.Errorf("%v multiply-adds, want %v", p.MACs, want)
 	}
+	longer := c // which the data's windows are not
+	longer.Length = 60
+	if same, err := PlanOf(longer, teacher().Config(), d); err != nil || same != p {
+		t.Errorf("for windows of up to 60 tokens, of which none has more than 16: %+v, want %+v (%v)", same, p, err)
+	}
 	// Beside them, with attention's loss, twice the scores of both models; and the teacher's q
 	// [24], k and v [12], padded to 64, and sums and maxima [8], kept of a second layer.
 	c.AttentionLoss = 1
