@@ -104,6 +104,18 @@ func TestQAT(t *testing.T) {
 	}
 }
 
+// Who trained and got what there was before is told so.
+func TestNothingLearned(t *testing.T) {
+	model, data := teacher(t, "16-16-16", 1), t.TempDir()
+	made(t, data, "--model", model, "--samples", "60", "--max-tokens", "24")
+	for rate, want := range map[string]bool{"1": true, "3e-4": false} {
+		log, status := run(t, nil, "qat", "--teacher", model, "--data", data, "--out", filepath.Join(t.TempDir(), "run"), "--length", "24", "--batch", "16", "--steps", "20", "--lr", rate, "--bits", "4-4-4", "--kv-scheme", "token")
+		if got := strings.Contains(log, "student.qat is what training began with"); status != 0 || got != want {
+			t.Errorf("--lr %s: warned: %v, want %v; status %d: %s", rate, got, want, status, log)
+		}
+	}
+}
+
 // On a terminal, which script(1) provides, what is told of evaluations has lines of its own.
 func TestQATOnTerminal(t *testing.T) {
 	script, err := exec.LookPath("script")

@@ -82,6 +82,9 @@ func (c *qatCmd) result(ctx context.Context, dev kernels.Device, src format.Sour
 		fmt.Fprintf(os.Stderr, "%-18s  KL %.4f ±%.4f nats a token, perplexity %.4g (teacher %.4g), same likeliest token %.1f %%\n",
 			x.name, x.r.KL.Value, x.r.KL.SE, x.r.Perplexity.Value, x.r.TeacherPerplexity.Value, 100*x.r.Top1.Value)
 	}
+	if student.Header().Provenance.Steps == 0 {
+		fmt.Fprintln(os.Stderr, "warning: no evaluation did better than the one before the first step: student.qat is what training began with: lower --lr, or take more --steps")
+	}
 	if best != nil {
 		r.Apart = best.Apart
 		if err := tellApart(r.Apart, config.Compat); err != nil {
