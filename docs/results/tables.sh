@@ -57,10 +57,8 @@ ablations() {
 		[ -z "${TEXT:-}" ] || echo "ablations-text-$seed $p --data $OUT/text"
 		[ -z "${WIKI:-}" ] || echo "ablations-wiki-$seed $p --data $OUT/wiki"
 		echo "ablations-labels-$seed $p --soft 0"
-		echo "ablations-labels+kl-$seed $p --soft 0.5"
 		echo "ablations-attention-$seed $p --attention-loss 1"
 		echo "ablations-hidden-$seed $p --hidden-loss 1"
-		echo "ablations-attention+hidden-$seed $p --attention-loss 1 --hidden-loss 1"
 		echo "ablations-clip-$seed $p --start clip"
 	done
 }
