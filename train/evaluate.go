@@ -34,15 +34,15 @@ func (r *run) evaluate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("evaluation after step %d: %w", r.s.Step, err)
 	}
-	if err := r.tell(line); err != nil {
-		return err
-	}
 	kl := line.KL
 	if r.Serve != nil { // and what cannot be served is no best
 		kl = math.NaN()
 		if line.Served != nil {
 			kl = line.Served.KL
 		}
+	}
+	if err := r.tell(line); err != nil { // which has no infinities: line is another then
+		return err
 	}
 	if finite(kl) && (!r.s.HasBest || kl < r.s.Best) { // the start, too, where methods made it good
 		r.s.HasBest, r.s.Best, r.s.BestStep, r.s.Served = true, kl, r.s.Step, line.Served

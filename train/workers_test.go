@@ -76,8 +76,9 @@ func (w worker) Sum(grads []kernels.Floats) error {
 }
 
 func (w worker) SumStats(s *nn.Stats) error {
-	v := w.add(w.i, []float64{float64(s.Tokens), s.KL, s.CE, s.TeacherCE, s.Same})
+	v := w.add(w.i, []float64{float64(s.Tokens), s.KL, s.CE, s.TeacherCE, s.Same, float64(s.Positions), s.Attention, s.Hidden})
 	s.Tokens, s.KL, s.CE, s.TeacherCE, s.Same = int(v[0]), v[1], v[2], v[3], v[4]
+	s.Positions, s.Attention, s.Hidden = int(v[5]), v[6], v[7]
 	return nil
 }
 
@@ -85,7 +86,7 @@ func (w worker) SumStats(s *nn.Stats) error {
 // gradients are summed, and both end with the same bits.
 func TestWorkersAreOne(t *testing.T) {
 	c := config()
-	c.Steps, c.EvalEvery, c.SaveEvery = 10, 5, 5
+	c.Steps, c.EvalEvery, c.SaveEvery, c.AttentionLoss, c.HiddenLoss = 10, 5, 5, 0.3, 0.3
 	dir := t.TempDir()
 	alone := filepath.Join(dir, "alone")
 	if err := start(context.Background(), alone, 1, c, Options{}); err != nil {
@@ -122,7 +123,7 @@ func TestWorkersAreOne(t *testing.T) {
 	}
 	for i, l := range one {
 		// A last bit of a gradient tips a rounding now and then.
-		if math.Abs(l.KL-two[i].KL) > 1e-3*l.KL || l.Tokens != two[i].Tokens || !(math.Abs(l.GradNorm-two[i].GradNorm) <= 1e-2*l.GradNorm) {
+		if math.Abs(l.KL-two[i].KL) > 1e-3*l.KL || l.Tokens != two[i].Tokens || math.Abs(l.Attention-two[i].Attention) > 1e-2*l.Attention || math.Abs(l.Hidden-two[i].Hidden) > 1e-2*l.Hidden || !(math.Abs(l.GradNorm-two[i].GradNorm) <= 1e-2*l.GradNorm) {
 			t.Errorf("alone %+v, shared %+v", l, two[i])
 		}
 	}

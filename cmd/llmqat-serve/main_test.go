@@ -99,7 +99,7 @@ func (p *process) complete(t *testing.T, body string) (text string) {
 func TestDemo(t *testing.T) {
 	p := start(t, "--device cpu --threads 1", "LLMQAT_MODEL_NAME=story")
 	logs := p.until(t, "ready")
-	for _, want := range []string{"name=cpu/", "threads=1", "layers=5", "bits=4-8-8", "kv_cache=", "model=story"} {
+	for _, want := range []string{"name=cpu/", "threads=1", "layers=5", "bits=4-8-4", "kv_cache=", "model=story"} {
 		if !strings.Contains(logs, want) {
 			t.Errorf("the start-up lines lack %q:\n%s", want, logs)
 		}

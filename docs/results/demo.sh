@@ -10,7 +10,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 TEACHER=${TEACHER:-cmd/llmqat-serve/demo/stories260K-float.qat}
 OUT=${OUT:-demo-qat}
-FLAGS=${FLAGS:---start clip --attention-loss 0.3 --hidden-loss 0.3}
+FLAGS=${FLAGS:---start clip --attention-loss 0.3 --hidden-loss 0.3 --lr 0.0021213271461705775}
 SAMPLES=${SAMPLES:-6000}
 STEPS=${STEPS:-3000}
 bin=${BIN:-bin}
