@@ -28,7 +28,7 @@ test-race: ## the tests under the race detector (needs a C compiler)
 test-cuda: ## the CUDA path's tests, on a driver that runs kernels in an emulator
 	$(MAKE) -C $(CUDA) OUT=$(CUDA_OUT) trampolines fake test-emulator
 	$(CUDA_GO) vet -tags cuda ./kernels/cuda ./runtime/device ./bench ./cmd/...
-	LLMQAT_LIBCUDA=$(CUDA_OUT)/libcuda.so.1 $(CUDA_GO) test -count 1 -tags cuda ./kernels/cuda ./runtime/device
+	LLMQAT_LIBCUDA=$(CUDA_OUT)/libcuda.so.1 $(CUDA_GO) test -count 1 -timeout 40m -tags cuda ./kernels/cuda ./runtime/device
 	LLMQAT_LIBCUDA=$(CUDA_OUT)/libcuda.so.1 $(CUDA_GO) test -tags cuda -run CUDA ./cmd/llmqat-serve
 	LLMQAT_LIBCUDA=$(CUDA_OUT)/libcuda.so.1 $(CUDA_GO) test -tags cuda -run GPU ./bench
 
