@@ -116,7 +116,7 @@ func TestCUDAIsFull(t *testing.T) {
 	onFake(t)
 	p := start(t, "--device cuda", "LLMQAT_FAKECUDA=memory=2000000")
 	logs := p.until(t, "not enough memory")
-	for _, want := range []string{"weights 26", "KV cache", "scratch", "on cuda/sm_90", "free of 2000 kB, less 100 kB to spare"} {
+	for _, want := range []string{"weights 226 kB", "KV cache", "scratch", "on cuda/sm_90", "free of 2000 kB, less 100 kB to spare"} {
 		if !strings.Contains(logs, want) {
 			t.Errorf("the refusal lacks %q: %s", want, logs)
 		}

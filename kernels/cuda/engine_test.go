@@ -15,8 +15,10 @@ import (
 )
 
 // TestEngine: a trained model says the same on the GPU as on a CPU. Only the logits
-// may differ, where float weights make them; the logprobs of 80 tokens in doubt then
-// are the same within 1e-4, and greedy ones are the same tokens.
+// may differ, where float weights make them: lm_head's inputs become float16 there, so a
+// logit is off by Σ|x·w|·2⁻¹² at most, 0.01 where that sum is 40, and by a sixth of it
+// where the 64 roundings are independent. The logprobs of 80 tokens are the same within
+// 2e-3 (1.3e-4 is found), and greedy ones are the same tokens.
 func TestEngine(t *testing.T) {
 	host, err := cpu.New(1, "")
 	if err != nil {
@@ -31,7 +33,7 @@ func TestEngine(t *testing.T) {
 	got, _ := tell(t, gpu, requests)
 	for i := range want {
 		for j, w := range want[i] {
-			if g := got[i][j]; g.ID != w.ID || math.Abs(float64(g.Logprob-w.Logprob)) > 1e-4 {
+			if g := got[i][j]; g.ID != w.ID || !(math.Abs(float64(g.Logprob-w.Logprob)) <= 2e-3) {
 				t.Fatalf("answer %d, token %d: %d with logprob %v, the CPU's is %d with %v", i, j, g.ID, g.Logprob, w.ID, w.Logprob)
 			}
 		}
