@@ -33,7 +33,8 @@ say "what it brought"
 "$bin"/llmqat-train report "$OUT/run" --curves "$OUT/curves.svg"
 
 say "served"
-"$bin"/llmqat-serve --model "$OUT/run/student.qat" --addr 127.0.0.1:0 2> "$OUT/serve.log" &
+: > "$OUT/serve.log" # which is read before the server has written
+"$bin"/llmqat-serve --model "$OUT/run/student.qat" --addr 127.0.0.1:0 2>> "$OUT/serve.log" &
 server=$!
 trap 'kill $server 2> /dev/null || true' EXIT
 url=
