@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"math"
@@ -22,6 +23,21 @@ type Stream struct {
 	total   int64 // of all windows
 	next    piece // up to where windows are computed: window and from
 	sum     logitHash
+	file    *qat.File // that Close closes, of OpenStream
+}
+
+// OpenStream is NewStream of the file at path, which Close closes.
+func OpenStream(dev kernels.Device, path string, windows [][]int32, o Options) (*Stream, error) {
+	f, err := qat.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := NewStream(dev, f, windows, o)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	s.file = f
+	return s, nil
 }
 
 // NewStream loads f, which must stay open until Close.
@@ -39,7 +55,13 @@ func NewStream(dev kernels.Device, f *qat.File, windows [][]int32, o Options) (*
 }
 
 // Close frees the model.
-func (s *Stream) Close() error { s.model.close(); return nil }
+func (s *Stream) Close() error {
+	s.model.close()
+	if s.file != nil {
+		return s.file.Close()
+	}
+	return nil
+}
 
 // Next sets dst [n, vocab] to the logits that follow the next n tokens of the windows.
 // More than there are is a caller's bug and panics.

@@ -126,22 +126,12 @@ func serving(o *Options, dev *cpu.Device, q qat.Quantization) {
 	}
 	o.Round = func(ctx context.Context, path string) error { return write(ctx, teacher(), path, convert.Trained{}) }
 	o.Serve = func(path string, windows [][]int32) (Server, error) {
-		f, err := qat.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		s, err := eval.NewStream(dev, f, windows, eval.Options{})
-		if err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		return server{s, f}, nil
+		s, err := eval.OpenStream(dev, path, windows, eval.Options{})
+		return server{s}, err
 	}
 }
 
-type server struct {
-	*eval.Stream
-	f *qat.File
-}
+type server struct{ *eval.Stream }
 
 func (s server) Next(dst []float32) error {
 	reached()
@@ -150,7 +140,7 @@ func (s server) Next(dst []float32) error {
 
 func (s server) Close() error {
 	reached()
-	return errors.Join(s.Stream.Close(), s.f.Close())
+	return s.Stream.Close()
 }
 
 // outcome is all of a run that must not depend on how it came about.

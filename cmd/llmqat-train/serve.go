@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 
 	"github.com/llmqat/llmqat/eval"
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/convert"
-	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/train"
 	"github.com/llmqat/llmqat/train/nn"
@@ -31,26 +29,10 @@ func (c *qatCmd) options(src format.FileSource, config train.Config, dev kernels
 		},
 		Round: func(ctx context.Context, path string) error { return convert.Quantize(ctx, src, path, file) },
 		Serve: func(path string, windows [][]int32) (train.Server, error) {
-			f, err := qat.Open(path)
-			if err != nil {
-				return nil, err
-			}
-			s, err := eval.NewStream(dev, f, windows, eval.Options{})
-			if err != nil {
-				return nil, errors.Join(err, f.Close())
-			}
-			return server{s, f}, nil
+			return eval.OpenStream(dev, path, windows, eval.Options{})
 		},
 	}
 }
-
-// server is a stream that closes its file.
-type server struct {
-	*eval.Stream
-	f *qat.File
-}
-
-func (s server) Close() error { return errors.Join(s.Stream.Close(), s.f.Close()) }
 
 // evalTokens is what an evaluation takes where --eval-windows does not say: on the
 // machine that trains 2,048 tokens a step about 5 steps' time.
