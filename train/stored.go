@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/topk"
@@ -82,7 +83,8 @@ func (r *run) learn(batch nn.Batch, from, to int, l nn.Loss) (nn.Stats, error) {
 		return r.student.Step(r.teacher, b, l)
 	}
 	t, k := &r.stored, r.c.TopK
-	t.IDs, t.Ln = grown(t.IDs, b.Tokens()*k), grown(t.Ln, b.Tokens()*(k+1))
+	n := b.Tokens()
+	t.IDs, t.Ln = slices.Grow(t.IDs[:0], n*k)[:n*k], slices.Grow(t.Ln[:0], n*(k+1))[:n*(k+1)]
 	at := 0
 	for i, window := range b {
 		first := r.Data.start[r.Data.drawn(r.s.Step*r.c.Batch+from+i, r.seed())]
@@ -93,14 +95,6 @@ func (r *run) learn(batch nn.Batch, from, to int, l nn.Loss) (nn.Stats, error) {
 		at = end
 	}
 	return r.student.StepTopK(t, b, l)
-}
-
-// grown returns s with n elements.
-func grown[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
 }
 
 // seed is that of the windows' order, another one after each rollback.
