@@ -52,9 +52,12 @@ type Info struct {
 // Stats counts what an engine did and does.
 type Stats struct {
 	Waiting, Running int   // requests
-	FreePages        int   // of Info.KVPages
+	FreePages        int   // of Info.KVPages, that no request holds
+	CachedPages      int   // of FreePages, that hold prefixes which a later request may share
 	Steps            int64 // forward passes
-	PromptTokens     int64 // computed
+	PromptTokens     int64 // computed, again where a request was preempted
+	CachedTokens     int64 // of prompts, that did not need to be computed
+	Preempted        int64 // requests that gave up their pages to others, to compute them again later
 	GeneratedTokens  int64
 	Cancelled        int64 // requests that ended by their context
 	Failed           int64 // requests that ended by an error of the device or the engine

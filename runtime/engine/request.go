@@ -30,6 +30,10 @@ type Request struct {
 	Logprobs       int  // -1: none; 0..20: the chosen token's and as many of the most likely
 	PromptLogprobs bool // also for every prompt token after the first; takes Logprobs >= 0
 	IgnoreEOS      bool // go on to MaxTokens past EOS and BOS
+
+	Priority  int    // requests of lower numbers go first, and stay longest where the cache is short
+	Client    string // who asks: those of one priority that wait get even shares of the tokens
+	CacheSalt string // prompts share K and V with those of the same salt only
 }
 
 // TokenLogprob is a token and its natural-log probability.
@@ -67,6 +71,7 @@ type Event struct {
 	Token  Token
 	Reason FinishReason
 	Err    error // the context's, the device's, ErrClosed, a *PanicError
+	Cached int   // of KindDone: tokens of the prompt whose K and V were there already
 }
 
 // request is a Request on its way.
