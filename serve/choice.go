@@ -11,33 +11,34 @@ import (
 // choice is the text of one completion as it grows: tokens go in, pieces that may be shown come out.
 type choice struct {
 	index   int
-	request *completionRequest
+	request *request
 	prompt  prompt
 	t       *tokenizer.Tokenizer
 	cancel  context.CancelFunc // ends the generation
 
 	decoder   *tokenizer.Decoder
 	stop      stopMatcher
-	generated int            // tokens
-	decoded   int            // bytes of generated text, shown or held
-	shown     int            // bytes of generated text
-	runes     int            // characters of the choice's whole text, shown or held
-	entries   []logprobEntry // of tokens not shown yet, in order
-	finish    string         // the finish reason, or "" while it goes on
+	generated int             // tokens
+	cached    int             // tokens of the prompt that did not need to be computed
+	decoded   int             // bytes of generated text, shown or held
+	shown     int             // bytes of generated text
+	runes     int             // characters of the choice's whole text, shown or held
+	entries   []tokenLogprobs // of tokens not shown yet, in order
+	finish    string          // the finish reason, or "" while it goes on
 }
 
 // piece is what one event adds to a choice.
 type piece struct {
 	text     string
-	logprobs *logprobsJSON // nil if not asked for
-	finish   string        // on the last one: "stop" or "length"
+	logprobs []tokenLogprobs // of the tokens that text ends with or was held back for; none if not asked for
+	finish   string          // on the last one: "stop" or "length"
 }
 
 func (p piece) empty() bool {
-	return p.text == "" && p.finish == "" && (p.logprobs == nil || len(p.logprobs.Tokens) == 0)
+	return p.text == "" && p.finish == "" && len(p.logprobs) == 0
 }
 
-func newChoice(index int, r *completionRequest, p prompt, t *tokenizer.Tokenizer) *choice {
+func newChoice(index int, r *request, p prompt, t *tokenizer.Tokenizer) *choice {
 	at := tokenizer.AfterPrompt
 	if p.text == "" {
 		at = tokenizer.AtStart
@@ -73,6 +74,7 @@ func (c *choice) event(e engine.Event) (piece, error) {
 	case engine.KindToken:
 		return c.token(e.Token), nil
 	}
+	c.cached = e.Cached
 	if e.Err != nil {
 		return piece{}, e.Err
 	}
@@ -84,7 +86,7 @@ func (c *choice) event(e engine.Event) (piece, error) {
 
 // echo returns the prompt with its logprobs: tokens are those of the last ids.
 func (c *choice) echo(tokens []engine.Token) piece {
-	p := piece{text: c.prompt.text, logprobs: newLogprobs()}
+	p := piece{text: c.prompt.text}
 	d := c.t.NewDecoder(tokenizer.AtStart)
 	first := len(c.prompt.ids) - len(tokens)
 	for i, id := range c.prompt.ids {
@@ -92,13 +94,13 @@ func (c *choice) echo(tokens []engine.Token) piece {
 		if i < c.prompt.shown {
 			continue
 		}
-		e := logprobEntry{token: shownText(c.t, id, text)}
+		e := tokenLogprobs{shownToken: shown(c.t, id, text)}
 		if i > c.prompt.shown && i >= first {
-			e = newEntry(c.t, e.token, tokens[i-first])
+			e = newTokenLogprobs(c.t, tokens[i-first], text)
 		}
 		e.offset = c.runes
 		c.runes += utf8.RuneCountInString(text)
-		p.logprobs.add(e)
+		p.logprobs = append(p.logprobs, e)
 	}
 	c.runes = utf8.RuneCountInString(p.text)
 	return p
@@ -108,7 +110,7 @@ func (c *choice) token(tok engine.Token) piece {
 	c.generated++
 	text := c.decoder.Push(tok.ID)
 	if c.wantsLogprobs() {
-		e := newEntry(c.t, shownText(c.t, tok.ID, text), tok)
+		e := newTokenLogprobs(c.t, tok, text)
 		e.offset, e.start = c.runes, c.decoded
 		c.entries = append(c.entries, e)
 	}
@@ -137,16 +139,12 @@ func (c *choice) grow(s, reason string) piece {
 
 // release returns the logprobs of the tokens of which some text is shown now, or of all that are left. A token
 // that reaches into a stop string is there, one that lies in it or behind it is not.
-func (c *choice) release(all bool) *logprobsJSON {
-	if !c.wantsLogprobs() {
-		return nil
-	}
-	l := newLogprobs()
+func (c *choice) release(all bool) []tokenLogprobs {
 	n := 0
 	for n < len(c.entries) && (all || c.entries[n].start < c.shown) {
-		l.add(c.entries[n])
 		n++
 	}
+	out := c.entries[:n:n]
 	c.entries = c.entries[n:]
-	return l
+	return out
 }

@@ -2,68 +2,19 @@ package serve
 
 import (
 	"encoding/json"
-	"math/rand/v2"
 	"slices"
 	"strconv"
-
-	"github.com/llmqat/llmqat/runtime/engine"
-	"github.com/llmqat/llmqat/runtime/sample"
 )
-
-// Limits of one request.
-const (
-	maxN         = 16
-	maxLogprobs  = 20
-	maxStops     = 16
-	maxStopBytes = 256
-	maxLogitBias = 1024
-	maxChoices   = 128 // prompts x n
-)
-
-// completionRequest is the body of POST /v1/completions, checked.
-type completionRequest struct {
-	prompts   []prompt
-	n         int
-	maxTokens int
-	sampling  sample.Params
-	seeded    bool // Sampling.Seed was asked for: choice i of a prompt takes Seed+i
-	stops     []string
-	logprobs  int // -1: none
-	ignoreEOS bool
-	echo      bool
-
-	stream       bool
-	includeUsage bool
-}
-
-// prompt is what a completion goes on from.
-type prompt struct {
-	text  string  // as given, or what the ids decode to
-	ids   []int32 // as the model gets them, at least one
-	shown int     // ids[shown:] are the caller's: 1 where BOS was put before them
-}
 
 // parseCompletion reads and checks a request to m.
-func parseCompletion(body []byte, m *Model) (*completionRequest, *apiError) {
-	members, err := parseObject(body)
+func parseCompletion(body []byte, m *Model) (*request, *apiError) {
+	r, f, err := parseRequest(completionAPI, body, m)
 	if err != nil {
-		return nil, invalid(400, "request body: %v", err)
+		return nil, err
 	}
-	f := &fields{members: members}
-	r := &completionRequest{}
-	if name := f.string("model"); name != "" && name != m.Name {
-		return nil, modelNotFound(name)
-	}
-	r.n = int(f.int("n", 1, 1, maxN))
 	r.echo = f.bool("echo")
 	r.maxTokens = int(f.int("max_tokens", 16, 0, 1<<31-1))
-	r.ignoreEOS = f.bool("ignore_eos")
 	r.logprobs = int(f.int("logprobs", -1, 0, maxLogprobs))
-	r.stops = f.stops()
-	r.sampling = f.sampling(m)
-	r.seeded = f.has("seed")
-	r.stream = f.bool("stream")
-	r.includeUsage = f.streamOptions(r.stream)
 	f.unsupported(r.n)
 	if r.maxTokens == 0 && !r.echo {
 		f.fail("max_tokens", "max_tokens: 0 gives an answer only with echo: ask for at least 1, or set echo")
@@ -75,116 +26,6 @@ func parseCompletion(body []byte, m *Model) (*completionRequest, *apiError) {
 		}
 	}
 	return r, f.err
-}
-
-// engineRequest is what the model is asked for choice i of p.
-func (r *completionRequest) engineRequest(p prompt, i int) engine.Request {
-	s := r.sampling
-	if r.seeded {
-		s.Seed += uint64(i)
-	} else {
-		s.Seed = rand.Uint64()
-	}
-	return engine.Request{IDs: p.ids, MaxTokens: r.maxTokens, Sampling: s, Logprobs: r.logprobs,
-		PromptLogprobs: r.echo && r.logprobs >= 0, IgnoreEOS: r.ignoreEOS}
-}
-
-func (f *fields) sampling(m *Model) sample.Params {
-	return sample.Params{
-		Temperature:       f.float("temperature", 1, 0, 2),
-		TopP:              max(1e-9, f.float("top_p", 1, 0, 1)),        // 0 leaves the most likely token, to the sampler it means all
-		TopK:              int(max(0, f.int("top_k", 0, -1, 1<<31-1))), // -1, as vLLM has it, and 0: all
-		MinP:              f.float("min_p", 0, 0, 1),
-		PresencePenalty:   f.float("presence_penalty", 0, -2, 2),
-		FrequencyPenalty:  f.float("frequency_penalty", 0, -2, 2),
-		RepetitionPenalty: f.float("repetition_penalty", 1, 0.01, 100),
-		LogitBias:         f.logitBias(m),
-		Seed:              uint64(f.int("seed", 0, -1<<63, 1<<63-1)),
-	}
-}
-
-func (f *fields) logitBias(m *Model) map[int32]float32 {
-	v := f.raw("logit_bias")
-	if v == nil {
-		return nil
-	}
-	if v[0] != '{' {
-		f.fail("logit_bias", "logit_bias: want an object of token ids and biases, got %s", kindOf(v))
-		return nil
-	}
-	w := walker{data: v}
-	members, _ := w.object() // walked before
-	if len(members) > maxLogitBias {
-		f.fail("logit_bias", "logit_bias: %d tokens, at most %d", len(members), maxLogitBias)
-		return nil
-	}
-	bias := make(map[int32]float32, len(members))
-	for key, value := range members {
-		id, err := strconv.ParseInt(key, 10, 32)
-		if err != nil || id < 0 || id >= int64(m.Tokenizer.VocabSize()) {
-			f.fail("logit_bias", "logit_bias: want token ids in 0..%d, got %.30q", m.Tokenizer.VocabSize()-1, key)
-			return nil
-		}
-		x, err := strconv.ParseFloat(string(value), 64)
-		if !isNumber(value) || err != nil || x < -100 || x > 100 {
-			f.fail("logit_bias", "logit_bias: token %d: want a number from -100 to 100, got %.30s", id, value)
-			return nil
-		}
-		bias[int32(id)] = float32(x)
-	}
-	return bias
-}
-
-// stops reads "stop": a string or an array of them.
-func (f *fields) stops() []string {
-	v := f.raw("stop")
-	if v == nil {
-		return nil
-	}
-	var stops []string
-	add := func(v json.RawMessage) bool {
-		s, ok := asString(v)
-		switch {
-		case !ok:
-			f.fail("stop", "stop: want a string or an array of strings, got %s", kindOf(v))
-		case s == "" || len(s) > maxStopBytes:
-			f.fail("stop", "stop: want strings of 1 to %d bytes, got one of %d", maxStopBytes, len(s))
-		case len(stops) == maxStops:
-			f.fail("stop", "stop: at most %d strings", maxStops)
-		default:
-			stops = append(stops, s)
-			return true
-		}
-		return false
-	}
-	if !eachItem(v, add) {
-		add(v)
-	}
-	return stops
-}
-
-// streamOptions reads stream_options and returns its include_usage.
-func (f *fields) streamOptions(stream bool) bool {
-	v := f.raw("stream_options")
-	if v == nil {
-		return false
-	}
-	if v[0] != '{' {
-		f.fail("stream_options", "stream_options: want an object, got %s", kindOf(v))
-		return false
-	}
-	if !stream {
-		f.fail("stream_options", "stream_options: only with stream: true")
-		return false
-	}
-	w := walker{data: v}
-	members, _ := w.object() // walked before
-	inner := fields{members: members}
-	include := inner.bool("include_usage")
-	if inner.err != nil {
-		f.fail("stream_options", "stream_options.%s", inner.err.message)
-	}
-	return include
 }
 
 // unsupported refuses by name what OpenAI has and this server has not.
@@ -283,21 +124,4 @@ func (f *fields) ids(m *Model, v json.RawMessage) prompt {
 	p.ids = slices.Clip(p.ids)
 	p.text = m.Tokenizer.Decode(p.ids)
 	return p
-}
-
-// tooLong fails a request that the context cannot hold; prompt counts at least that many tokens.
-func (f *fields) tooLong(m *Model, prompt, maxTokens int) {
-	param := "prompt"
-	if prompt < m.MaxContext {
-		param = "max_tokens"
-	}
-	f.failLong(param, "this model's context is %d tokens, the prompt has %d and max_tokens asks for %d: shorten the prompt or ask for fewer",
-		m.MaxContext, prompt, maxTokens)
-}
-
-func (f *fields) failLong(param, format string, args ...any) {
-	if f.err == nil {
-		f.fail(param, format, args...)
-		f.err.code = contextExceeded
-	}
 }

@@ -28,7 +28,7 @@ func TestCompletion(t *testing.T) {
 	if !strings.HasPrefix(a.ID, "cmpl-") || a.Object != "text_completion" || a.Model != "tiny" {
 		t.Errorf("head %+v", a)
 	}
-	want := usageJSON{2, len(generated(t, s.tok, "hello world")) + 1, 0} // EOS counts
+	want := usageJSON{PromptTokens: 2, CompletionTokens: len(generated(t, s.tok, "hello world")) + 1} // EOS counts
 	want.TotalTokens = want.PromptTokens + want.CompletionTokens
 	if a.Usage == nil || *a.Usage != want {
 		t.Errorf("usage %+v, want %+v", a.Usage, want)
@@ -123,6 +123,23 @@ func TestChoicesOfPromptsStandInOrder(t *testing.T) {
 	}
 	if a.Usage.PromptTokens != 6 || a.Usage.CompletionTokens != 8 {
 		t.Errorf("usage %+v: each prompt counts once, each choice's tokens count", a.Usage)
+	}
+}
+
+// What the cache held of a prompt counts once: its second choice finds all that the first computed.
+func TestCachedTokens(t *testing.T) {
+	s := newSite(t, &fake{answer: func(_ context.Context, r engine.Request, send func(engine.Event)) {
+		e := done(engine.ReasonStop)
+		if e.Cached = 100; r.Sampling.Seed == 7 {
+			e.Cached = len(r.IDs)
+		}
+		send(e)
+	}}, Options{})
+	for prompt, want := range map[string]int{`[5,6]`: 2, `[[5,6,7],[8]]`: 4} {
+		u := s.complete(`{"n":3,"seed":7,"prompt":` + prompt + `}`).Usage
+		if got := u.PromptTokensDetails.CachedTokens; got != want || u.PromptTokens != want {
+			t.Errorf("%s: %d cached tokens of %d, want %d", prompt, got, u.PromptTokens, want)
+		}
 	}
 }
 

@@ -28,12 +28,6 @@ func (e *apiError) Error() string { return e.message }
 
 // MarshalJSON writes the object that stands under "error"; an empty param or code is null.
 func (e *apiError) MarshalJSON() ([]byte, error) {
-	orNull := func(s string) *string {
-		if s == "" {
-			return nil
-		}
-		return &s
-	}
 	return json.Marshal(struct {
 		Message string  `json:"message"`
 		Type    string  `json:"type"`

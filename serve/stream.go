@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// stream writes a completion as server-sent events. fasthttp calls WriteTo on the connection's goroutine after
+// stream writes a generation as server-sent events. fasthttp calls WriteTo on the connection's goroutine after
 // the handler has returned; every Write to it is one HTTP chunk, sent at once.
 type stream struct {
-	server *Server
-	*completion
+	*generation
 
 	w   io.Writer
 	n   int64
@@ -29,7 +28,7 @@ func (st *stream) Read([]byte) (int, error) { return 0, errStreamOnly }
 // SupportsBodyWriteTo tells fasthttp to call WriteTo.
 func (st *stream) SupportsBodyWriteTo() bool { return true }
 
-// Close ends the completion; fasthttp calls it in any case.
+// Close ends the generation; fasthttp calls it in any case.
 func (st *stream) Close() error {
 	if st.open > 0 {
 		st.cancel(errLeft) // unless there is a cause already, a write failed
@@ -38,7 +37,7 @@ func (st *stream) Close() error {
 	return nil
 }
 
-// WriteTo sends the whole completion. An error makes fasthttp close the connection without the last chunk, so
+// WriteTo sends the whole answer. An error makes fasthttp close the connection without the last chunk, so
 // that no client takes what it has for all of it.
 func (st *stream) WriteTo(w io.Writer) (n int64, err error) {
 	st.w = w
@@ -55,6 +54,11 @@ func (st *stream) WriteTo(w io.Writer) (n int64, err error) {
 
 func (st *stream) run() error {
 	for _, one := range st.choices {
+		if first := st.request.api.first; first != nil {
+			if err := st.sendChoice(first(one)); err != nil {
+				return err
+			}
+		}
 		if err := st.sendPiece(one, one.begin()); err != nil {
 			return err
 		}
@@ -77,8 +81,8 @@ func (st *stream) run() error {
 		}
 	}
 	if st.request.includeUsage {
-		last := st.head
-		last.Choices, last.Usage = []choiceJSON{}, st.usage()
+		last := st.head(st.request.api.chunk)
+		last.Usage = st.usage()
 		if err := st.send(last); err != nil {
 			return err
 		}
@@ -105,8 +109,18 @@ func (st *stream) sendPiece(one *choice, p piece) error {
 	if p.empty() {
 		return nil
 	}
-	chunk := st.head
-	chunk.Choices = []choiceJSON{newChoiceJSON(one.index, p)}
+	for _, c := range st.request.api.parts(one, p) {
+		if err := st.sendChoice(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendChoice sends a chunk of one choice.
+func (st *stream) sendChoice(c any) error {
+	chunk := st.head(st.request.api.chunk)
+	chunk.Choices = []any{c}
 	if st.request.includeUsage {
 		chunk.Usage = (*usageJSON)(nil)
 	}
