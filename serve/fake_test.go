@@ -63,13 +63,21 @@ type fake struct {
 	answer func(ctx context.Context, r engine.Request, send func(engine.Event))
 	refuse error // what Generate returns
 	lost   error // what Err returns
+	info   engine.Info
+	stats  engine.Stats
 
 	mu       sync.Mutex
 	requests []engine.Request
 	running  sync.WaitGroup
 }
 
-func (f *fake) Err() error { return f.lost }
+func (f *fake) Err() error        { return f.lost }
+func (f *fake) Info() engine.Info { return f.info }
+func (f *fake) Stats() engine.Stats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stats
+}
 
 func (f *fake) Generate(ctx context.Context, r engine.Request) (<-chan engine.Event, error) {
 	if f.refuse != nil {

@@ -19,6 +19,9 @@ type Generator interface {
 	// Generate answers a request with events on a channel that never blocks the sender, ends with one Done
 	// event and is closed. Cancelling ctx ends it early.
 	Generate(ctx context.Context, r engine.Request) (<-chan engine.Event, error)
+	// Info says what makes them, Stats what it did and does.
+	Info() engine.Info
+	Stats() engine.Stats
 	// Err is why every request will fail from now on, nil while there is no reason.
 	Err() error
 }

@@ -41,7 +41,9 @@ func (panics) Generate(context.Context, engine.Request) (<-chan engine.Event, er
 	panic("a bug in a handler")
 }
 
-func (panics) Err() error { return nil }
+func (panics) Err() error          { return nil }
+func (panics) Info() engine.Info   { return engine.Info{} }
+func (panics) Stats() engine.Stats { return engine.Stats{} }
 
 // Trap: a panic in a handler ends the process.
 func TestPanicInAHandler(t *testing.T) {

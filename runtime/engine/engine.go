@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/qat"
@@ -51,13 +52,15 @@ type Info struct {
 
 // Stats counts what an engine did and does.
 type Stats struct {
-	Waiting, Running int   // requests
-	FreePages        int   // of Info.KVPages, that no request holds
-	CachedPages      int   // of FreePages, that hold prefixes which a later request may share
-	Steps            int64 // forward passes
-	PromptTokens     int64 // computed, again where a request was preempted
-	CachedTokens     int64 // of prompts, that did not need to be computed
-	Preempted        int64 // requests that gave up their pages to others, to compute them again later
+	Waiting, Running int           // requests
+	WaitingTokens    int64         // their prompts and answers, at most
+	FreePages        int           // of Info.KVPages, that no request holds
+	CachedPages      int           // of FreePages, that hold prefixes which a later request may share
+	Steps            int64         // forward passes
+	Busy             time.Duration // in them
+	PromptTokens     int64         // computed, again where a request was preempted
+	CachedTokens     int64         // of prompts, that did not need to be computed
+	Preempted        int64         // requests that gave up their pages to others, to compute them again later
 	GeneratedTokens  int64
 	Cancelled        int64 // requests that ended by their context
 	Failed           int64 // requests that ended by an error of the device or the engine
@@ -189,7 +192,7 @@ func (e *Engine) Info() Info { return e.info }
 func (e *Engine) Stats() Stats {
 	s := *e.stats.Load()
 	e.mu.Lock()
-	s.Waiting = e.queued
+	s.Waiting, s.WaitingTokens = e.queued, e.queuedTokens
 	e.mu.Unlock()
 	return s
 }

@@ -265,15 +265,21 @@ func TestQueueIsBounded(t *testing.T) {
 	if _, err := e.Generate(ctx, r); !errors.Is(err, ErrQueueFull) {
 		t.Errorf("the fifth waiting request: %v, want ErrQueueFull", err)
 	}
-	if n := e.Stats().Waiting; n != 4 {
-		t.Errorf("%d requests wait, want 4", n)
+	if s := e.Stats(); s.Waiting != 4 || s.WaitingTokens != 4*11 {
+		t.Errorf("%d requests of %d tokens wait, want 4 of 44", s.Waiting, s.WaitingTokens)
 	}
 	close(f.gate)
 	for _, events := range list {
 		prompt, answer, done := collect(t, events)
 		check(t, r, prompt, answer, done)
+		if done.Waited <= 0 {
+			t.Errorf("waited %v", done.Waited)
+		}
 	}
 	idle(t, e)
+	if s := e.Stats(); s.WaitingTokens != 0 || s.Busy <= 0 {
+		t.Errorf("%d tokens wait, and steps took %v", s.WaitingTokens, s.Busy)
+	}
 	prompt, answer, done := collect(t, generate(t, e, ctx, r)) // there is room again
 	check(t, r, prompt, answer, done)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/kvcache"
@@ -139,7 +140,7 @@ func (l *loop) cancelled() {
 // end sends q's last event, after its sequence has left the scheduler.
 func (l *loop) end(q *request, last Event) {
 	l.begin(q)
-	last.Kind = KindDone
+	last.Kind, last.Waited = KindDone, q.waited
 	q.events <- last
 	close(q.events)
 	l.live = slices.DeleteFunc(l.live, func(x *request) bool { return x == q })
@@ -150,7 +151,7 @@ func (l *loop) begin(q *request) {
 	if q.begun {
 		return
 	}
-	q.begun = true
+	q.begun, q.waited = true, time.Since(q.arrived)
 	l.e.mu.Lock()
 	defer l.e.mu.Unlock()
 	l.e.queued--
@@ -196,6 +197,8 @@ func (l *loop) step() {
 	if len(step) == 0 {
 		return
 	}
+	start := time.Now()
+	defer func() { l.stats.Busy += time.Since(start) }()
 	l.pack(step)
 	l.fw.Forward(l.runs, l.rows, l.draws)
 	err := l.settle()

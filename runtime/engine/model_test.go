@@ -305,6 +305,9 @@ func TestMemoryPlan(t *testing.T) {
 				e.Close()
 				t.Fatal("accepted")
 			}
+			if _, same := Plan(f, c.o); same == nil || same.Error() != err.Error() {
+				t.Errorf("planned: %v, want %v", same, err)
+			}
 			if c.is != nil && !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), f.Path()) {
 				t.Errorf("error %q, want one that names the file and says %q", err, c.says)
 			}
@@ -312,6 +315,9 @@ func TestMemoryPlan(t *testing.T) {
 	}
 	e := realEngine(t, f, "", 1, Options{MaxSeqs: 2, MaxContext: 200})
 	i := e.Info()
+	if p, err := Plan(f, Options{Device: dev, MaxSeqs: 2, MaxContext: 200}); err != nil || p != i {
+		t.Errorf("planned: %+v, %v, want %+v", p, err, i)
+	}
 	// 2 layers · 64 tokens · K and V · 2 heads · (12 bytes + scale and zero)
 	if page := int64(2 * 64 * 2 * 2 * 16); i.KVPages != 2*4 || i.KVBytes != 8*page || i.MaxContext != 200 {
 		t.Errorf("two sequences of 200 tokens: %d pages, %d bytes of cache, context %d; want 8, %d, 200", i.KVPages, i.KVBytes, i.MaxContext, 8*page)

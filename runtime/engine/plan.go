@@ -21,6 +21,15 @@ func modelOptions(o Options) model.Options {
 	return model.Options{MaxTokens: o.Budget, MaxSeqs: o.MaxSeqs, MaxContext: o.MaxContext, Progress: o.Progress}
 }
 
+// Plan says what New would take for the model in f, without taking it; what does not fit is refused with the sums.
+func Plan(f *qat.File, o Options) (Info, error) {
+	info, _, err := plan(f, o)
+	if err != nil {
+		return info, fmt.Errorf("%s: %w", f.Path(), err)
+	}
+	return info, nil
+}
+
 // plan fills in o's defaults and says what the engine will take, before it is taken.
 func plan(f *qat.File, o Options) (Info, Options, error) {
 	h := f.Header()

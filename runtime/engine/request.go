@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/sample"
@@ -70,8 +71,9 @@ type Event struct {
 	Prompt []Token // those after the first
 	Token  Token
 	Reason FinishReason
-	Err    error // the context's, the device's, ErrClosed, a *PanicError
-	Cached int   // of KindDone: tokens of the prompt whose K and V were there already
+	Err    error         // the context's, the device's, ErrClosed, a *PanicError
+	Cached int           // of KindDone: tokens of the prompt whose K and V were there already
+	Waited time.Duration // of KindDone: from Generate to the first step that the request was part of
 }
 
 // request is a Request on its way.
@@ -83,6 +85,8 @@ type request struct {
 	events  chan Event // room for all that the request can produce
 	prompt  []Token    // logprobs so far
 	begun   bool       // no longer counted as queued
+	arrived time.Time
+	waited  time.Duration // until begun
 }
 
 // Generate queues a request. Its events come through a channel with room for all
@@ -140,6 +144,7 @@ func (e *Engine) enqueue(q *request) error {
 		return fmt.Errorf("%w: %d requests of %d tokens wait, the limit is %d tokens", ErrQueueFull, e.queued, e.queuedTokens, e.o.MaxQueueTokens)
 	}
 	q.prepare(e.info.VocabSize, e.eos)
+	q.arrived = time.Now()
 	e.queued++
 	e.queuedTokens += tokens
 	e.arrivals <- q // has room for MaxQueue
