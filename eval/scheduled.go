@@ -38,7 +38,7 @@ func HashScheduled(ctx context.Context, dev kernels.Device, f *qat.File, windows
 		return "", fmt.Errorf("%s: %w", f.Path(), err)
 	}
 	defer pool.Close()
-	s := scheduled{windows: windows, steps: sched.New(budget, seqs, kvcache.NewPages(pages)), left: make([]int, len(windows)), early: map[int][]float32{}, sum: newLogitHash()}
+	s := scheduled{windows: windows, steps: sched.New(sched.Options{Budget: budget, Chunk: budget, Sequences: seqs}, kvcache.NewPages(pages)), left: make([]int, len(windows)), early: map[int][]float32{}, sum: newLogitHash()}
 	for i, w := range windows {
 		s.left[i] = len(w)
 	}
@@ -77,7 +77,7 @@ func (s *scheduled) step(m *model.Model, pool *kvcache.Pool, seqs int) (int, err
 			s.settle()
 			continue
 		}
-		q := &sched.Sequence{ID: int64(s.added), Prompt: len(w) - min(decoded, len(w)/2)}
+		q := &sched.Sequence{ID: int64(s.added), Prompt: len(w) - min(decoded, len(w)/2), Unshared: true}
 		q.Tokens = w[:q.Prompt:q.Prompt]
 		if n := len(w) - q.Prompt; n > 0 {
 			q.MaxTokens = n + 1 // the last one's logits are wanted, too
@@ -88,7 +88,7 @@ func (s *scheduled) step(m *model.Model, pool *kvcache.Pool, seqs int) (int, err
 	var runs []model.Run
 	var of []int     // row: window
 	var next []int32 // what is drawn
-	for _, r := range step {
+	for _, r := range step.Runs {
 		runs = append(runs, model.Run{Tokens: r.Tokens[r.From:r.To], Position: r.From, Pages: r.Pages})
 		for range r.To - r.From {
 			of = append(of, int(r.ID))

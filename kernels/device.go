@@ -82,6 +82,9 @@ type Memory interface {
 	Upload(dst Mem, off int, src []byte)
 	// Download waits for queued work first.
 	Download(dst []byte, src Mem, off int)
+	// CopyMem copies n bytes from src at byte srcOff to dst at byte off, after the operators
+	// queued before. Within one memory the two ranges are apart.
+	CopyMem(dst Mem, off int, src Mem, srcOff, n int)
 	// Sync waits for queued work and returns the first failure since the last Sync, or
 	// ErrLost ever after.
 	Sync() error

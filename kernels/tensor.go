@@ -94,6 +94,14 @@ func (f Floats) Part(from, to int) Floats {
 	return f
 }
 
+// Copy copies src to the start of dst, which does not overlap it.
+func Copy[T Elem](m Memory, dst, src Buf[T]) {
+	if src.N > dst.N {
+		panic(fmt.Sprintf("kernels: copy of %d elements to %d", src.N, dst.N))
+	}
+	m.CopyMem(dst.Mem, dst.Off, src.Mem, src.Off, src.N*SizeOf[T]())
+}
+
 // UploadFloats copies src [f.Rows, f.Cols], rows without padding, to f.
 func UploadFloats(m Memory, f Floats, src []float32) {
 	for i := range f.Rows {
@@ -236,6 +244,21 @@ func NewKVCache(m Memory, format quant.KV, pages, kvHeads, headDim int) (KVCache
 		}
 	}
 	return c, nil
+}
+
+// CopyPage makes page dst what page src is.
+func (c *KVCache) CopyPage(m Memory, dst, src int32) {
+	copyPage(m, c.K, c.Pages, dst, src)
+	copyPage(m, c.V, c.Pages, dst, src)
+	for _, b := range [...]Buf[uint16]{c.KScale, c.VScale, c.KZero, c.VZero} {
+		copyPage(m, b, c.Pages, dst, src)
+	}
+}
+
+func copyPage[T Elem](m Memory, b Buf[T], pages int, dst, src int32) {
+	if n := b.N / pages; n > 0 {
+		Copy(m, b.Slice(int(dst)*n, int(dst+1)*n), b.Slice(int(src)*n, int(src+1)*n))
+	}
 }
 
 // Batch says which tokens of which sequences one forward pass runs over. T is the

@@ -88,6 +88,11 @@ func (d *Device) Download(dst []byte, src kernels.Mem, off int) {
 	copy(dst, src.(host)[off:off+len(dst)])
 }
 
+// CopyMem copies n bytes from src to dst.
+func (d *Device) CopyMem(dst kernels.Mem, off int, src kernels.Mem, srcOff, n int) {
+	copy(dst.(host)[off:off+n], src.(host)[srcOff:srcOff+n])
+}
+
 // Sync returns the first failure since the last Sync.
 func (d *Device) Sync() (err error) { err, d.err = d.err, nil; return err }
 

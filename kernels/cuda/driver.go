@@ -34,6 +34,8 @@ type driver interface {
 	// stay as it is until Sync.
 	Upload(dst address, src []byte) error
 	Download(dst []byte, src address) error
+	// Copy queues a copy of n bytes on the GPU.
+	Copy(dst, src address, n int) error
 
 	// NewEvent returns a mark, Record queues it, and Await waits until the stream comes
 	// to where it was queued last.

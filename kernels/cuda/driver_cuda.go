@@ -126,6 +126,12 @@ func (b *binding) Download(dst []byte, src address) error {
 	})
 }
 
+func (b *binding) Copy(dst, src address, n int) error {
+	return b.in("cuMemcpyDtoDAsync", func() error {
+		return cu.MemcpyDtoDAsync(cu.DevicePtr(dst), cu.DevicePtr(src), int64(n), b.stream)
+	})
+}
+
 func (b *binding) Sync() error {
 	return b.in("cuStreamSynchronize", func() error { return b.stream.Synchronize() })
 }

@@ -129,6 +129,14 @@ func (d *Device) Download(dst []byte, src kernels.Mem, off int) {
 	}
 }
 
+// CopyMem copies n bytes from src to dst, after the operators queued before.
+func (d *Device) CopyMem(dst kernels.Mem, off int, src kernels.Mem, srcOff, n int) {
+	to, from := dst.(*memory).part(off, n), src.(*memory).part(srcOff, n)
+	if d.flush(); n > 0 && d.err == nil && !d.measuring {
+		d.fail(d.driver.Copy(to, from, n))
+	}
+}
+
 // part is the address of n bytes from off.
 func (m *memory) part(off, n int) address {
 	if off < 0 || off+n > m.bytes {

@@ -32,6 +32,12 @@ func testMemory(e *env) {
 	kernels.Upload(e.dev, b.Slice(1, 3), []int32{7, 8})
 	equal(e, "after an upload to a slice", download(e, b), []int32{1, 7, 8, -4, 5})
 
+	kernels.Copy(e.dev, b.Slice(0, 2), b.Slice(3, 5))
+	equal(e, "after a copy within", download(e, b), []int32{-4, 5, 8, -4, 5})
+	c := upload(e, []int32{9, 9, 9})
+	kernels.Copy(e.dev, c.Slice(1, 3), b.Slice(1, 3))
+	equal(e, "after a copy from elsewhere", download(e, c), []int32{9, 5, 8})
+
 	host := []byte{1, 2, 3, 4, 5, 6, 7, 8}
 	m := must(e.dev.Import(host, nil))(e)
 	got := make([]byte, 3)

@@ -19,6 +19,7 @@ type rowsOf struct {
 }
 
 func (r rowsOf) Forward([]model.Run, []int32, []kernels.Draw) {}
+func (r rowsOf) CopyPage(to, from int32)                      {}
 func (r rowsOf) Drawn() []int32                               { return nil }
 func (r rowsOf) Sync() error                                  { return nil }
 func (r rowsOf) Logits(yield func(int, []float32)) error {
@@ -35,7 +36,7 @@ func drawing(t testing.TB, n, vocab, threads int, p sample.Params) *loop {
 	for i := range logits {
 		logits[i] = float32(2.5*r.NormFloat64() + 2*r.ExpFloat64())
 	}
-	e := &Engine{info: Info{VocabSize: vocab, KVPages: 1}, o: Options{Threads: threads, MaxSeqs: n, Budget: n}}
+	e := &Engine{info: Info{VocabSize: vocab, KVPages: 1}, o: Options{Threads: threads, MaxSeqs: n, Budget: n, Chunk: n}}
 	l, err := newLoop(e, rowsOf{n, logits})
 	if err != nil {
 		t.Fatal(err)

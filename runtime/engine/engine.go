@@ -23,6 +23,7 @@ type Options struct {
 	MaxContext     int            // tokens of prompt and answer: the model's
 	MaxSeqs        int            // sequences run together: 16
 	Budget         int            // tokens of a step: 512
+	Chunk          int            // of them, tokens of prompts where answers wait for the step: 128 on a CPU, Budget on a GPU
 	KVBytes        int64          // KV cache: MaxSeqs·min(MaxContext, 2048) tokens, at least MaxContext; on a GPU what is left, up to MaxSeqs·MaxContext
 	MaxQueue       int            // requests that wait: 256
 	MaxQueueTokens int64          // their tokens, prompts and answers: four times the cache's, at least
@@ -69,6 +70,7 @@ type Stats struct {
 
 // forwarder is a model and its cache, as the loop uses them: model.Model's methods.
 type forwarder interface {
+	CopyPage(to, from int32)
 	Forward(runs []model.Run, rows []int32, draws []kernels.Draw)
 	Logits(yield func(i int, logits []float32)) error
 	Drawn() []int32
@@ -153,6 +155,8 @@ type loaded struct {
 func (l *loaded) Forward(runs []model.Run, rows []int32, draws []kernels.Draw) {
 	l.Model.Forward(runs, rows, draws, l.kv.Layers)
 }
+
+func (l *loaded) CopyPage(to, from int32) { l.kv.CopyPage(to, from) }
 
 func (l *loaded) Close() {
 	if l.kv != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func fakeEngine(t *testing.T, f *fake) *Engine {
 	t.Helper()
 	e, err := start(f, Info{VocabSize: fakeVocab, MaxContext: 300, KVPages: 8},
-		Options{Threads: 2, MaxSeqs: 3, Budget: 32, MaxQueue: 4, MaxQueueTokens: 1000}, []int32{fakeEOS})
+		Options{Threads: 2, MaxSeqs: 3, Budget: 32, Chunk: 32, MaxQueue: 4, MaxQueueTokens: 1000}, []int32{fakeEOS})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,9 +108,15 @@ func idle(t *testing.T, e *Engine) {
 // some returns a random request.
 func some(r *rand.Rand) Request {
 	q := Request{MaxTokens: 1 + r.IntN(100), Logprobs: r.IntN(4) - 1, IgnoreEOS: r.IntN(2) == 0}
-	for range 1 + r.IntN(150) {
+	if r.IntN(2) == 0 { // one of a few beginnings, which requests share
+		for i := range r.IntN(140) {
+			q.IDs = append(q.IDs, int32(i%(7+r.IntN(2))))
+		}
+	}
+	for range 1 + r.IntN(150-len(q.IDs)) {
 		q.IDs = append(q.IDs, int32(r.IntN(fakeVocab)))
 	}
+	q.Priority, q.Client, q.CacheSalt = r.IntN(3)/2, string('a'+rune(r.IntN(3))), string('a'+rune(r.IntN(4)/3))
 	if q.IDs[len(q.IDs)-1] == mute {
 		q.IDs[len(q.IDs)-1] = 0
 	}
@@ -439,6 +446,65 @@ func TestCloseAndDrain(t *testing.T) {
 		e.Drain(late)
 		collect(t, events)
 	})
+}
+
+// A prompt that begins as one before it did says how much of it was there already,
+// unless its salt is another one, or the logprobs of all of it are wanted.
+func TestPrefixesAreShared(t *testing.T) {
+	e := fakeEngine(t, newFake())
+	ctx := context.Background()
+	ids := make([]int32, 150)
+	for i := range ids {
+		ids[i] = int32(i % 40)
+	}
+	for _, c := range []struct {
+		name   string
+		r      Request
+		cached int
+	}{
+		{"the first", Request{IDs: ids}, 0},
+		{"the same", Request{IDs: ids}, 149},
+		{"its beginning", Request{IDs: append(slices.Clone(ids[:100]), 1, 2, 3)}, 100},
+		{"another salt", Request{IDs: ids, CacheSalt: "x"}, 0},
+		{"logprobs of the prompt", Request{IDs: ids, PromptLogprobs: true}, 0},
+		{"another beginning", Request{IDs: append([]int32{9}, ids...)}, 0},
+	} {
+		c.r.MaxTokens = 3
+		before := e.Stats().CachedTokens
+		prompt, answer, done := collect(t, generate(t, e, ctx, c.r))
+		check(t, c.r, prompt, answer, done)
+		idle(t, e)
+		if counted := e.Stats().CachedTokens - before; done.Cached != c.cached || counted != int64(c.cached) {
+			t.Errorf("%s: %d tokens of the prompt were in the cache, %d counted; want %d", c.name, done.Cached, counted, c.cached)
+		}
+	}
+}
+
+// Choices of one prompt that come together compute it once.
+func TestChoicesShareTheirPrompt(t *testing.T) {
+	f := newFake()
+	computed := 0
+	f.seen = func(runs []model.Run) {
+		for _, r := range runs {
+			computed += len(r.Tokens)
+		}
+	}
+	f.gate = make(chan struct{})
+	e := fakeEngine(t, f)
+	r := Request{IDs: make([]int32, 100), MaxTokens: 10, Logprobs: -1, IgnoreEOS: true}
+	var list []<-chan Event
+	for range 3 {
+		list = append(list, generate(t, e, context.Background(), r))
+	}
+	close(f.gate)
+	for _, events := range list {
+		prompt, answer, done := collect(t, events)
+		check(t, r, prompt, answer, done)
+	}
+	e.Close()
+	if want := 100 + 2*4 + 3*9; computed != want { // steps are of 32: the others begin beside its last 4
+		t.Errorf("%d tokens were computed, want %d", computed, want)
+	}
 }
 
 // Nobody reads, and nobody waits: the channel holds everything.

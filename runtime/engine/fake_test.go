@@ -74,6 +74,14 @@ func (f *fake) Forward(runs []model.Run, rows []int32, draws []kernels.Draw) {
 	}
 }
 
+func (f *fake) CopyPage(to, from int32) {
+	for i := range int32(kernels.PageTokens) {
+		if id, written := f.slots[from*kernels.PageTokens+i]; written {
+			f.slots[to*kernels.PageTokens+i] = id
+		}
+	}
+}
+
 func (f *fake) Logits(yield func(int, []float32)) error {
 	f.drawn = nil
 	for i, before := range f.rows {

@@ -69,8 +69,19 @@ func newLoop(e *Engine, fw forwarder) (*loop, error) {
 
 // reset makes the cache empty.
 func (l *loop) reset() {
+	if l.sched != nil {
+		l.stats = l.counted()
+	}
 	l.pages = kvcache.NewPages(l.e.info.KVPages)
-	l.sched = sched.New(l.e.o.Budget, l.e.o.MaxSeqs, l.pages)
+	l.sched = sched.New(sched.Options{Budget: l.e.o.Budget, Chunk: l.e.o.Chunk, Sequences: l.e.o.MaxSeqs}, l.pages)
+}
+
+// counted returns the stats with what the scheduler counted since the last reset.
+func (l *loop) counted() Stats {
+	s := l.stats
+	s.Preempted += l.sched.Preempted()
+	s.CachedTokens += l.sched.Shared()
+	return s
 }
 
 // run runs steps until the engine is closed.
@@ -140,7 +151,7 @@ func (l *loop) cancelled() {
 // end sends q's last event, after its sequence has left the scheduler.
 func (l *loop) end(q *request, last Event) {
 	l.begin(q)
-	last.Kind, last.Waited = KindDone, q.waited
+	last.Kind, last.Cached, last.Waited = KindDone, q.seq.Shared, q.waited
 	q.events <- last
 	close(q.events)
 	l.live = slices.DeleteFunc(l.live, func(x *request) bool { return x == q })
@@ -194,17 +205,20 @@ func (l *loop) forget() {
 // step runs one step and hands out its tokens.
 func (l *loop) step() {
 	step := l.sched.Next()
-	if len(step) == 0 {
+	if len(step.Runs) == 0 {
 		return
 	}
 	start := time.Now()
 	defer func() { l.stats.Busy += time.Since(start) }()
 	l.pack(step)
+	for _, c := range step.Copies {
+		l.fw.CopyPage(c.To, c.From)
+	}
 	l.fw.Forward(l.runs, l.rows, l.draws)
 	err := l.settle()
 	l.stats.Steps++
 	if err != nil {
-		for _, r := range step {
+		for _, r := range step.Runs {
 			q := l.request(r.Sequence)
 			l.sched.Remove(r.Sequence)
 			l.stats.Failed++
@@ -238,11 +252,12 @@ func (l *loop) lose(err error) {
 func (l *loop) pack(step sched.Step) {
 	l.runs, l.rows, l.wants, l.draws = l.runs[:0], l.rows[:0], l.wants[:0], l.draws[:0]
 	row := int32(0)
-	for _, r := range step {
+	for _, r := range step.Runs {
 		q := l.request(r.Sequence)
 		l.begin(q)
 		l.runs = append(l.runs, model.Run{Tokens: r.Tokens[r.From:r.To], Position: r.From, Pages: r.Pages})
-		if q.PromptLogprobs {
+		if q.PromptLogprobs && !q.told {
+			q.prompt = q.prompt[:r.From] // a preempted one begins anew
 			for i := r.From; i < min(r.To, r.Prompt-1); i++ {
 				l.want(row+int32(i-r.From), want{q: q, next: r.Tokens[i+1]})
 			}
@@ -272,10 +287,10 @@ func (l *loop) deliver(step sched.Step) {
 		}
 	}
 	finished := l.sched.Advance(step, l.drawn)
-	for _, r := range step {
-		if q := l.request(r.Sequence); q.PromptLogprobs && r.From < r.Prompt && r.To >= r.Prompt {
+	for _, r := range step.Runs {
+		if q := l.request(r.Sequence); q.PromptLogprobs && !q.told && r.To >= r.Prompt {
 			q.events <- Event{Kind: KindPrompt, Prompt: q.prompt}
-			q.prompt = nil
+			q.prompt, q.told = nil, true
 		}
 	}
 	for i := range l.wants {
@@ -312,7 +327,7 @@ func (l *loop) request(s *sched.Sequence) *request {
 
 // publish makes the loop's counts visible.
 func (l *loop) publish() {
-	s := l.stats
-	s.Running, s.FreePages = l.sched.Running(), l.pages.Free()
+	s := l.counted()
+	s.Running, s.FreePages, s.CachedPages = l.sched.Running(), l.pages.Free(), l.pages.Kept()
 	l.e.stats.Store(&s)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,55 +105,6 @@ func read(t *testing.T, events <-chan Event) answer {
 		t.Fatal(done.Err)
 	}
 	return answer{prompt, tokens, done.Reason}
-}
-
-// Alone or together, in small steps or large, on any instruction set, with any
-// number of threads: a request's tokens and logprobs are the same to the bit.
-func TestSameTokensEverywhere(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 6))
-	var requests []Request
-	for i := range 7 {
-		q := Request{MaxTokens: 5 + r.IntN(40), Logprobs: i % 3, IgnoreEOS: true, PromptLogprobs: i%3 == 2}
-		for range 1 + r.IntN(150) {
-			q.IDs = append(q.IDs, int32(r.IntN(300)))
-		}
-		if i%2 == 0 {
-			q.Sampling = sample.Params{Temperature: 1, TopP: 0.9, Seed: uint64(i), RepetitionPenalty: 1.1}
-		}
-		requests = append(requests, q)
-	}
-	settings := []convert.Options{
-		options(t, "4-8-4", quant.KVHeadZP, ""), options(t, "8-8-8", quant.KVHead, ""), options(t, "16-16-16", "", qat.Float16),
-		options(t, "4-8-4", quant.KVToken, ""), options(t, "4-16-8", quant.KVHeadZP, ""), options(t, "16-16-16", "", qat.Float32),
-	}
-	if testing.Short() {
-		settings, requests = settings[:3], requests[:4]
-	}
-	for _, o := range settings {
-		t.Run(fmt.Sprintf("%v/%s/%s", o.Bits, o.KVScheme, o.Float), func(t *testing.T) {
-			f := random(t, o)
-			want := answers(t, realEngine(t, f, "generic", 1, Options{}), requests, false)
-			for _, c := range []struct {
-				isa      string
-				workers  int
-				together bool
-				o        Options
-			}{
-				{"generic", 3, true, Options{}},
-				{"", 1, false, Options{}},
-				{"", 2, true, Options{}},
-				{"", 3, true, Options{MaxSeqs: 3, Budget: 17, KVBytes: 400_000}},
-			} {
-				got := answers(t, realEngine(t, f, c.isa, c.workers, c.o), requests, c.together)
-				for i := range want {
-					if d := cmp.Diff(want[i], got[i], cmp.Comparer(sameBits)); d != "" {
-						t.Errorf("isa %q, %d threads, together %v, %+v: request %d (-want +got):\n%s", c.isa, c.workers, c.together, c.o, i, d)
-						break
-					}
-				}
-			}
-		})
-	}
 }
 
 // A batch of requests of all kinds has the same tokens on a device that draws them.

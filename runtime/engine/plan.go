@@ -17,6 +17,10 @@ var ErrMemory = errors.New("not enough memory")
 // ones share.
 const moderate = 2048
 
+// cpuChunk is few enough tokens for answers that wait, 0.3 s of a model of a billion
+// parameters on two cores, and enough to be multiplied as fast as longer passes are.
+const cpuChunk = 128
+
 func modelOptions(o Options) model.Options {
 	return model.Options{MaxTokens: o.Budget, MaxSeqs: o.MaxSeqs, MaxContext: o.MaxContext, Progress: o.Progress}
 }
@@ -41,6 +45,15 @@ func plan(f *qat.File, o Options) (Info, Options, error) {
 	}
 	if o.MaxSeqs == 0 {
 		o.MaxSeqs = min(16, o.Budget)
+	}
+	if o.Chunk == 0 {
+		o.Chunk = o.Budget
+		if _, own := o.Device.(kernels.OwnMemory); !own {
+			o.Chunk = min(o.Chunk, cpuChunk)
+		}
+	}
+	if o.Chunk < 1 || o.Chunk > o.Budget {
+		return Info{}, o, fmt.Errorf("%d tokens of prompts beside answers; want 1 to the %d tokens of a step", o.Chunk, o.Budget)
 	}
 	if o.MaxQueue == 0 {
 		o.MaxQueue = 256

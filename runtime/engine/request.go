@@ -84,6 +84,7 @@ type request struct {
 	sampler *sample.Sampler
 	events  chan Event // room for all that the request can produce
 	prompt  []Token    // logprobs so far
+	told    bool       // the prompt's logprobs were sent
 	begun   bool       // no longer counted as queued
 	arrived time.Time
 	waited  time.Duration // until begun
@@ -155,7 +156,8 @@ func (e *Engine) enqueue(q *request) error {
 func (q *request) prepare(vocab int, eos []int32) {
 	tokens := make([]int32, len(q.IDs), len(q.IDs)+q.MaxTokens)
 	copy(tokens, q.IDs)
-	q.seq = &sched.Sequence{Tokens: tokens, Prompt: len(q.IDs), MaxTokens: q.MaxTokens, EOS: eos}
+	q.seq = &sched.Sequence{Tokens: tokens, Prompt: len(q.IDs), MaxTokens: q.MaxTokens, EOS: eos,
+		Priority: q.Priority, Client: q.Client, Salt: q.CacheSalt, Unshared: q.PromptLogprobs}
 	if q.IgnoreEOS {
 		q.seq.EOS = nil
 	}

@@ -33,6 +33,13 @@ func NewPool(m kernels.Memory, c *format.Config, kv quant.KV, pages int) (*Pool,
 	return p, nil
 }
 
+// CopyPage makes page dst what page src is, in all layers.
+func (p *Pool) CopyPage(dst, src int32) {
+	for i := range p.Layers {
+		p.Layers[i].CopyPage(p.mem, dst, src)
+	}
+}
+
 // Close frees the pages.
 func (p *Pool) Close() {
 	for _, c := range p.Layers {

@@ -20,9 +20,12 @@ var rewrite = flag.Bool("rewrite", false, "record what the scheduler does in tes
 // TestScripts plays testdata's scripts. A line is a comment (#), a command, or,
 // indented, what the scheduler answered to the command above. Commands:
 //
-//	new budget=N sequences=N pages=N
-//	add id=N prompt=N max=N [eos=N]   the step's generated tokens are 1, 2, 3, ...
-//	step [n=N]                        Next and Advance, N times
+//	new budget=N sequences=N pages=N [chunk=N]
+//	add id=N prompt=N max=N    the tokens generated are 1, 2, 3, ...; further words:
+//	    eos=N
+//	    like=N same=N          it begins with so many tokens of sequence like
+//	    priority=N client=N salt=N unshared=1
+//	step [n=N]                 Next and Advance, N times
 //	remove id=N
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*")
@@ -58,7 +61,7 @@ func play(t *testing.T, script string) []byte {
 		}
 		fmt.Fprintln(&out, line)
 		if fields := strings.Fields(line); len(fields) > 0 && !strings.HasPrefix(line, "#") {
-			args := map[string]int{"n": 1, "eos": -1}
+			args := map[string]int{"n": 1, "eos": -1, "chunk": 1 << 20}
 			for _, f := range fields[1:] {
 				k, v, _ := strings.Cut(f, "=")
 				n, err := strconv.Atoi(v)
@@ -84,12 +87,19 @@ func (p *player) do(t *testing.T, command string, args map[string]int) string {
 	var out strings.Builder
 	switch command {
 	case "new":
-		p.s = New(args["budget"], args["sequences"], kvcache.NewPages(args["pages"]))
+		p.s = New(Options{Budget: args["budget"], Chunk: args["chunk"], Sequences: args["sequences"]}, kvcache.NewPages(args["pages"]))
 		p.all = map[int]*Sequence{}
 		return ""
 	case "add":
 		q := &Sequence{ID: int64(args["id"]), Tokens: make([]int32, args["prompt"]), Prompt: args["prompt"],
-			MaxTokens: args["max"], EOS: []int32{int32(args["eos"])}}
+			MaxTokens: args["max"], EOS: []int32{int32(args["eos"])}, Priority: args["priority"],
+			Client: strconv.Itoa(args["client"]), Salt: strconv.Itoa(args["salt"]), Unshared: args["unshared"] > 0}
+		for i := range q.Tokens {
+			q.Tokens[i] = int32(args["id"]*10_000 + i)
+		}
+		if same := args["same"]; same > 0 {
+			copy(q.Tokens[:same], p.all[args["like"]].Tokens)
+		}
 		p.all[args["id"]] = q
 		p.s.Add(q)
 	case "remove":
@@ -98,7 +108,10 @@ func (p *player) do(t *testing.T, command string, args map[string]int) string {
 		for range args["n"] {
 			step := p.s.Next()
 			var tokens []int32
-			for _, r := range step {
+			for _, c := range step.Copies {
+				fmt.Fprintf(&out, "copy page %d to %d\n", c.From, c.To)
+			}
+			for _, r := range step.Runs {
 				fmt.Fprintf(&out, "seq %d [%d,%d) pages %v", r.ID, r.From, r.To, r.Pages)
 				if r.Samples() {
 					tokens = append(tokens, int32(r.Generated()+1))
@@ -113,6 +126,10 @@ func (p *player) do(t *testing.T, command string, args map[string]int) string {
 	default:
 		t.Fatalf("no command %q", command)
 	}
-	fmt.Fprintf(&out, "waiting %d, running %d, free %d\n", p.s.Waiting(), p.s.Running(), p.s.pages.Free())
+	fmt.Fprintf(&out, "waiting %d, running %d, free %d", p.s.Waiting(), p.s.Running(), p.s.pages.Free())
+	if n := p.s.Preempted(); n > 0 {
+		fmt.Fprintf(&out, ", preempted %d", n)
+	}
+	fmt.Fprintln(&out)
 	return out.String()
 }

@@ -13,8 +13,21 @@ type Sequence struct {
 	Prompt    int     // tokens of the prompt, at least 1
 	MaxTokens int     // generated tokens at most; with 0 only the prompt is run
 	EOS       []int32 // generation ends with any of these
-	Pages     []int32 // while it runs
-	cached    int     // tokens whose K and V are in the cache
+
+	Priority int    // lower goes first
+	Client   string // those of one priority get even shares
+	Salt     string // shares pages with sequences of the same salt
+	Unshared bool   // computes its whole prompt
+
+	Pages  []int32 // while it runs
+	Shared int     // tokens of the prompt that were in the cache when it began
+
+	cached    int  // tokens whose K and V are in Pages
+	published int  // of them, those that others may share
+	begun     bool // has run
+	start     int64
+	part      int           // tokens of the step that is being made
+	keys      []kvcache.Key // of the first whole pages of Tokens, as far as they were asked for
 }
 
 // Generated returns the number of tokens after the prompt.
@@ -33,12 +46,22 @@ func (q *Sequence) Done() bool {
 	return q.Generated() == q.MaxTokens || q.Stopped()
 }
 
-// decoding reports whether the whole prompt is in the cache.
-func (q *Sequence) decoding() bool { return q.cached >= q.Prompt }
+// decoding reports whether q is past its prompt and lacks its last token's K and V alone.
+func (q *Sequence) decoding() bool { return q.cached >= q.Prompt && q.cached == len(q.Tokens)-1 }
 
-func (q *Sequence) maxCached() int { return q.Prompt + max(q.MaxTokens-1, 0) }
-func (q *Sequence) maxPages() int  { return MaxPages(q.Prompt, q.MaxTokens) }
+func (q *Sequence) maxPages() int { return MaxPages(q.Prompt, q.MaxTokens) }
+
+// key names the prefix of q's first n whole pages.
+func (q *Sequence) key(n int) kvcache.Key {
+	if len(q.keys) == 0 {
+		q.keys = append(q.keys, kvcache.Root(q.Salt))
+	}
+	for i := len(q.keys); i <= n; i++ {
+		q.keys = append(q.keys, q.keys[i-1].Next(q.Tokens[(i-1)*kvcache.PageTokens:i*kvcache.PageTokens]))
+	}
+	return q.keys[n]
+}
 
 // MaxPages is the number of KV pages that a sequence of prompt and at most
-// maxTokens generated tokens is given.
+// maxTokens generated tokens comes to hold.
 func MaxPages(prompt, maxTokens int) int { return kvcache.Count(prompt + max(maxTokens-1, 0)) }
