@@ -29,6 +29,7 @@ var endpoints = map[string]endpoint{
 	modelsPath:        {"GET", (*Server).showModel},
 	"/health":         {"GET", (*Server).health},
 	"/metrics":        {"GET", (*Server).metrics},
+	"/openapi.yaml":   {"GET", (*Server).openAPI},
 	"/tokenize":       {"POST", (*Server).tokenize},
 	"/detokenize":     {"POST", (*Server).detokenize},
 }

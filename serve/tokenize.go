@@ -7,17 +7,26 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// tokenize answers {"content": text, "add_special": bool} with {"tokens": [ids]}, as llama-server does. With
-// add_special the ids begin with BOS where the model wants it.
+// tokensJSON is the answer of llama-server, tokens, and that of vLLM.
+type tokensJSON struct {
+	Tokens      []int32 `json:"tokens"`
+	Count       int     `json:"count"`
+	MaxModelLen int     `json:"max_model_len"`
+}
+
+// tokenize takes the text as llama-server does, {"content": text, "add_special": false}, or as vLLM does,
+// {"prompt": text, "add_special_tokens": true}. What is special is BOS, where the model wants it.
 func (s *Server) tokenize(ctx *fasthttp.RequestCtx) error {
 	m, f, err := s.textRequest(ctx)
 	if err != nil {
 		return err
 	}
-	if f.raw("content") == nil {
-		f.fail("content", "content: required: the text to tokenize")
-	}
 	text, special := f.string("content"), f.bool("add_special")
+	if prompt := f.has("prompt"); prompt == f.has("content") {
+		f.fail("content", "content: required: the text to tokenize, or in its place prompt, as vLLM has it")
+	} else if prompt {
+		text, special = f.string("prompt"), !f.has("add_special_tokens") || f.bool("add_special_tokens")
+	}
 	if f.err != nil {
 		return f.err
 	}
@@ -25,11 +34,12 @@ func (s *Server) tokenize(ctx *fasthttp.RequestCtx) error {
 	if special && m.Tokenizer.AddBOS() {
 		ids = append(ids, m.Tokenizer.BOS())
 	}
-	writeJSON(ctx, map[string][]int32{"tokens": append(ids, m.Tokenizer.Encode(text)...)})
+	ids = append(ids, m.Tokenizer.Encode(text)...)
+	writeJSON(ctx, tokensJSON{ids, len(ids), m.MaxContext})
 	return nil
 }
 
-// detokenize answers {"tokens": [ids]} with {"content": text}.
+// detokenize answers {"tokens": [ids]} with the text, as llama-server and vLLM call it.
 func (s *Server) detokenize(ctx *fasthttp.RequestCtx) error {
 	m, f, err := s.textRequest(ctx)
 	if err != nil {
@@ -56,7 +66,11 @@ func (s *Server) detokenize(ctx *fasthttp.RequestCtx) error {
 	if f.err != nil {
 		return f.err
 	}
-	writeJSON(ctx, map[string]string{"content": m.Tokenizer.Decode(ids)})
+	text := m.Tokenizer.Decode(ids)
+	writeJSON(ctx, struct {
+		Content string `json:"content"`
+		Prompt  string `json:"prompt"`
+	}{text, text})
 	return nil
 }
 
