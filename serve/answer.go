@@ -42,9 +42,9 @@ func (g *generation) usage() *usageJSON {
 	for _, p := range g.request.prompts {
 		u.PromptTokens += len(p.ids)
 	}
-	for _, one := range g.choices {
+	for i, one := range g.choices {
 		u.CompletionTokens += one.generated
-		if one.index%g.request.n == 0 { // the others of its prompt find what this one computed
+		if i%g.request.bestOf == 0 { // the others of its prompt find what this one computed
 			u.PromptTokensDetails.CachedTokens += one.cached
 		}
 	}

@@ -19,6 +19,7 @@ type choice struct {
 	decoder   *tokenizer.Decoder
 	stop      stopMatcher
 	generated int             // tokens
+	logprob   float64         // the sum of theirs, where the engine was asked for logprobs
 	cached    int             // tokens of the prompt that did not need to be computed
 	decoded   int             // bytes of generated text, shown or held
 	shown     int             // bytes of generated text
@@ -79,7 +80,7 @@ func (c *choice) event(e engine.Event) (piece, error) {
 		return piece{}, e.Err
 	}
 	if e.Reason == engine.ReasonStop {
-		c.generated++ // EOS
+		c.count(e.Token) // EOS
 	}
 	return c.done(string(e.Reason)), nil
 }
@@ -106,8 +107,13 @@ func (c *choice) echo(tokens []engine.Token) piece {
 	return p
 }
 
-func (c *choice) token(tok engine.Token) piece {
+func (c *choice) count(tok engine.Token) {
 	c.generated++
+	c.logprob += float64(finite(tok.Logprob))
+}
+
+func (c *choice) token(tok engine.Token) piece {
+	c.count(tok)
 	text := c.decoder.Push(tok.ID)
 	if c.wantsLogprobs() {
 		e := newTokenLogprobs(c.t, tok, text)

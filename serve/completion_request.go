@@ -15,11 +15,14 @@ func parseCompletion(body []byte, m *Model) (*request, *apiError) {
 	r.echo = f.bool("echo")
 	r.maxTokens = int(f.int("max_tokens", 16, 0, 1<<31-1))
 	r.logprobs = int(f.int("logprobs", -1, 0, maxLogprobs))
-	f.unsupported(r.n)
+	r.bestOf = f.bestOf(r)
+	if v := f.raw("suffix"); v != nil && string(v) != `""` {
+		f.fail("suffix", "suffix: insertion before a suffix is not supported: LLaMA models only continue a text")
+	}
 	if r.maxTokens == 0 && !r.echo {
 		f.fail("max_tokens", "max_tokens: 0 gives an answer only with echo: ask for at least 1, or set echo")
 	}
-	r.prompts = f.prompts(m, r.n)
+	r.prompts = f.prompts(m, r.bestOf)
 	for _, p := range r.prompts {
 		if len(p.ids)+r.maxTokens > m.MaxContext {
 			f.tooLong(m, len(p.ids), r.maxTokens)
@@ -28,17 +31,20 @@ func parseCompletion(body []byte, m *Model) (*request, *apiError) {
 	return r, f.err
 }
 
-// unsupported refuses by name what OpenAI has and this server has not.
-func (f *fields) unsupported(n int) {
-	if f.has("best_of") && f.int("best_of", 1, 1, maxN) != int64(n) {
-		f.fail("best_of", "best_of: only best_of = n is supported: ask for n choices and pick one")
+// bestOf reads "best_of".
+func (f *fields) bestOf(r *request) int {
+	n := int(f.int("best_of", int64(r.n), 1, maxN))
+	switch {
+	case n < r.n:
+		f.fail("best_of", "best_of: want n = %d or more, got %d", r.n, n)
+	case n > r.n && r.stream:
+		f.fail("best_of", "best_of: which of %d choices are the best is known when all have ended: ask without stream, or for best_of = n", n)
 	}
-	if v := f.raw("suffix"); v != nil && string(v) != `""` {
-		f.fail("suffix", "suffix: insertion before a suffix is not supported: LLaMA models only continue a text")
-	}
+	return n
 }
 
 // prompts reads "prompt": a string, an array of strings, an array of token ids or an array of such arrays.
+// Each prompt has n choices.
 func (f *fields) prompts(m *Model, n int) []prompt {
 	if f.err != nil {
 		return nil // encoding costs time: not for a request that fails anyway
@@ -61,7 +67,7 @@ func (f *fields) prompts(m *Model, n int) []prompt {
 			return false // one array of ids: read below
 		}
 		if len(list)*n >= maxChoices {
-			f.fail("prompt", "prompt: more than %d choices: prompts times n", maxChoices)
+			f.fail("prompt", "prompt: more than %d choices: prompts times n or best_of", maxChoices)
 			return false
 		}
 		if s, ok := asString(item); ok && first[0] == '"' {

@@ -37,7 +37,7 @@ func TestCompletion(t *testing.T) {
 	if wantIDs := append([]int32{1}, s.tok.Encode("hello")...); !reflect.DeepEqual(r.IDs, wantIDs) {
 		t.Errorf("ids %v, want BOS before the prompt's: %v", r.IDs, wantIDs)
 	}
-	if r.MaxTokens != 16 || r.Logprobs != -1 || r.PromptLogprobs || r.IgnoreEOS {
+	if r.MaxTokens != 16 || r.Logprobs != -1 || r.PromptLogprobs || r.IgnoreEOS || r.Priority != 0 || r.CacheSalt != "" {
 		t.Errorf("defaults: %+v", r)
 	}
 	r.Sampling.Seed = 0
@@ -49,11 +49,12 @@ func TestCompletion(t *testing.T) {
 func TestSamplingParameters(t *testing.T) {
 	s := newSite(t, &fake{}, Options{})
 	s.complete(`{"prompt":"x","temperature":0.5,"top_p":0.25,"top_k":7,"min_p":0.125,"presence_penalty":-2,"frequency_penalty":2,
-		"repetition_penalty":1.5,"logit_bias":{"5":-100,"6":1.5},"seed":-1,"ignore_eos":true,"max_tokens":3,"user":"u","best_of":1,"suffix":null}`)
+		"repetition_penalty":1.5,"logit_bias":{"5":-100,"6":1.5},"seed":-1,"ignore_eos":true,"max_tokens":3,"user":"u","best_of":1,"suffix":null,
+		"priority":-3,"cache_salt":"pepper"}`)
 	r := s.fake.last(t)
 	want := sample.Params{Temperature: 0.5, TopP: 0.25, TopK: 7, MinP: 0.125, PresencePenalty: -2, FrequencyPenalty: 2,
 		RepetitionPenalty: 1.5, LogitBias: map[int32]float32{5: -100, 6: 1.5}, Seed: math.MaxUint64}
-	if !reflect.DeepEqual(r.Sampling, want) || !r.IgnoreEOS || r.MaxTokens != 3 {
+	if !reflect.DeepEqual(r.Sampling, want) || !r.IgnoreEOS || r.MaxTokens != 3 || r.Priority != -3 || r.CacheSalt != "pepper" {
 		t.Errorf("got %+v, want sampling %+v", r, want)
 	}
 	s.complete(`{"prompt":"x","top_k":-1,"top_p":0}`)

@@ -42,6 +42,7 @@ func (s *Server) generate(ctx *fasthttp.RequestCtx, m *Model, r *request) error 
 	if r.stream && !ctx.Request.Header.IsHTTP11() {
 		return badParam("stream", "stream: needs HTTP/1.1")
 	}
+	r.client = s.client(ctx)
 	g, err := s.start(ctx.Conn(), m, r)
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (s *Server) start(conn net.Conn, m *Model, r *request) (*generation, error)
 	g.unwatch = s.leaving.watch(conn, g.cancel)
 	s.counters.running.Inc()
 	for _, p := range r.prompts {
-		for i := range r.n {
+		for i := range r.bestOf {
 			one := newChoice(len(g.choices), r, p, m.Tokenizer)
 			g.choices = append(g.choices, one)
 			if !one.generates() {
@@ -81,7 +82,7 @@ func (s *Server) start(conn net.Conn, m *Model, r *request) (*generation, error)
 			}
 			if err := g.run(one, r.engineRequest(p, i)); err != nil {
 				g.end()
-				if all := len(r.prompts) * r.n; all > 1 && errors.Is(err, engine.ErrQueueFull) {
+				if all := len(r.prompts) * r.bestOf; all > 1 && errors.Is(err, engine.ErrQueueFull) {
 					return nil, queueFull(fmt.Sprintf("the queue has no room for all %d choices of this request: ask for fewer at once, or try again later", all))
 				}
 				return nil, err
@@ -160,9 +161,11 @@ func (g *generation) collect() (*answerJSON, error) {
 		}
 	}
 	answer := g.head(g.request.api.object)
-	for i, one := range g.choices {
-		whole[i].text, whole[i].finish = texts[i].String(), one.finish
-		answer.Choices = append(answer.Choices, g.request.api.choice(one, whole[i]))
+	for i, one := range g.best() {
+		p := whole[one.index]
+		p.text, p.finish = texts[one.index].String(), one.finish
+		one.index = i
+		answer.Choices = append(answer.Choices, g.request.api.choice(one, p))
 	}
 	answer.Usage = g.usage()
 	return answer, nil

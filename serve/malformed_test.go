@@ -15,7 +15,7 @@ import (
 // badValues are wrong for every field of the kind.
 var badValues = map[string][]string{
 	"number": {`"1"`, `"NaN"`, `[1]`, `{}`, `true`, `1e308`, `-1e308`, `1e999`, `-1`, `1000`},
-	"int":    {`"1"`, `[1]`, `{}`, `false`, `1e308`, `1.5`, `-2`, `99999999999999999999`, `-0.5`},
+	"int":    {`"1"`, `[1]`, `{}`, `false`, `1e308`, `1.5`, `-2000`, `99999999999999999999`, `-0.5`},
 	"bool":   {`"true"`, `1`, `0`, `[]`, `{}`},
 	"string": {`1`, `true`, `[]`, `{}`},
 }
@@ -24,6 +24,7 @@ var fieldKinds = []struct{ name, kind string }{
 	{"temperature", "number"}, {"top_p", "number"}, {"min_p", "number"}, {"repetition_penalty", "number"},
 	{"max_tokens", "int"}, {"n", "int"}, {"logprobs", "int"}, {"top_k", "int"}, {"best_of", "int"},
 	{"stream", "bool"}, {"echo", "bool"}, {"ignore_eos", "bool"}, {"model", "string"},
+	{"priority", "int"}, {"cache_salt", "string"}, {"user", "string"},
 }
 
 // malformed returns request bodies and the parameter that their answers must name, "" for none.
@@ -53,7 +54,7 @@ func malformed() map[string]string {
 		`{"prompt":"x","repetition_penalty":0}`: "repetition_penalty", `{"prompt":"x","temperature":2.1}`: "temperature",
 		`{"prompt":"x","n":0}`: "n", `{"prompt":"x","n":17}`: "n", `{"prompt":"x","n":2147483648}`: "n", `{"prompt":"x","logprobs":21}`: "logprobs",
 		`{"prompt":"x","max_tokens":0}`: "max_tokens", `{"prompt":"x","max_tokens":4294967296}`: "max_tokens",
-		`{"prompt":"x","best_of":2}`: "best_of", `{"prompt":"x","n":2,"best_of":1}`: "best_of", `{"prompt":"x","suffix":"y"}`: "suffix",
+		`{"prompt":"x","best_of":2,"stream":true}`: "best_of", `{"prompt":"x","n":2,"best_of":1}`: "best_of", `{"prompt":"x","suffix":"y"}`: "suffix",
 		`{"prompt":"x","suffix":1}`: "suffix", `{"prompt":"x","seed":1.5}`: "seed", `{"prompt":"x","seed":"1"}`: "seed",
 		`{"prompt":"x","seed":18446744073709551616}`: "seed",
 
@@ -72,6 +73,13 @@ func malformed() map[string]string {
 		`{"prompt":"x","stream_options":{}}`: "stream_options", `{"prompt":"x","stream":true,"stream_options":1}`: "stream_options",
 		`{"prompt":"x","stream":true,"stream_options":{"include_usage":1}}`: "stream_options",
 	}
+	for _, f := range refused {
+		m[fmt.Sprintf(`{"prompt":"x","%s":{"type":"json_object"}}`, f.name)] = f.name
+		m[fmt.Sprintf(`{"prompt":"x","%s":true}`, f.name)] = f.name
+	}
+	m[`{"prompt":"x","prompt_logprobs":0}`] = "prompt_logprobs"
+	m[`{"prompt":"x","priority":1001}`] = "priority"
+	m[`{"prompt":"x","cache_salt":"`+strings.Repeat("é", 129)+`"}`] = "cache_salt"
 	for _, f := range fieldKinds {
 		for _, v := range badValues[f.kind] {
 			m[fmt.Sprintf(`{"prompt":"x","%s":%s}`, f.name, v)] = f.name
@@ -114,7 +122,7 @@ func TestMalformedBodies(t *testing.T) {
 func TestOddButGoodBodies(t *testing.T) {
 	s := newSite(t, &fake{}, Options{})
 	for _, body := range []string{
-		`{"prompt":"x","user":1,"suffix":"","model":null,"n":null,"stop":null,"logprobs":null,"stream":false}`,
+		`{"prompt":"x","user":"u","suffix":"","model":null,"n":null,"stop":null,"logprobs":null,"stream":false}`,
 		" \n{ \"prompt\" : \"x\" , \"N\" : 99 }\r\n", // names are case sensitive: N is unknown
 		`{"prompt":"\ud83d\ude00 \ud83d","stop":["\ud83d\ude00"]}`,
 		`{"prompt":"x","temperature":1e-3,"top_p":1E0,"presence_penalty":-0.0}`,
@@ -122,6 +130,7 @@ func TestOddButGoodBodies(t *testing.T) {
 		`{"prompt":"{[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["}`,
 		`{"prompt":"x","logit_bias":{` + strings.ReplaceAll(wide(290), ":1", ":0") + `}}`,
 		`{"prompt":"x","n":2,"best_of":2}`,
+		`{"prompt":"x","response_format":{"type": "text"},"tools":[],"tool_choice":"none","guided_json":null,"grammar":"","min_tokens":0,"use_beam_search":false}`,
 	} {
 		s.complete(body)
 	}

@@ -51,6 +51,13 @@ func (s *Server) showModel(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
+// model refuses a request to a model that is not m; "" is whatever there is.
+func (f *fields) model(m *Model) {
+	if name := f.string("model"); name != "" && name != m.Name {
+		f.err = modelNotFound(name)
+	}
+}
+
 func modelNotFound(name string) *apiError {
 	e := invalid(fasthttp.StatusNotFound, "the model %.100q does not exist: GET /v1/models lists those that do", name)
 	e.param, e.code = "model", "model_not_found"

@@ -16,14 +16,17 @@ const (
 	maxStops     = 16
 	maxStopBytes = 256
 	maxLogitBias = 1024
-	maxChoices   = 128 // prompts x n
+	maxChoices   = 128 // prompts x best_of
+	maxPriority  = 1000
+	maxSaltBytes = 256
 )
 
 // request is what an API's body asks of the model, checked.
 type request struct {
 	api       *api
 	prompts   []prompt
-	n         int // choices of each prompt
+	n         int // choices of each prompt in the answer
+	bestOf    int // choices of each prompt that are generated: n or more
 	maxTokens int
 	sampling  sample.Params
 	seeded    bool // sampling.Seed was asked for: choice i of a prompt takes Seed+i
@@ -31,6 +34,10 @@ type request struct {
 	logprobs  int // -1: none
 	ignoreEOS bool
 	echo      bool
+
+	priority  int    // as engine.Request has them
+	client    string // set by generate
+	cacheSalt string
 
 	stream       bool
 	includeUsage bool
@@ -52,14 +59,19 @@ func parseRequest(a *api, body []byte, m *Model) (*request, *fields, *apiError) 
 	}
 	f := &fields{members: members}
 	r := &request{api: a}
-	if name := f.string("model"); name != "" && name != m.Name {
-		return nil, nil, modelNotFound(name)
-	}
+	f.model(m)
+	f.refuse()
 	r.n = int(f.int("n", 1, 1, maxN))
+	r.bestOf = r.n
 	r.ignoreEOS = f.bool("ignore_eos")
 	r.stops = f.stops()
 	r.sampling = f.sampling(m)
 	r.seeded = f.has("seed")
+	r.priority = int(f.int("priority", 0, -maxPriority, maxPriority))
+	if r.cacheSalt = f.string("cache_salt"); len(r.cacheSalt) > maxSaltBytes {
+		f.fail("cache_salt", "cache_salt: want at most %d bytes, got %d", maxSaltBytes, len(r.cacheSalt))
+	}
+	_ = f.string("user") // of no use here
 	r.stream = f.bool("stream")
 	r.includeUsage = f.streamOptions(r.stream)
 	return r, f, f.err
@@ -73,8 +85,13 @@ func (r *request) engineRequest(p prompt, i int) engine.Request {
 	} else {
 		s.Seed = rand.Uint64()
 	}
-	return engine.Request{IDs: p.ids, MaxTokens: r.maxTokens, Sampling: s, Logprobs: r.logprobs,
-		PromptLogprobs: r.echo && r.logprobs >= 0, IgnoreEOS: r.ignoreEOS}
+	q := engine.Request{IDs: p.ids, MaxTokens: r.maxTokens, Sampling: s, Logprobs: r.logprobs,
+		PromptLogprobs: r.echo && r.logprobs >= 0, IgnoreEOS: r.ignoreEOS,
+		Priority: r.priority, Client: r.client, CacheSalt: r.cacheSalt}
+	if r.bestOf > r.n {
+		q.Logprobs = max(q.Logprobs, 0) // to choose by
+	}
+	return q
 }
 
 func (f *fields) sampling(m *Model) sample.Params {

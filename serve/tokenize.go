@@ -22,10 +22,14 @@ func (s *Server) tokenize(ctx *fasthttp.RequestCtx) error {
 		return err
 	}
 	text, special := f.string("content"), f.bool("add_special")
-	if prompt := f.has("prompt"); prompt == f.has("content") {
-		f.fail("content", "content: required: the text to tokenize, or in its place prompt, as vLLM has it")
-	} else if prompt {
-		text, special = f.string("prompt"), !f.has("add_special_tokens") || f.bool("add_special_tokens")
+	prompt, promptSpecial := f.string("prompt"), f.bool("add_special_tokens") || !f.has("add_special_tokens")
+	switch {
+	case f.has("prompt") && f.has("content"):
+		f.fail("prompt", "prompt: want one text to tokenize, got content, too")
+	case f.has("prompt"):
+		text, special = prompt, promptSpecial
+	case !f.has("content"):
+		f.fail("content", "content: required: the text to tokenize; vLLM's prompt in its place will do")
 	}
 	if f.err != nil {
 		return f.err
@@ -83,5 +87,7 @@ func (s *Server) textRequest(ctx *fasthttp.RequestCtx) (*Model, *fields, error) 
 	if err != nil {
 		return nil, nil, invalid(fasthttp.StatusBadRequest, "request body: %v", err)
 	}
-	return m, &fields{members: members}, nil
+	f := &fields{members: members}
+	f.model(m)
+	return m, f, nil
 }
