@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/llmqat/llmqat/internal/long"
 )
 
 // childDir makes the test binary a run that its parent kills, dieAt one that kills itself
@@ -58,10 +60,7 @@ func TestKillAndResume(t *testing.T) {
 	if err := start(context.Background(), want, 2, config(), Options{}); err != nil {
 		t.Fatal(err)
 	}
-	kills := 12
-	if s := os.Getenv("LLMQAT_LONG"); s != "" {
-		kills, _ = strconv.Atoi(s)
-	}
+	kills := long.Rounds(t, 12, 12)
 	r := rand.New(rand.NewPCG(uint64(kills), 1))
 	for done := 0; done < kills; {
 		dir := t.TempDir()

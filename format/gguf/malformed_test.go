@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/internal/damage"
 	"github.com/llmqat/llmqat/format/internal/mapped"
 )
 
@@ -200,6 +201,31 @@ func TestMalformed(t *testing.T) {
 	t.Logf("%d malformed files", len(list))
 }
 
+// Files with random damage.
+func TestMutations(t *testing.T) {
+	var good [][]byte
+	for _, d := range []dtype{typeF32, typeQ8_0, typeQ4_0} {
+		good = append(good, tinyDraft(d, true).write())
+	}
+	damage.Each(t, 3000, 300, good, func(b []byte) error {
+		src, err := openBytes(t, b)
+		if err == nil {
+			err = rows(src)
+		}
+		return err
+	}, format.ErrCorrupt, format.ErrUnsupported)
+}
+
+// rows reads all rows of every tensor.
+func rows(src format.Source) error {
+	for _, s := range src.Config().Tensors() {
+		if err := src.ReadRows(make([]float32, s.Out*max(s.In, 1)), s.Name, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Every truncation of a file is an error.
 func TestTruncated(t *testing.T) {
 	whole := tinyDraft(typeQ4_0, true).write()
@@ -277,11 +303,8 @@ func FuzzOpen(f *testing.F) {
 			}
 			return
 		}
-		src := m.Source()
-		for _, s := range src.Config().Tensors() {
-			if err := src.ReadRows(make([]float32, s.Out*max(s.In, 1)), s.Name, 0); err != nil && !errors.Is(err, format.ErrCorrupt) {
-				t.Fatal(err)
-			}
+		if err := rows(m.Source()); err != nil && !errors.Is(err, format.ErrCorrupt) {
+			t.Fatal(err)
 		}
 	})
 }

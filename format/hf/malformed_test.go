@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/internal/damage"
 	"github.com/llmqat/llmqat/format/internal/mapped"
 )
 
@@ -357,6 +358,36 @@ func TestMalformedTokenizer(t *testing.T) {
 	delete(f, "tokenizer.model")
 	_, f["tokenizer.json"] = byteLevel(t, "<s>", "a", "b", "c", "d", "e").File()
 	refused(t, "more ids than embeddings", f, "tokenizer.json", `token 5 "e"`, "5 embeddings")
+}
+
+// Directories with one file that has random damage: weights, with the header's length put right half of the time,
+// a shard, the index, configurations and the tokenizer.
+func TestMutations(t *testing.T) {
+	for name, f := range map[string]files{"model.safetensors": tinyFiles("F32"), "model.safetensors.index.json": sharded(), "b.safetensors": sharded(),
+		"config.json": tinyFiles("F32"), "tokenizer.model": tinyFiles("BF16")} {
+		t.Run(name, func(t *testing.T) {
+			dir, good := f.write(t), f[name]
+			damage.Each(t, 600, 60, [][]byte{good}, func(b []byte) error {
+				if len(b)%2 == 0 && len(b) > 8 && strings.HasSuffix(name, ".safetensors") {
+					binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(good)+uint64(len(b)-len(good)))
+				}
+				if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				src, err := Open(dir, "")
+				if err == nil {
+					for _, s := range src.Config().Tensors() {
+						if err := src.ReadRows(make([]float32, max(s.In, 1)*s.Out), s.Name, 0); err != nil {
+							src.Close()
+							return err
+						}
+					}
+					src.Close()
+				}
+				return err
+			}, format.ErrCorrupt, format.ErrUnsupported, os.ErrNotExist) // a shard that the index misnames is not there
+		})
+	}
 }
 
 // A hostile header of the largest size costs a bounded multiple of its bytes.

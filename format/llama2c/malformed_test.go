@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/internal/damage"
 	"github.com/llmqat/llmqat/format/internal/mapped"
 )
 
@@ -99,6 +100,31 @@ func TestMalformed(t *testing.T) {
 	t.Logf("%d malformed files", len(list))
 }
 
+// Files with random damage.
+func TestMutations(t *testing.T) {
+	var good [][]byte
+	for version := range 3 {
+		good = append(good, tinyShape.with(version, true).write(), tinyShape.with(version, false).write())
+	}
+	damage.Each(t, 3000, 300, good, func(b []byte) error {
+		m, err := parse(mapped.Memory("m.bin", b))
+		if err == nil {
+			err = rows(m.Source())
+		}
+		return err
+	}, format.ErrCorrupt, format.ErrUnsupported)
+}
+
+// rows reads all rows of every tensor.
+func rows(src format.Source) error {
+	for _, s := range src.Config().Tensors() {
+		if err := src.ReadRows(make([]float32, max(s.In, 1)*s.Out), s.Name, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // FuzzOpen wants an error or a model of which every row can be asked for.
 func FuzzOpen(f *testing.F) {
 	for version := range 3 {
@@ -113,12 +139,8 @@ func FuzzOpen(f *testing.F) {
 			}
 			return
 		}
-		src := m.Source()
-		for _, s := range src.Config().Tensors() {
-			dst := make([]float32, max(s.In, 1)*s.Out)
-			if err := src.ReadRows(dst, s.Name, 0); err != nil && !errors.Is(err, format.ErrCorrupt) {
-				t.Fatal(err)
-			}
+		if err := rows(m.Source()); err != nil && !errors.Is(err, format.ErrCorrupt) {
+			t.Fatal(err)
 		}
 	})
 }

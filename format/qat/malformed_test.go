@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,7 +14,9 @@ import (
 	"time"
 
 	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/internal/damage"
 	"github.com/llmqat/llmqat/format/internal/mapped"
+	"github.com/llmqat/llmqat/internal/long"
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
@@ -327,18 +328,35 @@ func TestHugeHeaders(t *testing.T) {
 	}
 }
 
-// TestEveryTruncation and TestEveryBit are the short form of the claim that no such damage goes unnoticed.
+// damaged returns the file whose every truncation and every bit is tried: the smallest, or in the long form one of 64 KiB.
+func damaged(t *testing.T) []byte {
+	t.Helper()
+	if !long.Run() {
+		return smallFile(t)
+	}
+	h := tinyHeader(t)
+	h.Config.NumHiddenLayers, h.Config.IntermediateSize = 2, 360
+	path := filepath.Join(t.TempDir(), "m.qat")
+	write(t, path, h)
+	b, err := os.ReadFile(path)
+	if err != nil || len(b) < 64<<10 {
+		t.Fatalf("%d bytes (%v), want 64 KiB or more", len(b), err)
+	}
+	return b
+}
+
 func TestEveryTruncation(t *testing.T) {
-	file := smallFile(t)
+	file := damaged(t)
 	for n := range file {
 		if err := check(t, file[:n]); err == nil {
 			t.Fatalf("the first %d of %d bytes are accepted", n, len(file))
 		}
 	}
+	t.Logf("%d lengths", len(file))
 }
 
 func TestEveryBit(t *testing.T) {
-	file := smallFile(t)
+	file := damaged(t)
 	header := 8 + int(binary.LittleEndian.Uint64(file))
 	for i := range file {
 		for bit := range 8 {
@@ -352,6 +370,7 @@ func TestEveryBit(t *testing.T) {
 			file[i] ^= 1 << bit
 		}
 	}
+	t.Logf("%d bits of the header, and one of each of %d bytes behind it", 8*header, len(file)-header)
 }
 
 // TestOpenChecksTheTokenizer: it is parsed, so its checksum does not wait for Verify.
@@ -404,31 +423,16 @@ func TestBadValues(t *testing.T) {
 	}
 }
 
-// TestMutations changes bytes of the header at random and puts the checksum right.
+// Headers with random damage under right checksums, and files with damage anywhere.
 func TestMutations(t *testing.T) {
-	header, data := cut(smallFile(t))
-	r := rand.New(rand.NewPCG(3, 4))
-	n := 3000
-	if testing.Short() {
-		n = 300
-	}
-	for range n {
-		b := []byte(header)
-		for range 1 + r.IntN(3) {
-			switch i := r.IntN(len(b)); r.IntN(4) {
-			case 0:
-				b[i] = byte(r.IntN(256))
-			case 1:
-				b[i] = `0123456789"{}[],:-.e`[r.IntN(20)]
-			case 2:
-				b = append(b[:i], b[min(i+1+r.IntN(9), len(b)):]...)
-			default:
-				j := min(i+r.IntN(40), len(b))
-				b = append(b[:j:j], b[i:]...)
-			}
+	file := smallFile(t)
+	header, data := cut(file)
+	damage.Each(t, 3000, 300, [][]byte{[]byte(header), file}, func(b []byte) error {
+		if bytes.HasPrefix(b, []byte(header[:1])) {
+			b = seal(string(b), data)
 		}
-		check(t, seal(string(b), data))
-	}
+		return check(t, b)
+	}, format.ErrCorrupt, format.ErrUnsupported)
 }
 
 func FuzzOpen(f *testing.F) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/internal/long"
 )
 
 // fill writes every tensor that is left, from several goroutines.
@@ -320,7 +321,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(5, 6))
-	for range 12 {
+	for range long.Rounds(t, 12, 12) {
 		c := exec.Command(os.Args[0], "-test.run=^TestKill$")
 		c.Env = append(os.Environ(), env+"="+path)
 		if err := c.Start(); err != nil {

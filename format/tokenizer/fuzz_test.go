@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/llmqat/llmqat/format/internal/damage"
 )
 
 func FuzzRoundTrip(f *testing.F) {
@@ -74,4 +76,29 @@ func FuzzParseHF(f *testing.F) {
 			sameTokenizer(t, tok, reparsed(t, tok))
 		}
 	})
+}
+
+// Files with random damage, of every kind.
+func TestMutations(t *testing.T) {
+	file := func(tok *Tokenizer) []byte { _, data := tok.File(); return data }
+	pieces := smallPieces(false, "▁", "ab", "a", "b")
+	for name, c := range map[string]struct {
+		good  [][]byte
+		parse func([]byte) (*Tokenizer, error)
+	}{
+		"tokenizer.model": {[][]byte{file(smallSentencePiece(t))}, ParseSentencePiece},
+		"tokenizer.json":  {[][]byte{file(smallByteLevel(t, "gpt-2")), file(smallByteLevel(t, "llama3")), []byte(llama2JSON), []byte(metaspaceJSON)}, ParseHF},
+		"tokenizer.bin": {[][]byte{writeLlama2C(pieces)},
+			func(b []byte) (*Tokenizer, error) { return ParseLlama2C(b, len(pieces)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			damage.Each(t, 1000, 100, c.good, func(b []byte) error {
+				tok, err := c.parse(b)
+				if err == nil {
+					exercise(tok, "ab é<s>")
+				}
+				return err
+			}, ErrCorrupt, ErrUnsupported)
+		})
+	}
 }

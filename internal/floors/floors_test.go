@@ -21,7 +21,7 @@ var may = map[string][]string{
 	"kernels":        {"kernels"},
 	"kernels/quant":  {},
 	"kernels/fp":     {},
-	"format":         {"format", "kernels/quant", "kernels/fp", "internal/filelock"},
+	"format":         {"format", "kernels/quant", "kernels/fp", "internal/filelock", "internal/long"},
 	"runtime":        {"runtime", "kernels", "format"},
 	"train":          {"train", "kernels", "format", "internal"},
 	"serve":          {"serve", "runtime/engine", "runtime/sample", "format/tokenizer"},

@@ -3,36 +3,16 @@ package cpu
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 
+	"github.com/llmqat/llmqat/internal/long"
 	"github.com/llmqat/llmqat/kernels"
 )
 
-// randomShapes returns how many random shapes a test tries, and the seed of the
-// first: a few, fewer with -short, or LLMQAT_LONG of them from LLMQAT_SEED on.
+// randomShapes returns how many random shapes a test tries, and the seed of the first.
 func randomShapes(t *testing.T, few, short int) (seed uint64, n int) {
 	t.Helper()
-	n = few
-	if testing.Short() {
-		n = short
-	}
-	for name, set := range map[string]func(v uint64){
-		"LLMQAT_LONG": func(v uint64) { n = int(v) },
-		"LLMQAT_SEED": func(v uint64) { seed = v },
-	} {
-		text := os.Getenv(name)
-		if text == "" {
-			continue
-		}
-		v, err := strconv.ParseUint(text, 10, 62)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		set(v)
-	}
-	return seed, n
+	return long.Seed(t), long.Rounds(t, few, short)
 }
 
 // TestRandomShapes holds every instruction set, with a random number of workers,
