@@ -73,6 +73,12 @@ func (s *Server) start(conn net.Conn, m *Model, r *request) (*generation, error)
 	g.ctx, g.cancel = context.WithCancelCause(s.ctx)
 	g.unwatch = s.leaving.watch(conn, g.cancel)
 	s.counters.running.Inc()
+	started := false // not where the generator panics, either
+	defer func() {
+		if !started {
+			g.end()
+		}
+	}()
 	for _, p := range r.prompts {
 		for i := range r.bestOf {
 			one := newChoice(len(g.choices), r, p, m.Tokenizer)
@@ -81,7 +87,6 @@ func (s *Server) start(conn net.Conn, m *Model, r *request) (*generation, error)
 				continue
 			}
 			if err := g.run(one, r.engineRequest(p, i)); err != nil {
-				g.end()
 				if all := len(r.prompts) * r.bestOf; all > 1 && errors.Is(err, engine.ErrQueueFull) {
 					return nil, queueFull(fmt.Sprintf("the queue has no room for all %d choices of this request: ask for fewer at once, or try again later", all))
 				}
@@ -89,6 +94,7 @@ func (s *Server) start(conn net.Conn, m *Model, r *request) (*generation, error)
 			}
 		}
 	}
+	started = true
 	s.counters.promptTokens.Add(g.usage().PromptTokens)
 	return g, nil
 }

@@ -36,17 +36,20 @@ var endpoints = map[string]endpoint{
 
 // handle is fasthttp's handler. A panic below it would end the process: it ends the request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.panicked(p)
-			ctx.Response.Reset()
-			ctx.SetConnectionClose()
-			writeError(ctx, internalError())
-		}
-		s.counters.answered(ctx.Response.StatusCode())
-	}()
+	defer func() { s.counters.answered(ctx.Response.StatusCode()) }()
+	defer s.survive(ctx)
 	if err := s.route(ctx); err != nil {
 		writeError(ctx, asAPIError(err))
+	}
+}
+
+// survive is deferred: it makes a panic the answer to one request.
+func (s *Server) survive(ctx *fasthttp.RequestCtx) {
+	if p := recover(); p != nil {
+		s.panicked(p)
+		ctx.Response.Reset()
+		ctx.SetConnectionClose()
+		writeError(ctx, internalError())
 	}
 }
 
@@ -98,6 +101,7 @@ func twoLengths(raw []byte) bool {
 
 // handleParseError answers what never became a request. fasthttp closes the connection after it.
 func (s *Server) handleParseError(ctx *fasthttp.RequestCtx, err error) {
+	defer s.survive(ctx)
 	c := ctx.Conn()
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()

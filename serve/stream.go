@@ -30,6 +30,11 @@ func (st *stream) SupportsBodyWriteTo() bool { return true }
 
 // Close ends the generation; fasthttp calls it in any case.
 func (st *stream) Close() error {
+	defer func() {
+		if p := recover(); p != nil {
+			st.server.panicked(p)
+		}
+	}()
 	if st.open > 0 {
 		st.cancel(errLeft) // unless there is a cause already, a write failed
 	}
