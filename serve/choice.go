@@ -69,13 +69,13 @@ func (c *choice) begin() piece {
 
 // event returns what e adds. After the piece with a finish reason there is no other.
 func (c *choice) event(e engine.Event) (piece, error) {
+	c.cached = max(c.cached, e.Cached) // a stop string ends the choice before its last event
 	switch e.Kind {
 	case engine.KindPrompt:
 		return c.echo(e.Prompt), nil
 	case engine.KindToken:
 		return c.token(e.Token), nil
 	}
-	c.cached = e.Cached
 	if e.Err != nil {
 		return piece{}, e.Err
 	}

@@ -144,6 +144,23 @@ func TestCachedTokens(t *testing.T) {
 	}
 }
 
+// A stop string ends a choice before the engine says so: its tokens have told.
+func TestCachedTokensBeforeAStopString(t *testing.T) {
+	f := &fake{}
+	s := newSite(t, f, Options{})
+	f.answer = func(ctx context.Context, r engine.Request, send func(engine.Event)) {
+		says(generated(t, s.tok, "hello world"))(ctx, r, func(e engine.Event) {
+			e.Cached = 2
+			send(e)
+		})
+	}
+	for _, body := range []string{`{"prompt":"hello x","stop":"lo"}`, `{"prompt":"hello x"}`} {
+		if u := s.complete(body).Usage; u.PromptTokensDetails.CachedTokens != 2 {
+			t.Errorf("%s: usage %+v", body, u)
+		}
+	}
+}
+
 func TestMaxTokensIsALength(t *testing.T) {
 	s := newSite(t, &fake{}, Options{})
 	a := s.complete(`{"prompt":"x","max_tokens":1}`)

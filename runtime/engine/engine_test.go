@@ -36,6 +36,7 @@ func fakeEngine(t *testing.T, f *fake) *Engine {
 func collect(t *testing.T, events <-chan Event) (prompt, answer []Token, done Event) {
 	t.Helper()
 	limit := time.After(2 * time.Minute)
+	cached := -1 // as the answer's tokens say
 	for {
 		select {
 		case ev, ok := <-events:
@@ -45,8 +46,11 @@ func collect(t *testing.T, events <-chan Event) (prompt, answer []Token, done Ev
 			case ev.Kind == KindPrompt && prompt == nil && answer == nil:
 				prompt = ev.Prompt
 			case ev.Kind == KindToken:
-				answer = append(answer, ev.Token)
+				answer, cached = append(answer, ev.Token), ev.Cached
 			case ev.Kind == KindDone:
+				if cached >= 0 && ev.Cached != cached {
+					t.Fatalf("the tokens came with %d cached ones of the prompt, the end with %d", cached, ev.Cached)
+				}
 				if _, more := <-events; more {
 					t.Fatal("an event follows the last one")
 				}

@@ -72,7 +72,7 @@ type Event struct {
 	Token  Token
 	Reason FinishReason
 	Err    error         // the context's, the device's, ErrClosed, a *PanicError
-	Cached int           // of KindDone: tokens of the prompt whose K and V were there already
+	Cached int           // but of KindPrompt: tokens of the prompt whose K and V were there already
 	Waited time.Duration // of KindDone: from Generate to the first step that the request was part of
 }
 
