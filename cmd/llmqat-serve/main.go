@@ -28,7 +28,7 @@ type flags struct {
 	Addr      string `help:"Where to listen; port 0 takes a free one." default:"127.0.0.1:8080"`
 
 	Ctx      int    `help:"Tokens of prompt and answer together, at most the model's. 0: the model's." default:"0"`
-	MaxSeqs  int    `help:"Requests that run together." default:"16"`
+	MaxSeqs  int    `help:"Requests that run together." default:"32"`
 	MaxQueue int    `help:"Requests that wait; more are answered 429." default:"256"`
 	KVMemory bytes  `help:"Memory for the KV cache, as 512MB or 2GiB. 0: room for what runs together, on a GPU as far as its memory goes." default:"0"`
 	Device   string `help:"What computes: cpu, cuda (the first GPU), cuda:N, or auto: the first GPU where one runs, else the CPU." default:"auto"`

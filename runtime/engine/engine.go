@@ -21,10 +21,10 @@ import (
 type Options struct {
 	Device         kernels.Device // required; the engine alone uses it until Close
 	MaxContext     int            // tokens of prompt and answer: the model's
-	MaxSeqs        int            // sequences run together: 16
+	MaxSeqs        int            // sequences run together: 32
 	Budget         int            // tokens of a step: 512
 	Chunk          int            // of them, tokens of prompts where answers wait for the step: 128 on a CPU, Budget on a GPU
-	KVBytes        int64          // KV cache: MaxSeqs·min(MaxContext, 2048) tokens, at least MaxContext; on a GPU what is left, up to MaxSeqs·MaxContext
+	KVBytes        int64          // KV cache: MaxSeqs·min(MaxContext, 1024) tokens, at least MaxContext; on a GPU what is left, up to MaxSeqs·MaxContext
 	MaxQueue       int            // requests that wait: 256
 	MaxQueueTokens int64          // their tokens, prompts and answers: four times the cache's, at least
 	MemoryBytes    int64          // that weights, cache and scratch may take: what the device has available

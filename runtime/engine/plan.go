@@ -15,7 +15,7 @@ var ErrMemory = errors.New("not enough memory")
 
 // moderate is the context for which every sequence has room by default; longer
 // ones share.
-const moderate = 2048
+const moderate = 1024
 
 // cpuChunk is few enough tokens for answers that wait, 0.3 s of a model of a billion
 // parameters on two cores, and enough to be multiplied as fast as longer passes are.
@@ -44,7 +44,7 @@ func plan(f *qat.File, o Options) (Info, Options, error) {
 		o.Budget = 512
 	}
 	if o.MaxSeqs == 0 {
-		o.MaxSeqs = min(16, o.Budget)
+		o.MaxSeqs = min(32, o.Budget)
 	}
 	if o.Chunk == 0 {
 		o.Chunk = o.Budget
