@@ -145,7 +145,7 @@ func TestPathsAndMethods(t *testing.T) {
 	}{
 		{"GET", "/v1/completions", 405, ""}, {"PUT", "/v1/completions", 405, ""}, {"DELETE", "/v1/models/tiny", 405, ""},
 		{"POST", "/v1/models", 405, ""}, {"POST", "/health", 405, ""}, {"OPTIONS", "/tokenize", 405, ""}, {"FOO", "/health", 405, ""},
-		{"GET", "/", 404, ""}, {"GET", "/v1", 404, ""}, {"POST", "/v1/completions/", 404, ""}, {"POST", "/v1/chat/nothing", 404, ""},
+		{"POST", "/", 405, ""}, {"GET", "/page", 404, ""}, {"GET", "/v1", 404, ""}, {"POST", "/v1/completions/", 404, ""}, {"POST", "/v1/chat/nothing", 404, ""},
 		{"GET", "/v1/models/other", 404, "model"}, {"GET", "/v1/models/tiny/x", 404, "model"}, {"GET", "/%00%ff", 404, ""},
 		{"GET", "/" + strings.Repeat("a", 8000), 404, ""},
 	} {

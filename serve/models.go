@@ -14,17 +14,18 @@ func (s *Server) current() (*Model, error) {
 	return nil, unavailable("the model is loading")
 }
 
-// modelJSON is OpenAI's model object, with vLLM's max_model_len.
+// modelJSON is OpenAI's model object, with vLLM's max_model_len. Clients pass over members that they do not know.
 type modelJSON struct {
 	ID          string `json:"id"`
 	Object      string `json:"object"`
 	Created     int64  `json:"created"`
 	OwnedBy     string `json:"owned_by"`
 	MaxModelLen int    `json:"max_model_len"`
+	Card        *Card  `json:"llmqat,omitempty"` // not in lists
 }
 
 func describe(m *Model) modelJSON {
-	return modelJSON{m.Name, "model", m.Created.Unix(), "llmqat", m.MaxContext}
+	return modelJSON{ID: m.Name, Object: "model", Created: m.Created.Unix(), OwnedBy: "llmqat", MaxModelLen: m.MaxContext}
 }
 
 func (s *Server) listModels(ctx *fasthttp.RequestCtx) error {
@@ -47,7 +48,9 @@ func (s *Server) showModel(ctx *fasthttp.RequestCtx) error {
 	if name := strings.TrimPrefix(string(ctx.Path()), modelsPath); name != m.Name {
 		return modelNotFound(name)
 	}
-	writeJSON(ctx, describe(m))
+	one := describe(m)
+	one.Card = m.Card
+	writeJSON(ctx, one)
 	return nil
 }
 

@@ -22,8 +22,9 @@ type endpoint struct {
 
 const modelsPath = "/v1/models/"
 
-// endpoints by path; below modelsPath stand the models' ids.
+// endpoints by path; below modelsPath stand the models' ids, and pagePath answers for all files of the page.
 var endpoints = map[string]endpoint{
+	pagePath:          {"GET", (*Server).showPage},
 	"/v1/completions": {"POST", (*Server).completions},
 	"/v1/models":      {"GET", (*Server).listModels},
 	modelsPath:        {"GET", (*Server).showModel},
@@ -69,6 +70,8 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) error {
 		key = modelsPath
 	} else if path == modelsPath {
 		key = "/v1/models"
+	} else if _, ok := page[path]; ok {
+		key = pagePath
 	}
 	e, ok := endpoints[key]
 	if !ok {

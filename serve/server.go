@@ -33,6 +33,7 @@ type Model struct {
 	Generator  Generator
 	MaxContext int       // tokens of prompt and answer together
 	Created    time.Time // of the model file
+	Card       *Card     // nil: none
 
 	pieceBytes int // the longest text of one token
 }

@@ -92,7 +92,7 @@ func load(f *flags) (m *loaded, err error) {
 
 	return &loaded{
 		model: serve.Model{Name: cmp.Or(f.ModelName, name), Tokenizer: h.Tokenizer, Generator: e,
-			MaxContext: e.Info().MaxContext, Created: info.ModTime()},
+			MaxContext: e.Info().MaxContext, Created: info.ModTime(), Card: card(h, e.Info())},
 		close: closeAll,
 	}, nil
 }
