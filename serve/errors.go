@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,6 +37,9 @@ func (e *apiError) MarshalJSON() ([]byte, error) {
 	}{e.message, e.kind, orNull(e.param), orNull(e.code)})
 }
 
+// name is how the log calls e.
+func (e *apiError) name() string { return cmp.Or(e.code, e.kind) }
+
 // errorBody is the JSON of an error answer, and of an error in the middle of a stream.
 type errorBody struct {
 	Error *apiError `json:"error"`
@@ -68,9 +72,9 @@ func deviceLost(err error) *apiError {
 	return &apiError{status: fasthttp.StatusServiceUnavailable, kind: serverError, code: "device_lost", message: err.Error()}
 }
 
-// queueFull is a 429.
+// queueFull is a 429, with OpenAI's code; call.fail says when to come back.
 func queueFull(message string) *apiError {
-	return &apiError{status: fasthttp.StatusTooManyRequests, kind: "rate_limit_error", code: "queue_full", message: message, retry: 1}
+	return &apiError{status: fasthttp.StatusTooManyRequests, kind: "rate_limit_error", code: "rate_limit_exceeded", message: message, retry: 1}
 }
 
 // internalError is a 500. What went wrong is for the log, not for the caller.

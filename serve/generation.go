@@ -18,6 +18,7 @@ import (
 // nothing of fasthttp's, which a stream would outlive.
 type generation struct {
 	server  *Server
+	call    *call
 	id      string // as the API shows it
 	created time.Time
 	model   *Model
@@ -42,8 +43,8 @@ func (s *Server) generate(ctx *fasthttp.RequestCtx, m *Model, r *request) error 
 	if r.stream && !ctx.Request.Header.IsHTTP11() {
 		return badParam("stream", "stream: needs HTTP/1.1")
 	}
-	r.client = s.client(ctx)
-	g, err := s.start(ctx.Conn(), m, r)
+	r.client = callOf(ctx).client
+	g, err := s.start(ctx.Conn(), callOf(ctx), m, r)
 	if err != nil {
 		return err
 	}
@@ -64,18 +65,17 @@ func (s *Server) generate(ctx *fasthttp.RequestCtx, m *Model, r *request) error 
 }
 
 // start hands all choices of r to the generator, or none. Who gets a generation must end it.
-func (s *Server) start(conn net.Conn, m *Model, r *request) (*generation, error) {
+func (s *Server) start(conn net.Conn, c *call, m *Model, r *request) (*generation, error) {
 	g := &generation{
-		server: s, model: m, request: r,
+		server: s, call: c, model: m, request: r,
 		id: r.api.idPrefix + rand.Text(), created: time.Now(),
 		events: make(chan choiceEvent),
 	}
 	g.ctx, g.cancel = context.WithCancelCause(s.ctx)
 	g.unwatch = s.leaving.watch(conn, g.cancel)
 	s.counters.running.Inc()
-	started := false // not where the generator panics, either
 	defer func() {
-		if !started {
+		if !c.accepted { // not where the generator panics, either
 			g.end()
 		}
 	}()
@@ -94,7 +94,7 @@ func (s *Server) start(conn net.Conn, m *Model, r *request) (*generation, error)
 			}
 		}
 	}
-	started = true
+	c.accepted = true
 	s.counters.promptTokens.Add(g.usage().PromptTokens)
 	return g, nil
 }
@@ -124,15 +124,18 @@ func (g *generation) run(one *choice, r engine.Request) error {
 func (g *generation) end() {
 	if context.Cause(g.ctx) == errLeft {
 		g.server.counters.clientsLeft.Inc()
+		g.call.ended = clientLeft().name()
 	}
 	g.cancel(nil)
 	g.unwatch()
 	g.server.counters.generatedTokens.Add(g.usage().CompletionTokens)
 	g.server.counters.running.Dec()
+	g.call.generated(g)
 }
 
 // apply takes an event to its choice. A choice that has finished gets nothing more.
 func (g *generation) apply(e choiceEvent) (piece, error) {
+	g.call.event(e.choice, e.event)
 	if e.choice.finish != "" {
 		return piece{}, nil
 	}
@@ -187,7 +190,7 @@ func (g *generation) explain(err error) *apiError {
 	}
 	e := asAPIError(err)
 	if e.status == fasthttp.StatusInternalServerError || errors.Is(err, engine.ErrLost) {
-		g.server.options.Log.Error("completion failed", "id", g.id, "err", err)
+		g.server.options.Log.Error("completion failed", "request_id", g.call.id, "id", g.id, "err", err)
 	}
 	return e
 }

@@ -66,20 +66,3 @@ func modelNotFound(name string) *apiError {
 	e.param, e.code = "model", "model_not_found"
 	return e
 }
-
-// health is 200 when a completion would be taken, and 503 while loading, while shutting down and once the device
-// is lost, so that whoever watches it starts the process again.
-func (s *Server) health(ctx *fasthttp.RequestCtx) error {
-	if s.draining.Load() {
-		return unavailable("the server is shutting down")
-	}
-	m, err := s.current()
-	if err == nil {
-		err = m.Generator.Err()
-	}
-	if err != nil {
-		return err
-	}
-	writeJSON(ctx, map[string]string{"status": "ok"})
-	return nil
-}

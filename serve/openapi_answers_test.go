@@ -43,6 +43,7 @@ type exchange struct {
 // good are requests that every model answers.
 var good = []exchange{
 	{"GET", "/health", "", 200},
+	{"GET", "/ready", "", 200},
 	{"GET", "/metrics", "", 200},
 	{"GET", "/openapi.yaml", "", 200},
 	{"GET", "/v1/models", "", 200},

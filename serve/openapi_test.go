@@ -75,7 +75,7 @@ func (d document) answer(method, path string, resp *http.Response, data []byte) 
 		d.t.Errorf("%s is not among the answers: %.300s", what, data)
 		return
 	}
-	for _, name := range []string{"Retry-After", "Allow"} {
+	for _, name := range []string{"Retry-After", "Allow", "WWW-Authenticate"} {
 		if v := resp.Header.Get(name); v != "" && answer.Value.Headers[name] == nil {
 			d.t.Errorf("%s: the header %s: %s is not described", what, name, v)
 		}

@@ -47,6 +47,10 @@ type Options struct {
 	MaxBody      int           // bytes of a request's body [4 MiB]
 	MaxConns     int           // open connections [4096]
 	Log          *slog.Logger  // [slog.Default]
+	Version      string        // of the program, for /metrics
+
+	Keys          *Keys // wanted for all but probes and the page [none are wanted]
+	PublicMetrics bool  // GET /metrics needs no key
 }
 
 const (
@@ -67,6 +71,8 @@ type Server struct {
 	draining atomic.Bool
 	leaving  leaveWatcher
 	counters counters
+	pace     pace
+	keys     atomic.Pointer[Keys]
 
 	ctx    context.Context // parent of every request's
 	cancel context.CancelFunc
@@ -84,10 +90,12 @@ func New(o Options) *Server {
 		o.Log = slog.Default()
 	}
 	s := &Server{options: o, counters: newCounters()}
+	s.SetKeys(o.Keys)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.http = &fasthttp.Server{
 		Handler:               s.handle,
 		ErrorHandler:          s.handleParseError,
+		HeaderReceived:        s.bodyLimit,
 		Name:                  "llmqat",
 		Logger:                httpLog{o.Log},
 		Concurrency:           o.MaxConns,
@@ -128,10 +136,14 @@ func (s *Server) Serve(ln net.Listener) error {
 	return s.http.Serve(l)
 }
 
+// Unready makes GET /ready say that the server is shutting down, while it still takes requests: who balances load
+// looks from time to time only.
+func (s *Server) Unready() { s.draining.Store(true) }
+
 // Shutdown stops listening, waits for the requests under way and returns nil when they have ended. When ctx is
 // done first it cancels them, and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.draining.Store(true)
+	s.Unready()
 	defer s.cancel()
 	err := s.http.ShutdownWithContext(ctx)
 	if err == nil || ctx.Err() == nil {

@@ -20,7 +20,7 @@ func TestLoading(t *testing.T) {
 	s := newSite(t, &fake{}, Options{})
 	m := s.server.model.Swap(nil)
 	for _, c := range []struct{ method, path string }{
-		{"GET", "/health"}, {"GET", "/v1/models"}, {"GET", "/v1/models/tiny"}, {"POST", "/v1/completions"}, {"POST", "/tokenize"}, {"POST", "/detokenize"},
+		{"GET", "/health"}, {"GET", "/ready"}, {"GET", "/v1/models"}, {"GET", "/v1/models/tiny"}, {"POST", "/v1/completions"}, {"POST", "/tokenize"}, {"POST", "/detokenize"},
 	} {
 		resp, data := s.do(c.method, c.path, `{"prompt":"x","content":"x","tokens":[1]}`)
 		wantError(t, resp, data, 503)
@@ -159,11 +159,23 @@ func TestDrainRunsOutOfTime(t *testing.T) {
 	}
 }
 
-func TestHealthWhileDraining(t *testing.T) {
-	s := newSite(t, &fake{}, Options{})
-	s.server.draining.Store(true)
-	resp, data := s.do("GET", "/health", "")
+// While it drains a server is healthy, or it would be killed for it, but not ready.
+func TestReady(t *testing.T) {
+	s := newSite(t, &fake{stats: engine.Stats{Waiting: 3, WaitingTokens: 400, Running: 2}}, Options{})
+	resp, data := s.do("GET", "/ready", "")
+	if want := `{"status":"ready","queue":{"requests":3,"tokens":400},"running":2}` + "\n"; resp.StatusCode != 200 || string(data) != want {
+		t.Errorf("%d %s, want %s", resp.StatusCode, data, want)
+	}
+	s.server.Unready()
+	resp, data = s.do("GET", "/ready", "")
 	wantError(t, resp, data, 503)
+	if !resp.Close {
+		t.Error("connections are kept while draining")
+	}
+	if resp, data := s.do("GET", "/health", ""); resp.StatusCode != 200 {
+		t.Errorf("/health: %d %s", resp.StatusCode, data)
+	}
+	s.complete(goodBody) // there are still those who have not heard
 }
 
 // When the device is lost the requests that run are told why, others are refused, and /health says it.
@@ -188,8 +200,10 @@ func TestDeviceLost(t *testing.T) {
 	f.refuse, f.lost = lost, lost
 	resp, data = s.do("POST", "/v1/completions", goodBody)
 	wantLost("a request afterwards", resp, data)
-	resp, data = s.do("GET", "/health", "")
-	wantLost("/health", resp, data)
+	for _, path := range []string{"/health", "/ready"} {
+		resp, data = s.do("GET", path, "")
+		wantLost(path, resp, data)
+	}
 	if resp, data := s.do("GET", "/v1/models", ""); resp.StatusCode != 200 {
 		t.Errorf("/v1/models: %d %s", resp.StatusCode, data)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // stream writes a generation as server-sent events. fasthttp calls WriteTo on the connection's goroutine after
@@ -32,8 +34,9 @@ func (st *stream) SupportsBodyWriteTo() bool { return true }
 func (st *stream) Close() error {
 	defer func() {
 		if p := recover(); p != nil {
-			st.server.panicked(p)
+			st.call.panicked(p)
 		}
+		st.call.answered(fasthttp.StatusOK)
 	}()
 	if st.open > 0 {
 		st.cancel(errLeft) // unless there is a cause already, a write failed
@@ -48,7 +51,8 @@ func (st *stream) WriteTo(w io.Writer) (n int64, err error) {
 	st.w = w
 	defer func() {
 		if p := recover(); p != nil {
-			st.server.panicked(p)
+			st.call.panicked(p)
+			st.call.ended = internalError().name()
 			st.cancel(errPanicked)
 			err = errors.Join(errPanicked, st.send(errorBody{internalError()}))
 		}
@@ -106,6 +110,7 @@ func (st *stream) take(e choiceEvent) error {
 // fail tells the client, if it is still there, why the stream ends early.
 func (st *stream) fail(err error) error {
 	e := st.explain(err)
+	st.call.ended = e.name()
 	st.cancel(e)
 	return errors.Join(e, st.send(errorBody{e}))
 }

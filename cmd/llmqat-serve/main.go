@@ -35,6 +35,10 @@ type flags struct {
 	Threads  int    `help:"Threads that compute; on a GPU those that draw tokens. 0: one a core." default:"0"`
 	Verify   bool   `help:"Check every weight's checksum before serving."`
 
+	APIKeys       string `name:"api-keys" help:"File of API keys, one a line: KEY, NAME:KEY or NAME KEY. Read again on SIGHUP. Unset: no key is wanted." placeholder:"FILE" type:"path"`
+	APIKey        string `name:"api-key" help:"One more key. Set the variable LLMQAT_API_KEY, as others may read a process's flags." placeholder:"KEY"`
+	MetricsPublic bool   `help:"GET /metrics needs no key."`
+
 	ReadTimeout  time.Duration `help:"For a request to arrive." default:"30s"`
 	IdleTimeout  time.Duration `help:"For the next request on a connection." default:"2m"`
 	WriteTimeout time.Duration `help:"For a client to take the next piece of an answer." default:"30s"`

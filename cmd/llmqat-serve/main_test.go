@@ -180,6 +180,8 @@ func TestStartFails(t *testing.T) {
 		"--device cuda:999":               "device cuda:999",
 		"--log-level loud":                "loud",
 		"--addr 256.0.0.1:1":              "256.0.0.1",
+		"--api-keys /no/such/keys":        "/no/such/keys",
+		"--api-keys " + bad:               "line 1 has 3 words",
 	} {
 		p := start(t, args)
 		var logs strings.Builder

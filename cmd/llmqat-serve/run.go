@@ -17,6 +17,10 @@ import (
 // load. The listener opens first, so that /health can tell that the model is loading.
 func run(f *flags, signals <-chan os.Signal) error {
 	start := time.Now()
+	keys, err := readKeys(f)
+	if err != nil {
+		return err
+	}
 	ln, err := net.Listen("tcp", f.Addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: choose another by --addr; port 0 takes a free one", err)
@@ -26,10 +30,13 @@ func run(f *flags, signals <-chan os.Signal) error {
 	server := serve.New(serve.Options{
 		ReadTimeout: f.ReadTimeout, IdleTimeout: f.IdleTimeout, WriteTimeout: f.WriteTimeout,
 		PingInterval: f.PingInterval, MaxBody: int(f.MaxBody), MaxConns: f.MaxConns,
+		Version: version, Keys: keys, PublicMetrics: f.MetricsPublic,
 	})
+	defer reloading(f, server)()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	slog.Info("listening", "url", "http://"+ln.Addr().String())
+	warnIfPublic(ln.Addr(), keys)
 
 	type result struct {
 		model *loaded

@@ -45,7 +45,7 @@ func collect(t *testing.T, events <-chan Event) (prompt, answer []Token, done Ev
 				t.Fatal("the channel was closed without a last event")
 			case ev.Kind == KindPrompt && prompt == nil && answer == nil:
 				prompt = ev.Prompt
-			case ev.Kind == KindToken:
+			case ev.Kind == KindToken && ev.Waited > 0:
 				answer, cached = append(answer, ev.Token), ev.Cached
 			case ev.Kind == KindDone:
 				if cached >= 0 && ev.Cached != cached {

@@ -305,7 +305,7 @@ func (l *loop) deliver(step sched.Step) {
 			l.end(w.q, Event{Reason: ReasonStop, Token: w.result})
 		default:
 			l.stats.GeneratedTokens++
-			w.q.events <- Event{Kind: KindToken, Token: w.result, Cached: w.q.seq.Shared}
+			w.q.events <- Event{Kind: KindToken, Token: w.result, Cached: w.q.seq.Shared, Waited: w.q.waited}
 		}
 	}
 	for _, s := range finished {

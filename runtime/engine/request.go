@@ -73,7 +73,7 @@ type Event struct {
 	Reason FinishReason
 	Err    error         // the context's, the device's, ErrClosed, a *PanicError
 	Cached int           // but of KindPrompt: tokens of the prompt whose K and V were there already
-	Waited time.Duration // of KindDone: from Generate to the first step that the request was part of
+	Waited time.Duration // but of KindPrompt: from Generate to the request's first step
 }
 
 // request is a Request on its way.
