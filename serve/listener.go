@@ -3,7 +3,9 @@ package serve
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -16,12 +18,13 @@ type listener struct {
 	net.Listener
 	writeTimeout time.Duration
 	log          *slog.Logger
+	silent       *silent // of all connections
 	close        sync.Once
 	closed       chan struct{}
 }
 
 func newListener(ln net.Listener, writeTimeout time.Duration, log *slog.Logger) *listener {
-	return &listener{Listener: ln, writeTimeout: writeTimeout, log: log, closed: make(chan struct{})}
+	return &listener{Listener: ln, writeTimeout: writeTimeout, log: log, silent: &silent{}, closed: make(chan struct{})}
 }
 
 // Accept waits out errors that pass: fasthttp would stop serving at the first one.
@@ -30,7 +33,9 @@ func (l *listener) Accept() (net.Conn, error) {
 		c, err := l.Listener.Accept()
 		if err == nil {
 			tuneTCP(c, l.writeTimeout)
-			return &conn{Conn: c, writeTimeout: l.writeTimeout}, nil
+			one := &conn{Conn: c, writeTimeout: l.writeTimeout, silent: l.silent}
+			l.silent.add(one)
+			return one, nil
 		}
 		if !passes(err) {
 			return nil, err
@@ -70,6 +75,8 @@ const (
 type conn struct {
 	net.Conn
 	writeTimeout time.Duration
+	silent       *silent     // until the first byte is read
+	heard        bool        // it was
 	linger       atomic.Bool // the client may still be sending: take it, or a reset would destroy our last answer
 }
 
@@ -89,16 +96,58 @@ func (c *conn) Write(p []byte) (n int, err error) {
 	}
 }
 
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.heard {
+		c.heard = true
+		c.silent.remove(c)
+	}
+	return n, err
+}
+
 func (c *conn) Close() error {
+	c.silent.remove(c)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
 		buf := make([]byte, 16<<10)
 		_ = c.SetReadDeadline(time.Now().Add(lingerFor))
 		for left := lingerBytes; left > 0; {
-			n, err := c.Read(buf)
+			n, err := c.Conn.Read(buf)
 			if left -= n; err != nil {
 				break
 			}
 		}
 	}
 	return c.Conn.Close()
+}
+
+// silent are the connections that have sent nothing yet, as browsers and proxies open them ahead. To fasthttp each
+// is a request under way: a drain would wait for its ReadTimeout.
+type silent struct {
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+}
+
+func (s *silent) add(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns == nil {
+		s.conns = map[*conn]struct{}{}
+	}
+	s.conns[c] = struct{}{}
+}
+
+func (s *silent) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+// end closes those that are silent still.
+func (s *silent) end() {
+	s.mu.Lock()
+	conns := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close()
+	}
 }

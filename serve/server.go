@@ -59,6 +59,9 @@ const (
 	// idleWorker is how long a goroutine of fasthttp's pool outlives its connection.
 	idleWorker = time.Second
 
+	// drainSilent is what a connection gets to begin its first request once a drain has begun.
+	drainSilent = 500 * time.Millisecond
+
 	// drainLast is what cancelled requests get to end once a drain ran out of time.
 	drainLast = 2 * time.Second
 )
@@ -70,6 +73,7 @@ type Server struct {
 	model    atomic.Pointer[Model]
 	draining atomic.Bool
 	leaving  leaveWatcher
+	silent   silent
 	counters counters
 	pace     pace
 	keys     atomic.Pointer[Keys]
@@ -132,6 +136,7 @@ func (s *Server) SetModel(m Model) {
 // Serve answers connections of ln until Shutdown, which makes it return nil, and closes ln.
 func (s *Server) Serve(ln net.Listener) error {
 	l := newListener(ln, s.options.WriteTimeout, s.options.Log)
+	l.silent = &s.silent
 	defer l.Close()
 	return s.http.Serve(l)
 }
@@ -145,6 +150,7 @@ func (s *Server) Unready() { s.draining.Store(true) }
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Unready()
 	defer s.cancel()
+	defer time.AfterFunc(drainSilent, s.silent.end).Stop()
 	err := s.http.ShutdownWithContext(ctx)
 	if err == nil || ctx.Err() == nil {
 		return err

@@ -137,6 +137,22 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// Connections that were opened ahead, and have sent nothing, are no requests to wait for.
+func TestDrainDoesNotWaitForSilence(t *testing.T) {
+	s := newTCPSite(t, &fake{}, Options{ReadTimeout: 10 * time.Minute})
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s.complete(goodBody) // the one before it was accepted
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := s.server.Shutdown(ctx); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+}
+
 // When the time for a drain is over, what runs is cancelled and told so.
 func TestDrainRunsOutOfTime(t *testing.T) {
 	cancelled := make(chan struct{}, 2)
