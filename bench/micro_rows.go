@@ -83,7 +83,7 @@ func (m *microMemory) other(tokens []int) (list []*operator, err error) {
 		{"sampling, top-k 40", sample.Params{Temperature: 1, TopK: 40}},
 		{"sampling, top-p 0.95", sample.Params{Temperature: 1, TopP: 0.95}},
 	} {
-		sampler := sample.New(s.p, c.VocabSize, nil, 0)
+		sampler := sample.New(s.p, c.VocabSize, nil)
 		op := &operator{Operator: Operator{Name: s.name, Bytes: 4 * int64(c.VocabSize)}}
 		op.run = func(int) error { _, err := sampler.Token(work, logits); return err }
 		list = append(list, op)

@@ -53,7 +53,7 @@ func TestDrawIsTheSamplers(t *testing.T) {
 			samplers := make([]*sample.Sampler, len(params))
 			for i, p := range params {
 				p.Seed = r.Uint64()
-				samplers[i] = sample.New(p, c.vocab, nil, 1)
+				samplers[i] = sample.New(p, c.vocab, nil)
 				draw, _ := samplers[i].Draw()
 				words = draw.Append(words)
 				kernels.Upload(d, logits.Part(i, i+1).Buf, row)

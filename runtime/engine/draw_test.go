@@ -43,7 +43,7 @@ func drawing(t testing.TB, n, vocab, threads int, p sample.Params) *loop {
 	}
 	for i := range n {
 		p.Seed = uint64(i)
-		q := &request{Request: Request{Logprobs: i%3 - 1, Sampling: p}, sampler: sample.New(p, vocab, nil, 1)}
+		q := &request{Request: Request{Logprobs: i%3 - 1, Sampling: p}, sampler: sample.New(p, vocab, nil)}
 		l.wants = append(l.wants, want{q: q, next: -1})
 	}
 	return l
@@ -65,7 +65,7 @@ func TestDrawerPanics(t *testing.T) {
 	if n := len(l.drawers.idle); n != 3 {
 		t.Errorf("%d drawers are idle after the panic, want 3", n)
 	}
-	l.wants[0].q = &request{sampler: sample.New(sample.Params{}, 1000, nil, 1)}
+	l.wants[0].q = &request{sampler: sample.New(sample.Params{}, 1000, nil)}
 	if err := l.settle(); err != nil {
 		t.Error(err)
 	}

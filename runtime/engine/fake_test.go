@@ -126,7 +126,7 @@ func fakeLogits(before []int32) []float32 {
 // alone is what a request must generate, whatever else runs: its tokens, EOS
 // included, and the logprobs of prompt and answer.
 func alone(r Request) (prompt, answer []Token) {
-	s := sample.New(r.Sampling, fakeVocab, r.IDs, r.MaxTokens)
+	s := sample.New(r.Sampling, fakeVocab, r.IDs)
 	w, err := sample.NewWork(fakeVocab)
 	if err != nil {
 		panic(err)

@@ -152,8 +152,8 @@ func (l *loop) cancelled() {
 func (l *loop) end(q *request, last Event) {
 	l.begin(q)
 	last.Kind, last.Cached, last.Waited = KindDone, q.seq.Shared, q.waited
-	q.events <- last
-	close(q.events)
+	q.out.send(last)
+	q.out.close(q.ctx.Done())
 	l.live = slices.DeleteFunc(l.live, func(x *request) bool { return x == q })
 }
 
@@ -289,7 +289,7 @@ func (l *loop) deliver(step sched.Step) {
 	finished := l.sched.Advance(step, l.drawn)
 	for _, r := range step.Runs {
 		if q := l.request(r.Sequence); q.PromptLogprobs && !q.told && r.To >= r.Prompt {
-			q.events <- Event{Kind: KindPrompt, Prompt: q.prompt}
+			q.out.send(Event{Kind: KindPrompt, Prompt: q.prompt})
 			q.prompt, q.told = nil, true
 		}
 	}
@@ -305,7 +305,7 @@ func (l *loop) deliver(step sched.Step) {
 			l.end(w.q, Event{Reason: ReasonStop, Token: w.result})
 		default:
 			l.stats.GeneratedTokens++
-			w.q.events <- Event{Kind: KindToken, Token: w.result, Cached: w.q.seq.Shared, Waited: w.q.waited}
+			w.q.out.send(Event{Kind: KindToken, Token: w.result, Cached: w.q.seq.Shared, Waited: w.q.waited})
 		}
 	}
 	for _, s := range finished {

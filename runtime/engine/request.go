@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/llmqat/llmqat/kernels"
@@ -82,17 +83,18 @@ type request struct {
 	ctx     context.Context
 	seq     *sched.Sequence
 	sampler *sample.Sampler
-	events  chan Event // room for all that the request can produce
-	prompt  []Token    // logprobs so far
-	told    bool       // the prompt's logprobs were sent
-	begun   bool       // no longer counted as queued
+	out     outbox
+	prompt  []Token // logprobs so far
+	told    bool    // the prompt's logprobs were sent
+	begun   bool    // no longer counted as queued
 	arrived time.Time
 	waited  time.Duration // until begun
 }
 
-// Generate queues a request. Its events come through a channel with room for all
-// of them, so that nobody waits for the reader; the last is KindDone, then the channel
-// is closed. When ctx ends, so does the request, within one step. An error comes
+// Generate queues a request. Its events come through a channel. Nobody waits for its
+// reader; the last event is KindDone, then the channel is closed. When ctx ends, so does the
+// request, within one step, and a reader that is behind may miss its last events. Who stops
+// reading ends ctx. An error comes
 // at once: a *sample.ParamError, ErrTooLong, ErrQueueFull, ErrClosed or ErrLost.
 func (e *Engine) Generate(ctx context.Context, r Request) (<-chan Event, error) {
 	if err := e.check(&r); err != nil {
@@ -102,7 +104,7 @@ func (e *Engine) Generate(ctx context.Context, r Request) (<-chan Event, error) 
 	if err := e.enqueue(q); err != nil {
 		return nil, err
 	}
-	return q.events, nil
+	return q.out.events, nil
 }
 
 func (e *Engine) check(r *Request) error {
@@ -154,13 +156,11 @@ func (e *Engine) enqueue(q *request) error {
 
 // prepare makes what the loop needs, so that the loop need not.
 func (q *request) prepare(vocab int, eos []int32) {
-	tokens := make([]int32, len(q.IDs), len(q.IDs)+q.MaxTokens)
-	copy(tokens, q.IDs)
-	q.seq = &sched.Sequence{Tokens: tokens, Prompt: len(q.IDs), MaxTokens: q.MaxTokens, EOS: eos,
+	q.seq = &sched.Sequence{Tokens: slices.Clone(q.IDs), Prompt: len(q.IDs), MaxTokens: q.MaxTokens, EOS: eos,
 		Priority: q.Priority, Client: q.Client, Salt: q.CacheSalt, Unshared: q.PromptLogprobs}
 	if q.IgnoreEOS {
 		q.seq.EOS = nil
 	}
-	q.sampler = sample.New(q.Sampling, vocab, q.IDs, q.MaxTokens)
-	q.events = make(chan Event, q.MaxTokens+2)
+	q.sampler = sample.New(q.Sampling, vocab, q.IDs)
+	q.out = newOutbox(q.MaxTokens + 2)
 }

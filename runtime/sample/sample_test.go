@@ -28,7 +28,7 @@ func token(t *testing.T, p Params, logits ...float32) int32 {
 	if err := p.Check(len(logits)); err != nil {
 		t.Fatal(err)
 	}
-	id, err := New(p, len(logits), nil, 1).Token(memory(t, len(logits)), logits)
+	id, err := New(p, len(logits), nil).Token(memory(t, len(logits)), logits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,13 +60,13 @@ func TestGreedyTakesTheFirstLargest(t *testing.T) {
 func TestNoToken(t *testing.T) {
 	for _, logits := range [][]float32{{nan, nan}, {negInf, negInf}, {negInf, nan}} {
 		for _, p := range []Params{{}, {Temperature: 1}} {
-			if _, err := New(p, 2, nil, 1).Token(memory(t, 2), logits); !errors.Is(err, ErrNoToken) {
+			if _, err := New(p, 2, nil).Token(memory(t, 2), logits); !errors.Is(err, ErrNoToken) {
 				t.Errorf("%+v of %v: %v, want ErrNoToken", p, logits, err)
 			}
 		}
 	}
 	forbid := Params{LogitBias: map[int32]float32{0: negInf, 1: negInf}}
-	if _, err := New(forbid, 2, nil, 1).Token(memory(t, 2), []float32{1, 2}); !errors.Is(err, ErrNoToken) {
+	if _, err := New(forbid, 2, nil).Token(memory(t, 2), []float32{1, 2}); !errors.Is(err, ErrNoToken) {
 		t.Errorf("every token forbidden: %v, want ErrNoToken", err)
 	}
 }
@@ -100,7 +100,7 @@ func sameDraws(t interface {
 	Fatalf(string, ...any)
 }, p Params, logits []float32) {
 	for _, w := range works(t, len(logits)) {
-		s, drew := New(p, len(logits), nil, 5), New(p, len(logits), nil, 5)
+		s, drew := New(p, len(logits), nil), New(p, len(logits), nil)
 		for step := range uint64(5) {
 			d, ok := drew.Draw()
 			want := kerneltest.Draw(logits, d)
@@ -189,7 +189,7 @@ func TestDrawFollowsTheDistribution(t *testing.T) {
 		for _, id := range c.left {
 			sum += math.Exp(float64(logits[id]) / c.p.Temperature)
 		}
-		s, w := New(c.p, len(logits), nil, n), memory(t, len(logits))
+		s, w := New(c.p, len(logits), nil), memory(t, len(logits))
 		counts := make([]float64, len(logits))
 		for range n {
 			id, err := s.Token(w, logits)
@@ -216,7 +216,7 @@ func TestSeed(t *testing.T) {
 	logits := make([]float32, 100)
 	w := memory(t, 100)
 	draw := func(seed uint64, other *Sampler) (ids []int32) {
-		s := New(Params{Temperature: 1, Seed: seed}, 100, nil, 20)
+		s := New(Params{Temperature: 1, Seed: seed}, 100, nil)
 		for range 20 {
 			if other != nil {
 				if _, err := other.Token(w, logits); err != nil {
@@ -232,7 +232,7 @@ func TestSeed(t *testing.T) {
 		return ids
 	}
 	alone := draw(7, nil)
-	if among := draw(7, New(Params{Temperature: 2, FrequencyPenalty: 1, Seed: 1}, 100, nil, 20)); !slices.Equal(alone, among) {
+	if among := draw(7, New(Params{Temperature: 2, FrequencyPenalty: 1, Seed: 1}, 100, nil)); !slices.Equal(alone, among) {
 		t.Errorf("seed 7 alone %v, among others %v", alone, among)
 	}
 	if other := draw(8, nil); slices.Equal(alone, other) {
@@ -260,9 +260,10 @@ func TestPenalties(t *testing.T) {
 		{"bias comes before repetition", Params{RepetitionPenalty: 2, LogitBias: map[int32]float32{1: 3, 2: negInf}}, []int32{1}, nil, []float32{2, 1, negInf, nan, negInf}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, w := New(c.p, len(logits), c.prompt, len(c.answer)), memory(t, len(logits))
-			for _, id := range c.answer {
-				if s.count != nil {
+			s, w := New(c.p, len(logits), c.prompt), memory(t, len(logits))
+			if s.penalties {
+				s.begin()
+				for _, id := range c.answer {
 					s.note(id, 1)
 				}
 			}
@@ -291,7 +292,7 @@ func TestUnknownISA(t *testing.T) {
 
 // A penalty sees the tokens that the sampler itself drew.
 func TestFrequencyPenaltyMakesTokensTakeTurns(t *testing.T) {
-	s, w := New(Params{FrequencyPenalty: 1}, 3, nil, 6), memory(t, 3)
+	s, w := New(Params{FrequencyPenalty: 1}, 3, nil), memory(t, 3)
 	var ids []int32
 	for range 6 {
 		id, err := s.Token(w, []float32{0.2, 0.1, 0})
@@ -425,7 +426,7 @@ func TestTokenDoesNotAllocate(t *testing.T) {
 		{}, {Temperature: 1}, {Temperature: 1, TopP: 0.9}, {Temperature: 1, TopK: 40, TopP: 0.9, MinP: 0.01},
 		{Temperature: 1, RepetitionPenalty: 1.1, FrequencyPenalty: 0.5, LogitBias: map[int32]float32{3: 1}},
 	} {
-		s := New(p, vocab, []int32{1, 2, 3}, 200)
+		s := New(p, vocab, []int32{1, 2, 3})
 		if n := testing.AllocsPerRun(100, func() {
 			if _, err := s.Token(w, logits); err != nil {
 				t.Fatal(err)
@@ -456,7 +457,7 @@ func BenchmarkSample(b *testing.B) {
 		} {
 			for i, logits := range [][]float32{flat, sure} {
 				b.Run(fmt.Sprintf("vocab=%d/params=%s/logits=%s", vocab, c.name, []string{"flat", "sure"}[i]), func(b *testing.B) {
-					s := New(c.p, vocab, nil, 0)
+					s := New(c.p, vocab, nil)
 					for b.Loop() {
 						if _, err := s.Token(w, logits); err != nil {
 							b.Fatal(err)

@@ -18,8 +18,12 @@ type Sampler struct {
 
 	// Where there are penalties: the tokens of prompt and answer, each once, and by
 	// token twice the number of its places in the answer, plus 1 where it is among seen.
-	seen  []int32
-	count []uint32
+	// They are made for the first token: requests that wait need no memory for them.
+	penalties bool
+	prompt    []int32
+	vocab     int
+	seen      []int32
+	count     []uint32
 }
 
 type bias struct {
@@ -27,21 +31,23 @@ type bias struct {
 	by float32
 }
 
-// New returns the sampler of a request with the given prompt, in a vocabulary of
-// vocab tokens, that draws up to maxTokens. p was checked.
-func New(p Params, vocab int, prompt []int32, maxTokens int) *Sampler {
-	s := &Sampler{p: p, next: p.draw(vocab)}
+// New returns the sampler of a request with the given prompt, which stays as it is, in a
+// vocabulary of vocab tokens. p was checked.
+func New(p Params, vocab int, prompt []int32) *Sampler {
+	s := &Sampler{p: p, next: p.draw(vocab), prompt: prompt, vocab: vocab}
 	for id, by := range p.LogitBias {
 		s.bias = append(s.bias, bias{id, by})
 	}
-	if p.RepetitionPenalty != 0 && p.RepetitionPenalty != 1 || p.PresencePenalty != 0 || p.FrequencyPenalty != 0 {
-		s.count = make([]uint32, vocab)
-		s.seen = make([]int32, 0, min(vocab, len(prompt)+maxTokens))
-		for _, id := range prompt {
-			s.note(id, 0)
-		}
-	}
+	s.penalties = p.RepetitionPenalty != 0 && p.RepetitionPenalty != 1 || p.PresencePenalty != 0 || p.FrequencyPenalty != 0
 	return s
+}
+
+// begin counts the prompt's tokens.
+func (s *Sampler) begin() {
+	s.count = make([]uint32, s.vocab)
+	for _, id := range s.prompt {
+		s.note(id, 0)
+	}
 }
 
 // note counts id, times more often in the answer.
@@ -57,12 +63,15 @@ func (s *Sampler) note(id int32, times uint32) {
 // Of equals the smallest id counts as the more likely; a NaN counts as -Inf. It
 // fails only with ErrNoToken.
 func (s *Sampler) Token(w *Work, logits []float32) (int32, error) {
+	if s.penalties && s.count == nil {
+		s.begin()
+	}
 	if !w.set(s.adjust(w, logits)) {
 		return 0, ErrNoToken
 	}
 	s.next.Random = random(s.p.Seed, s.step)
 	id := w.draw(&s.next)
-	if s.count != nil {
+	if s.penalties {
 		s.note(id, 1)
 	}
 	s.step++
@@ -73,7 +82,7 @@ func (s *Sampler) Token(w *Work, logits []float32) (int32, error) {
 // nothing adjusts; ok is false where penalties or biases do.
 func (s *Sampler) Draw() (d kernels.Draw, ok bool) {
 	s.next.Random = random(s.p.Seed, s.step)
-	return s.next, s.count == nil && len(s.bias) == 0
+	return s.next, !s.penalties && len(s.bias) == 0
 }
 
 // Drew takes note of the token that a device drew as Draw said. It fails as Token does.
