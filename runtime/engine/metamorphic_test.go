@@ -87,7 +87,7 @@ func TestSameTokensEverywhere(t *testing.T) {
 			f := random(t, o)
 			preempted := int64(0)
 			for set := range n {
-				preempted += everywhere(t, f, uint64(set), requests)
+				t.Run(fmt.Sprint("set=", set), func(t *testing.T) { preempted += everywhere(t, f, uint64(set), requests) })
 			}
 			if preempted == 0 {
 				t.Error("nothing was ever preempted")
