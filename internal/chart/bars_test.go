@@ -67,9 +67,9 @@ func TestBadInput(t *testing.T) {
 
 func TestLines(t *testing.T) {
 	curves := []Curves{
-		{"KL, nats a token", []Line{{"training", []float64{1, 2, 3}, []float64{0.6, 0.5, 0.01}}, {"held-out", []float64{1, 3}, []float64{0.5, 0.02}}}, true},
-		{"learning rate", []Line{{"", []float64{1, 2, 3}, []float64{0, 1, 0}}}, false},
-		{"one value", []Line{{"", []float64{1}, []float64{0.1}}}, true},
+		{"KL, nats a token", []Line{{"training", []float64{1, 2, 3}, []float64{0.6, 0.5, 0.01}}, {"held-out", []float64{1, 3}, []float64{0.5, 0.02}}}, true, ""},
+		{"learning rate", []Line{{"", []float64{1, 2, 3}, []float64{0, 1, 0}}}, false, "hours"},
+		{"one value", []Line{{"", []float64{1}, []float64{0.1}}}, true, ""},
 	}
 	for _, format := range []string{"svg", "png"} {
 		var b bytes.Buffer
@@ -77,7 +77,7 @@ func TestLines(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", format, b.Len(), err)
 		}
 		if format == "svg" {
-			for _, want := range []string{"a run", "KL, nats a token", "held-out", "learning rate", "step"} {
+			for _, want := range []string{"a run", "KL, nats a token", "held-out", "learning rate", "step", "hours"} {
 				if !strings.Contains(b.String(), want) {
 					t.Errorf("the picture lacks %q", want)
 				}
@@ -85,8 +85,8 @@ func TestLines(t *testing.T) {
 		}
 	}
 	for _, bad := range []Curves{
-		{"zero of a logarithm", []Line{{"", []float64{1}, []float64{0}}}, true}, {"lengths", []Line{{"", []float64{1, 2}, []float64{0}}}, false},
-		{"NaN", []Line{{"", []float64{1}, []float64{math.NaN()}}}, false}, {"none", []Line{{}}, false},
+		{"zero of a logarithm", []Line{{"", []float64{1}, []float64{0}}}, true, ""}, {"lengths", []Line{{"", []float64{1, 2}, []float64{0}}}, false, ""},
+		{"NaN", []Line{{"", []float64{1}, []float64{math.NaN()}}}, false, ""}, {"none", []Line{{}}, false, ""},
 	} {
 		if err := Lines(io.Discard, "svg", "x", "x", []Curves{bad}); err == nil || !strings.Contains(err.Error(), bad.Title) {
 			t.Errorf("%s: %v", bad.Title, err)

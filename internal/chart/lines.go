@@ -13,12 +13,13 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Curves is one panel of lines over a common axis. LogY draws values, which are then
+// Curves is one panel of lines over an axis. LogY draws values, which are then
 // above 0, on a logarithmic axis.
 type Curves struct {
 	Title string // what is drawn and its unit
 	Lines []Line
 	LogY  bool
+	X     string // the axis's name, where it is not the picture's
 }
 
 // Line is one series. Its colour is that of its place in the panel.
@@ -48,6 +49,9 @@ func Lines(w io.Writer, format, title, x string, panels []Curves) error {
 }
 
 func (p Curves) draw(dc draw.Canvas, x string) error {
+	if p.X != "" {
+		x = p.X
+	}
 	pl := plot.New()
 	pl.BackgroundColor = color.Transparent
 	pl.Title.Text, pl.Title.TextStyle = p.Title, style(10, draw.XCenter, draw.YTop)
