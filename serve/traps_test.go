@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -63,7 +64,7 @@ func TestOutOfFileDescriptors(t *testing.T) {
 func TestAcceptGivesUp(t *testing.T) {
 	in := &shortListener{InmemoryListener: fasthttputil.NewInmemoryListener()}
 	in.short.Store(1 << 30)
-	ln := newListener(in, time.Second, 10, quiet())
+	ln := newListener(in, time.Second, quiet())
 	failed := make(chan error)
 	go func() {
 		_, err := ln.Accept()
@@ -135,15 +136,27 @@ func TestClientLeaves(t *testing.T) {
 
 func leavingSite(t *testing.T, f *fake, secure bool) (*site, func() (net.Conn, *net.TCPConn)) {
 	t.Helper()
-	o := Options{}
-	if secure {
-		o.TLS = testTLS()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	s := newTCPSite(t, f, o)
+	addr := ln.Addr().String()
+	var cert []tls.Certificate
+	if secure {
+		h := httptest.NewUnstartedServer(nil)
+		h.StartTLS() // for its certificate
+		cert = h.TLS.Certificates
+		h.Close()
+		ln = tls.NewListener(ln, &tls.Config{Certificates: cert})
+	}
+	s := serveOn(t, ln, f, Options{})
 	return s, func() (net.Conn, *net.TCPConn) {
-		c := s.dial()
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if secure {
-			return c, c.(*tls.Conn).NetConn().(*net.TCPConn)
+			return tls.Client(c, &tls.Config{InsecureSkipVerify: true}), c.(*net.TCPConn)
 		}
 		return c, c.(*net.TCPConn)
 	}

@@ -31,6 +31,7 @@ multipliers' peak prefill.
   bench --shape llama-7b --generate 120,128,2048      a closed batch, all through the server's engine
   bench --shape stories3m --train --threads 1,2       a step of llmqat-train
   bench --shape llama-7b --device cuda --batch 1,64 --context 1024
+  bench serve --help                                  load on a server, of any make
 
 The first column is the base of the ratios. --out NAME also writes NAME.json, NAME.svg and NAME.txt.
 Every flag is also a variable: --shape is LLMQAT_BENCH_SHAPE.`
@@ -64,12 +65,17 @@ func main() {
 	if bench.RunProbe(os.Args[1:], os.Stdout) {
 		return
 	}
-	var f flags
-	k := kong.Parse(&f, kong.Name("bench"), kong.Description(about), kong.DefaultEnvars("LLMQAT_BENCH"),
-		kong.Vars{"version": version}, kong.ShortUsageOnError())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second interrupt ends at once
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		k, err := serve(ctx, os.Args[2:])
+		fatal(ctx, k, err)
+		return
+	}
+	var f flags
+	k := kong.Parse(&f, kong.Name("bench"), kong.Description(about), kong.DefaultEnvars("LLMQAT_BENCH"),
+		kong.Vars{"version": version}, kong.ShortUsageOnError())
 	if f.Out != "" {
 		k.FatalIfErrorf(bench.CheckOut(f.Out))
 	}
@@ -78,16 +84,28 @@ func main() {
 		Prompts: f.Prompt, Contexts: f.Context, Batches: f.Batch, Decode: f.Decode, Repeats: f.Repeats, Threads: f.Threads,
 		Cache: f.Cache, Version: version, Log: os.Stderr,
 	})
+	fatal(ctx, k.Kong, err)
+	k.FatalIfErrorf(report.Table(os.Stdout))
+	if f.Out != "" {
+		k.FatalIfErrorf(save(report, f.Out))
+	}
+}
+
+// fatal ends the process where there is an error.
+func fatal(ctx context.Context, k *kong.Kong, err error) {
 	if ctx.Err() != nil && err != nil {
 		fmt.Fprintln(os.Stderr, "bench: interrupted")
 		os.Exit(130) // as a shell has it
 	}
 	k.FatalIfErrorf(err)
-	k.FatalIfErrorf(report.Table(os.Stdout))
-	if f.Out != "" {
-		k.FatalIfErrorf(bench.Save(report, f.Out))
-		fmt.Fprintf(os.Stderr, "wrote %[1]s.json, %[1]s.svg, %[1]s.txt\n", f.Out)
+}
+
+func save(r bench.Output, base string) error {
+	if err := bench.Save(r, base); err != nil {
+		return err
 	}
+	fmt.Fprintf(os.Stderr, "wrote %[1]s.json, %[1]s.svg, %[1]s.txt\n", base)
+	return nil
 }
 
 // run measures whole models, their steps' parts, a workload, or single operators.
