@@ -78,7 +78,7 @@ export function start(card, gone) {
     const used = value("kv_tokens_used");
     const cached = value("kv_tokens_cached");
     const number = (tokens) => tokens.toLocaleString("en");
-    $("kv-text").textContent = `${number(used)} of ${number(total)} tokens${cached ? `, ${number(cached)} cached` : ""}`;
+    $("kv-text").textContent = `${number(used)} used${cached ? `, ${number(cached)} cached` : ""} of ${number(total)}`;
     const n = Math.min(card.kv_pages, mostCells);
     cells($("pages"), n, shares(n, total, [["used", used], ["cached", cached]]));
   }

@@ -26,7 +26,7 @@ async function connect() {
   stopLive();
   for (let pause = 1000; ; pause = Math.min(pause * 1.5, 5000)) {
     try {
-      await api.request("health");
+      await api.request("ready");
       const {id} = (await api.json("v1/models")).data[0];
       model = await api.json(`v1/models/${encodeURIComponent(id)}`);
       break;
