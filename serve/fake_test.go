@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -200,11 +202,37 @@ func newTCPSite(t *testing.T, f *fake, o Options) *site {
 	}
 	s := serveOn(t, ln, f, o)
 	s.addr = ln.Addr().String()
-	s.client = &http.Client{Transport: &http.Transport{
-		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("tcp", s.addr) },
+	s.client = &http.Client{Transport: &http.Transport{ // its URLs say http, also where it speaks TLS
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			c, err := net.Dial("tcp", s.addr)
+			if err == nil && o.TLS != nil {
+				c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+			}
+			return c, err
+		},
 	}}
 	t.Cleanup(s.client.CloseIdleConnections)
 	return s
+}
+
+// testTLS has the certificate of httptest.
+func testTLS() *tls.Config {
+	h := httptest.NewUnstartedServer(nil)
+	h.StartTLS()
+	defer h.Close()
+	return &tls.Config{Certificates: h.TLS.Certificates}
+}
+
+// dial opens a connection that gives up after 10 seconds.
+func (s *site) dial() net.Conn {
+	s.t.Helper()
+	c, err := s.client.Transport.(*http.Transport).DialContext(s.t.Context(), "tcp", s.addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	return c
 }
 
 func serveOn(t *testing.T, ln net.Listener, f *fake, o Options) *site {

@@ -14,7 +14,7 @@ func TestVanishedPeersTimeOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := newListener(under, 7*time.Second, quiet())
+	ln := newListener(under, 7*time.Second, 10, quiet())
 	defer ln.Close()
 	client, err := net.Dial("tcp", under.Addr().String())
 	if err != nil {

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"maps"
@@ -17,14 +18,19 @@ import (
 type listener struct {
 	net.Listener
 	writeTimeout time.Duration
+	maxConns     int64
+	open         atomic.Int64 // connections
 	log          *slog.Logger
 	silent       *silent // of all connections
 	close        sync.Once
 	closed       chan struct{}
 }
 
-func newListener(ln net.Listener, writeTimeout time.Duration, log *slog.Logger) *listener {
-	return &listener{Listener: ln, writeTimeout: writeTimeout, log: log, silent: &silent{}, closed: make(chan struct{})}
+// refusing is how many connections beyond the limit get an answer that says so; more are closed at once.
+const refusing = 64
+
+func newListener(ln net.Listener, writeTimeout time.Duration, maxConns int, log *slog.Logger) *listener {
+	return &listener{Listener: ln, writeTimeout: writeTimeout, maxConns: int64(maxConns), log: log, silent: &silent{}, closed: make(chan struct{})}
 }
 
 // Accept waits out errors that pass: fasthttp would stop serving at the first one.
@@ -32,10 +38,10 @@ func (l *listener) Accept() (net.Conn, error) {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		c, err := l.Listener.Accept()
 		if err == nil {
-			tuneTCP(c, l.writeTimeout)
-			one := &conn{Conn: c, writeTimeout: l.writeTimeout, silent: l.silent}
-			l.silent.add(one)
-			return one, nil
+			if one := l.admit(c); one != nil {
+				return one, nil
+			}
+			continue
 		}
 		if !passes(err) {
 			return nil, err
@@ -47,6 +53,20 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, net.ErrClosed
 		}
 	}
+}
+
+// admit returns c as a connection to be served or refused, or closes it and returns nil.
+func (l *listener) admit(c net.Conn) net.Conn {
+	n := l.open.Add(1)
+	if n > l.maxConns+refusing {
+		l.open.Add(-1)
+		c.Close()
+		return nil
+	}
+	tuneTCP(c, l.writeTimeout)
+	one := &conn{Conn: c, listener: l, writeTimeout: l.writeTimeout, silent: l.silent, excess: n > l.maxConns}
+	l.silent.add(one)
+	return one
 }
 
 // passes says whether err is a shortage of this moment, or the end of one connection only.
@@ -74,9 +94,12 @@ const (
 // goroutine, and an answer of any length may take as long as its reader keeps reading.
 type conn struct {
 	net.Conn
+	listener     *listener // nil in tests
 	writeTimeout time.Duration
-	silent       *silent     // until the first byte is read
-	heard        bool        // it was
+	silent       *silent // until the first byte is read
+	heard        bool    // it was
+	excess       bool    // beyond the limit: the first request is refused
+	closed       atomic.Bool
 	linger       atomic.Bool // the client may still be sending: take it, or a reset would destroy our last answer
 }
 
@@ -105,8 +128,20 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// ours returns our part of a connection that fasthttp serves, or nil.
+func ours(c net.Conn) *conn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	one, _ := c.(*conn)
+	return one
+}
+
 func (c *conn) Close() error {
 	c.silent.remove(c)
+	if !c.closed.Swap(true) && c.listener != nil {
+		defer c.listener.open.Add(-1)
+	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
 		buf := make([]byte, 16<<10)
 		_ = c.SetReadDeadline(time.Now().Add(lingerFor))

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"bytes"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,9 +95,19 @@ func (c *call) fail(ctx *fasthttp.RequestCtx, e *apiError) {
 }
 
 func (s *Server) route(ctx *fasthttp.RequestCtx, c *call) error {
+	if c := ours(ctx.Conn()); c != nil && c.excess {
+		ctx.SetConnectionClose()
+		return unavailable(fmt.Sprintf("more than %d connections are open: close some, or try again later", s.options.MaxConns))
+	}
 	if twoLengths(ctx.Request.Header.RawHeaders()) {
 		ctx.SetConnectionClose()
 		return invalid(fasthttp.StatusBadRequest, "the request has both Content-Length and Transfer-Encoding")
+	}
+	if err := s.checkOrigin(ctx); err != nil {
+		return err
+	}
+	if preflight(ctx) {
+		return nil
 	}
 	path := c.path
 	key := path
@@ -157,11 +166,7 @@ func (s *Server) handleParseError(ctx *fasthttp.RequestCtx, err error) {
 
 // unreadable returns the answer to a request that fasthttp could not read.
 func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) error {
-	c := ctx.Conn()
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	if c, ok := c.(*conn); ok {
+	if c := ours(ctx.Conn()); c != nil {
 		c.linger.Store(true)
 	}
 	if errors.Is(err, fasthttp.ErrBodyTooLarge) {

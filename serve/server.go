@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -51,6 +52,9 @@ type Options struct {
 
 	Keys          *Keys // wanted for all but probes and the page [none are wanted]
 	PublicMetrics bool  // GET /metrics needs no key
+
+	TLS         *tls.Config // for HTTPS [plain HTTP]
+	CORSOrigins []string    // pages of these may use the server, as CheckOrigin takes them [its own page]
 }
 
 const (
@@ -102,7 +106,7 @@ func New(o Options) *Server {
 		HeaderReceived:        s.bodyLimit,
 		Name:                  "llmqat",
 		Logger:                httpLog{o.Log},
-		Concurrency:           o.MaxConns,
+		Concurrency:           o.MaxConns + refusing + 1, // the listener keeps to fewer
 		ReadBufferSize:        headerLimit,
 		MaxRequestBodySize:    o.MaxBody,
 		ReadTimeout:           o.ReadTimeout,
@@ -135,9 +139,12 @@ func (s *Server) SetModel(m Model) {
 
 // Serve answers connections of ln until Shutdown, which makes it return nil, and closes ln.
 func (s *Server) Serve(ln net.Listener) error {
-	l := newListener(ln, s.options.WriteTimeout, s.options.Log)
+	l := newListener(ln, s.options.WriteTimeout, s.options.MaxConns, s.options.Log)
 	l.silent = &s.silent
 	defer l.Close()
+	if s.options.TLS != nil {
+		return s.http.Serve(tls.NewListener(l, s.options.TLS)) // handshakes are the workers', and take ReadTimeout at most
+	}
 	return s.http.Serve(l)
 }
 

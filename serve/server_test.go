@@ -3,9 +3,11 @@ package serve
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -225,20 +227,43 @@ func TestDeviceLost(t *testing.T) {
 	}
 }
 
+// Connections beyond the limit are refused in the API's words; far beyond it they are closed. Those below go on.
 func TestTooManyConnections(t *testing.T) {
-	cancelled := make(chan struct{}, 2)
-	s := newTCPSite(t, blocked(cancelled), Options{MaxConns: 1})
-	e := s.stream(`{"prompt":"x","stream":true}`)
-	c, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
+	for _, secure := range []*tls.Config{nil, testTLS()} {
+		cancelled := make(chan struct{}, 2)
+		s := newTCPSite(t, blocked(cancelled), Options{MaxConns: 1, TLS: secure})
+		e := s.stream(`{"prompt":"x","stream":true}`)
+		e.text()
+		var idle []net.Conn
+		for range refusing - 1 {
+			idle = append(idle, s.dial())
+		}
+		soon(t, "all are accepted", func() bool { return s.server.http.GetOpenConnectionsCount() == refusing })
+		c := s.dial()
+		io.WriteString(c, "POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n{}")
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, _ := io.ReadAll(resp.Body)
+		if _, message := wantError(t, resp, data, 503); !resp.Close || !strings.Contains(message, "more than 1 connections") || resp.Header.Get("Retry-After") == "" {
+			t.Errorf("%v %s", resp.Header, data)
+		}
+		soon(t, "the refused one is gone", func() bool { return s.server.http.GetOpenConnectionsCount() == refusing })
+		idle = append(idle, s.dial())
+		soon(t, "there are as many again", func() bool { return s.server.http.GetOpenConnectionsCount() == refusing+1 })
+		if data, err := io.ReadAll(s.dial()); len(data) > 0 || isTimeout(err) {
+			t.Errorf("one too many: %q, %v, want it closed", data, err)
+		}
+		for _, c := range idle {
+			c.Close()
+		}
+		e.resp.Body.Close()
+		<-cancelled
+		s.client.CloseIdleConnections()
+		soon(t, "all are closed", func() bool { return s.server.http.GetOpenConnectionsCount() == 0 })
+		if resp, data := s.do("GET", "/health", ""); resp.StatusCode != 200 {
+			t.Errorf("with room again: %d %s", resp.StatusCode, data)
+		}
 	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-	resp, err := http.ReadResponse(bufio.NewReader(c), nil) // fasthttp reads no request for it
-	if err != nil || resp.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("the second connection: %v, %v", resp, err)
-	}
-	e.resp.Body.Close()
-	<-cancelled
 }

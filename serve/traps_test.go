@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -64,7 +63,7 @@ func TestOutOfFileDescriptors(t *testing.T) {
 func TestAcceptGivesUp(t *testing.T) {
 	in := &shortListener{InmemoryListener: fasthttputil.NewInmemoryListener()}
 	in.short.Store(1 << 30)
-	ln := newListener(in, time.Second, quiet())
+	ln := newListener(in, time.Second, 10, quiet())
 	failed := make(chan error)
 	go func() {
 		_, err := ln.Accept()
@@ -136,27 +135,15 @@ func TestClientLeaves(t *testing.T) {
 
 func leavingSite(t *testing.T, f *fake, secure bool) (*site, func() (net.Conn, *net.TCPConn)) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	var cert []tls.Certificate
+	o := Options{}
 	if secure {
-		h := httptest.NewUnstartedServer(nil)
-		h.StartTLS() // for its certificate
-		cert = h.TLS.Certificates
-		h.Close()
-		ln = tls.NewListener(ln, &tls.Config{Certificates: cert})
+		o.TLS = testTLS()
 	}
-	s := serveOn(t, ln, f, Options{})
+	s := newTCPSite(t, f, o)
 	return s, func() (net.Conn, *net.TCPConn) {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := s.dial()
 		if secure {
-			return tls.Client(c, &tls.Config{InsecureSkipVerify: true}), c.(*net.TCPConn)
+			return c, c.(*tls.Conn).NetConn().(*net.TCPConn)
 		}
 		return c, c.(*net.TCPConn)
 	}
