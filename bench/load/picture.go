@@ -12,8 +12,8 @@ import (
 // several loads, what each brought.
 func (r *Report) Chart(w io.Writer, format string) error {
 	tokens := chart.Curves{Title: "output tokens/s, over a round"}
-	first := chart.Curves{Title: "share of requests that had their first token after"}
-	gaps := chart.Curves{Title: "share of tokens that came within, after the one before"}
+	first := chart.Curves{Title: "share of requests that waited longer than this for the first token"}
+	gaps := chart.Curves{Title: "share of tokens that came later than this after the one before"}
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		var ttft, between []float64
@@ -48,18 +48,18 @@ func (r *Report) Chart(w io.Writer, format string) error {
 // points are enough for a line of this width.
 const points = 200
 
-// shares is the cumulative distribution of v.
+// shares is the share of v above each value.
 func shares(name string, v []float64) chart.Line {
 	v = slices.Sorted(slices.Values(v))
 	l := chart.Line{Name: name}
 	for i := range points + 1 {
 		share := float64(i) / points
-		l.X, l.Y = append(l.X, percentile(v, 100*share)), append(l.Y, share)
+		l.X, l.Y = append(l.X, percentile(v, 100*share)), append(l.Y, 1-share)
 	}
 	return l
 }
 
-// overTime is the rate of tokens in each part of a round, the mean of all rounds.
+// overTime is the rate of tokens in each part of a round, the mean of all rounds, as steps.
 func (r *Row) overTime() chart.Line {
 	end := 0.0
 	for _, one := range r.Rounds {
@@ -69,6 +69,8 @@ func (r *Row) overTime() chart.Line {
 	}
 	width := max(0.5, math.Ceil(2*end/60)/2) // at most some 60 parts
 	l := chart.Line{Name: r.name()}
+	point := func(x, y float64) { l.X, l.Y = append(l.X, x), append(l.Y, y) }
+	point(0, 0)
 	for from := 0.0; from < end; from += width {
 		n := 0.0
 		for _, one := range r.Rounds {
@@ -78,8 +80,11 @@ func (r *Row) overTime() chart.Line {
 				}
 			}
 		}
-		l.X, l.Y = append(l.X, from+width/2), append(l.Y, n/width/float64(len(r.Rounds)))
+		n /= width * float64(len(r.Rounds))
+		point(from, n)
+		point(from+width, n)
 	}
+	point(l.X[len(l.X)-1], 0)
 	return l
 }
 

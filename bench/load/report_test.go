@@ -94,7 +94,11 @@ func TestOverTime(t *testing.T) {
 		{Samples: []Sample{{End: 1, Chunks: Times{0.7}, Output: 1}}},
 		{}, {},
 	}}
-	if l := row.overTime(); !reflect.DeepEqual(l.X, []float64{0.25, 0.75, 1.25, 1.75}) || !reflect.DeepEqual(l.Y, []float64{2, 0.5, 1, 0}) {
+	l := row.overTime()
+	if !reflect.DeepEqual(l.X, []float64{0, 0, 0.5, 0.5, 1, 1, 1.5, 1.5, 2, 2}) || !reflect.DeepEqual(l.Y, []float64{0, 2, 2, 0.5, 0.5, 1, 1, 0, 0, 0}) {
+		t.Errorf("%+v", l)
+	}
+	if l := shares("x", []float64{4, 2}); l.X[0] != 2 || l.Y[0] != 1 || l.X[points/2] != 3 || l.Y[points/2] != 0.5 || l.X[points] != 4 || l.Y[points] != 0 {
 		t.Errorf("%+v", l)
 	}
 }
