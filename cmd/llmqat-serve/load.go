@@ -18,23 +18,27 @@ import (
 	"github.com/llmqat/llmqat/serve"
 )
 
-// loaded is a model that runs.
-type loaded struct {
-	model serve.Model
-	close func()
+// opened is a model's file and the device for it.
+type opened struct {
+	file    *qat.File
+	name    string
+	created time.Time
+	dev     *device.Opened
+	undo    []func()
 }
 
-// load opens the model, says what it is and what it takes, and starts its engine.
-func load(f *flags) (m *loaded, err error) {
-	var undo []func()
-	closeAll := func() {
-		for i := len(undo) - 1; i >= 0; i-- {
-			undo[i]()
-		}
+func (m *opened) close() {
+	for i := len(m.undo) - 1; i >= 0; i-- {
+		m.undo[i]()
 	}
+}
+
+// open opens the model and checks that it can be served.
+func open(f *flags) (_ *opened, err error) {
+	m := &opened{}
 	defer func() {
 		if err != nil {
-			closeAll()
+			m.close()
 		}
 	}()
 
@@ -45,7 +49,7 @@ func load(f *flags) (m *loaded, err error) {
 		}
 		name = demoName
 		// Removed as soon as it is mapped: a process may end before it can clean up. Windows only removes it after.
-		undo = append(undo, func() { os.Remove(path) })
+		m.undo = append(m.undo, func() { os.Remove(path) })
 		defer os.Remove(path)
 	}
 	info, err := os.Stat(path)
@@ -58,14 +62,13 @@ func load(f *flags) (m *loaded, err error) {
 	} else if err != nil {
 		return nil, err
 	}
-	undo = append(undo, func() { file.Close() })
+	m.undo = append(m.undo, func() { file.Close() })
 	if f.Verify {
 		if err := file.Verify(context.Background(), nil); err != nil {
 			return nil, err
 		}
 	}
-	h := file.Header()
-	if h.Tokenizer == nil {
+	if file.Header().Tokenizer == nil {
 		return nil, fmt.Errorf("%s: no tokenizer in it, so it takes no text: quantize it again from a folder with tokenizer.model or tokenizer.json", path)
 	}
 
@@ -73,27 +76,50 @@ func load(f *flags) (m *loaded, err error) {
 	if err != nil {
 		return nil, err
 	}
-	undo = append(undo, func() {
+	m.undo = append(m.undo, func() {
 		if err := dev.Close(); err != nil {
 			slog.Warn("closing the device", "err", err)
 		}
 	})
-	e, err := engine.New(file, engine.Options{
-		Device: dev.Device, Threads: dev.Threads, MaxContext: f.Ctx, MaxSeqs: f.MaxSeqs, MaxQueue: f.MaxQueue, KVBytes: int64(f.KVMemory),
+	m.file, m.name, m.created, m.dev = file, cmp.Or(f.ModelName, name), info.ModTime(), dev
+	return m, nil
+}
+
+// options are the engine's.
+func (m *opened) options(f *flags) engine.Options {
+	return engine.Options{
+		Device: m.dev.Device, Threads: m.dev.Threads, MaxContext: f.Ctx, MaxSeqs: f.MaxSeqs, Budget: f.StepTokens,
+		MaxQueue: f.MaxQueue, MaxQueueTokens: f.MaxQueueTokens, KVBytes: int64(f.KVMemory),
 		Progress: progress.Every(2*time.Second, func(done, total int64, left time.Duration) {
-			slog.Info("copying weights", "to", dev.Device.Name(), "done", bytes(done), "of", bytes(total), "left", left.Round(time.Second))
+			slog.Info("copying weights", "to", m.dev.Device.Name(), "done", bytes(done), "of", bytes(total), "left", left.Round(time.Second))
 		}),
-	})
+	}
+}
+
+// loaded is a model that runs.
+type loaded struct {
+	model serve.Model
+	close func()
+}
+
+// load opens the model, says what it is and what it takes, and starts its engine.
+func load(f *flags) (*loaded, error) {
+	m, err := open(f)
 	if err != nil {
 		return nil, err
 	}
-	undo = append(undo, e.Close)
-	describe(cmp.Or(f.Model, "(demo)"), h, e.Info(), dev)
-
+	e, err := engine.New(m.file, m.options(f))
+	if err != nil {
+		m.close()
+		return nil, err
+	}
+	m.undo = append(m.undo, e.Close)
+	h := m.file.Header()
+	describe(cmp.Or(f.Model, "(demo)"), h, e.Info(), m.dev)
 	return &loaded{
-		model: serve.Model{Name: cmp.Or(f.ModelName, name), Tokenizer: h.Tokenizer, Generator: e,
-			MaxContext: e.Info().MaxContext, Created: info.ModTime(), Card: card(h, e.Info())},
-		close: closeAll,
+		model: serve.Model{Name: m.name, Tokenizer: h.Tokenizer, Generator: e,
+			MaxContext: e.Info().MaxContext, Created: m.created, Card: card(h, e.Info())},
+		close: m.close,
 	}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -35,6 +36,9 @@ type process struct {
 	logs *bufio.Scanner
 }
 
+// listensAt finds the URL in a log of either format.
+var listensAt = regexp.MustCompile(`listening.*\burl(?:=|":")([^" ]+)`)
+
 func start(t *testing.T, args string, env ...string) *process {
 	t.Helper()
 	p := &process{Cmd: exec.Command(os.Args[0]), tmp: t.TempDir()}
@@ -58,8 +62,8 @@ func (p *process) until(t *testing.T, what string) string {
 	for p.logs.Scan() {
 		line := p.logs.Text()
 		read.WriteString(line + "\n")
-		if _, url, ok := strings.Cut(line, "url="); ok {
-			p.url = url
+		if m := listensAt.FindStringSubmatch(line); m != nil {
+			p.url = m[1]
 		}
 		if strings.Contains(line, what) {
 			return read.String()
@@ -166,22 +170,29 @@ func TestStartFails(t *testing.T) {
 	}
 	defer taken.Close()
 	for args, want := range map[string]string{
-		"--addr " + taken.Addr().String(): "choose another",
-		"--model /no/such/file.qat":       "/no/such/file.qat",
-		"--model " + bad:                  bad,
-		"--kv-memory 1kB":                 "KV cache",
-		"--kv-memory many":                "many",
-		"--ctx 100000":                    "context",
-		"--threads=-1":                    "-1 threads",
-		"--max-queue=-1":                  "--max-queue is negative",
-		"--write-timeout=-1s":             "--write-timeout is negative",
-		"--model .":                       "llmqat quantize",
-		"--device gpu":                    "want auto, cpu, cuda",
-		"--device cuda:999":               "device cuda:999",
-		"--log-level loud":                "loud",
-		"--addr 256.0.0.1:1":              "256.0.0.1",
-		"--api-keys /no/such/keys":        "/no/such/keys",
-		"--api-keys " + bad:               "line 1 has 3 words",
+		"--addr " + taken.Addr().String():         "choose another",
+		"--model /no/such/file.qat":               "/no/such/file.qat",
+		"--model " + bad:                          bad,
+		"--kv-memory 1kB":                         "KV cache",
+		"--kv-memory many":                        "many",
+		"--ctx 100000":                            "context",
+		"--threads=-1":                            "-1 threads",
+		"--max-queue=-1":                          "--max-queue is negative",
+		"--write-timeout=-1s":                     "--write-timeout is negative",
+		"--model .":                               "llmqat quantize",
+		"--device gpu":                            "want auto, cpu, cuda",
+		"--device cuda:999":                       "device cuda:999",
+		"--log-level loud":                        "loud",
+		"--addr 256.0.0.1:1":                      "256.0.0.1",
+		"--api-keys /no/such/keys":                "/no/such/keys",
+		"--tls-cert /no/such/cert":                "go together",
+		"--tls-cert x.pem --tls-key y":            "x.pem: no such file",
+		"--cors-origin http://a/":                 "is no origin",
+		"--log-format loud":                       "loud",
+		"--plan --ctx 100000":                     "context",
+		"--plan --kv-memory 600GB":                "are available",
+		"--healthcheck http://127.0.0.1:1/health": "127.0.0.1:1",
+		"--api-keys " + bad:                       "line 1 has 3 words",
 	} {
 		p := start(t, args)
 		var logs strings.Builder

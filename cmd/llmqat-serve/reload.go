@@ -9,7 +9,7 @@ import (
 	"github.com/llmqat/llmqat/serve"
 )
 
-// reloading reads the files of keys again on every SIGHUP, until it is stopped. Files that are no good change
+// reloading reads the file of keys again on every SIGHUP, until it is stopped. Files that are no good change
 // nothing.
 func reloading(f *flags, server *serve.Server) (stop func()) {
 	hangups := make(chan os.Signal, 1)

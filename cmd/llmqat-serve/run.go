@@ -21,6 +21,10 @@ func run(f *flags, signals <-chan os.Signal) error {
 	if err != nil {
 		return err
 	}
+	secure, err := newTLS(f)
+	if err != nil {
+		return err
+	}
 	ln, err := net.Listen("tcp", f.Addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: choose another by --addr; port 0 takes a free one", err)
@@ -30,12 +34,16 @@ func run(f *flags, signals <-chan os.Signal) error {
 	server := serve.New(serve.Options{
 		ReadTimeout: f.ReadTimeout, IdleTimeout: f.IdleTimeout, WriteTimeout: f.WriteTimeout,
 		PingInterval: f.PingInterval, MaxBody: int(f.MaxBody), MaxConns: f.MaxConns,
-		Version: version, Keys: keys, PublicMetrics: f.MetricsPublic,
+		Version: version, Keys: keys, PublicMetrics: f.MetricsPublic, TLS: secure, CORSOrigins: f.CORSOrigin,
 	})
 	defer reloading(f, server)()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
-	slog.Info("listening", "url", "http://"+ln.Addr().String())
+	scheme := "http"
+	if secure != nil {
+		scheme = "https"
+	}
+	slog.Info("listening", "url", scheme+"://"+ln.Addr().String())
 	warnIfPublic(ln.Addr(), keys)
 
 	type result struct {
@@ -69,13 +77,15 @@ func run(f *flags, signals <-chan os.Signal) error {
 	case err := <-served:
 		return fmt.Errorf("listener: %w", err)
 	case sig := <-signals:
-		slog.Info("draining; a second signal exits at once", "signal", sig, "timeout", f.DrainTimeout)
+		slog.Info("draining; a second signal exits at once", "signal", sig, "delay", f.DrainDelay, "timeout", f.DrainTimeout)
 	}
+	server.Unready()
 	go func() {
 		sig := <-signals
 		slog.Warn("exit at once", "signal", sig)
 		os.Exit(1)
 	}()
+	time.Sleep(f.DrainDelay)
 	if err := drain(server, f.DrainTimeout); err != nil {
 		return fmt.Errorf("requests were cancelled after %v: %w", f.DrainTimeout, err)
 	}
