@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type site struct {
 	watched   *watched
 	addr, tls string
 	client    *http.Client // of addr
+	late      atomic.Int64 // clients that left in a later phase than they should
 	close     func()
 }
 
