@@ -445,3 +445,56 @@ func slowClients(t *testing.T, p *process, n int) (stop func()) {
 		}
 	}
 }
+
+// Memory does not grow with the requests that were answered, nor do files. LLMQAT_LONG is how many.
+func TestTinyRequests(t *testing.T) {
+	p := ready(t, "--threads 1")
+	p.follow()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, Timeout: time.Minute}
+	defer client.CloseIdleConnections()
+	n := long.Rounds(t, 600, 300)
+	var l traffic
+	some := func(n int) {
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				for range n / 4 {
+					l.post(client, p.url, `{"prompt":"x","max_tokens":1}`)
+				}
+			})
+		}
+		all.Wait()
+	}
+	some(n / 10) // to be warm
+	files, begin := p.files(t), time.Now()
+	const samples = 18
+	var rss, hours [samples]float64
+	for i := range samples {
+		some(n / 20)
+		rss[i], hours[i] = float64(p.memory(t, "VmRSS"))/1024, time.Since(begin).Hours()
+	}
+	if l.failed.Load()+l.full.Load() > 0 {
+		t.Errorf("%d failed, one with %v", l.failed.Load()+l.full.Load(), l.failure.Load())
+	}
+	if now := p.files(t); now > files {
+		t.Errorf("%d files are open, %d were", now, files)
+	}
+	perHour := slope(hours[:], rss[:])
+	t.Logf("%d requests in %v: RSS %.1f to %.1f MiB, slope %.2f MiB/h", l.done.Load(), time.Since(begin).Round(time.Second), rss[0], rss[samples-1], perHour)
+	if grown := rss[samples-1] - rss[0]; grown > 16 {
+		t.Errorf("RSS has grown by %.1f MiB", grown)
+	}
+}
+
+// slope is that of the line of least squares.
+func slope(x, y []float64) float64 {
+	var mx, my, xy, xx float64
+	for i := range x {
+		mx, my = mx+x[i]/float64(len(x)), my+y[i]/float64(len(x))
+	}
+	for i := range x {
+		xy += (x[i] - mx) * (y[i] - my)
+		xx += (x[i] - mx) * (x[i] - mx)
+	}
+	return xy / xx
+}

@@ -132,7 +132,11 @@ func (s *site) post(body string) (string, error) {
 }
 
 func postTo(client *http.Client, url, body string) (string, error) {
-	resp, err := client.Post(url+"/v1/completions", "application/json", strings.NewReader(body))
+	return choices(client.Post(url+"/v1/completions", "application/json", strings.NewReader(body)))
+}
+
+// choices returns those of an answer, as they came.
+func choices(resp *http.Response, err error) (string, error) {
 	if err != nil {
 		return "", err
 	}
