@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"unicode/utf8"
 )
 
 const (
@@ -80,35 +82,80 @@ func (w *walker) space() {
 // object reads an object, of which the first byte is '{'.
 func (w *walker) object() (map[string]json.RawMessage, error) {
 	members := map[string]json.RawMessage{}
+	err := w.members(func(name string, value json.RawMessage) bool {
+		if _, twice := members[name]; twice {
+			return false
+		}
+		members[name] = value
+		return true
+	})
+	return members, err
+}
+
+// skipObject reads an object for its errors only. A million small ones cost no million maps.
+func (w *walker) skipObject() error {
+	const few = 8
+	var array [few]string
+	names := array[:0]
+	var more map[string]bool
+	return w.members(func(name string, _ json.RawMessage) bool {
+		if slices.Contains(names, name) || more[name] {
+			return false
+		}
+		if len(names) < few {
+			names = append(names, name)
+			return true
+		}
+		if more == nil {
+			more = map[string]bool{}
+		}
+		more[name] = true
+		return true
+	})
+}
+
+// members calls member with each member of an object, of which the first byte is '{'; false says that the name was
+// there before.
+func (w *walker) members(member func(name string, value json.RawMessage) bool) error {
 	w.i++
-	for {
+	for n := 0; ; {
 		w.space()
 		switch w.peek() {
 		case '}':
 			w.i++
-			return members, nil
+			return nil
 		case ',':
 			w.i++
 			continue
 		}
-		var name string
-		if err := json.Unmarshal(w.string(), &name); err != nil {
-			return nil, err
+		name, err := unquoted(w.string())
+		if err != nil {
+			return err
 		}
-		if _, twice := members[name]; twice {
-			return nil, fmt.Errorf("the name %.100q occurs twice in one object", name)
-		}
-		if len(members) == maxMembers {
-			return nil, fmt.Errorf("more than %d names in one object", maxMembers)
+		if n++; n > maxMembers {
+			return fmt.Errorf("more than %d names in one object", maxMembers)
 		}
 		w.space()
 		w.i++ // ':'
 		value, err := w.value()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		members[name] = value
+		if !member(name, value) {
+			return fmt.Errorf("the name %.100q occurs twice in one object", name)
+		}
 	}
+}
+
+// unquoted is the text of a JSON string.
+func unquoted(s []byte) (text string, err error) {
+	for _, c := range s {
+		if c == '\\' || c >= utf8.RuneSelf {
+			err = json.Unmarshal(s, &text)
+			return text, err
+		}
+	}
+	return string(s[1 : len(s)-1]), nil
 }
 
 // value reads a value and returns its bytes.
@@ -117,7 +164,7 @@ func (w *walker) value() (json.RawMessage, error) {
 	start := w.i
 	switch w.peek() {
 	case '{':
-		if _, err := w.object(); err != nil {
+		if err := w.skipObject(); err != nil {
 			return nil, err
 		}
 	case '[':
