@@ -75,6 +75,7 @@ func malformed() map[string]string {
 	for _, f := range refused {
 		m[fmt.Sprintf(`{"prompt":"x","%s":{"type":"json_object"}}`, f.name)] = f.name
 		m[fmt.Sprintf(`{"prompt":"x","%s":true}`, f.name)] = f.name
+		m[fmt.Sprintf(`{"prompt":"x","%s":[%s]}`, f.name, strings.Repeat(`"long",`, 100)+`1`)] = f.name
 	}
 	m[`{"prompt":"x","prompt_logprobs":0}`] = "prompt_logprobs"
 	m[`{"prompt":"x","priority":1001}`] = "priority"

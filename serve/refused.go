@@ -3,12 +3,13 @@ package serve
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 )
 
 // refused are fields of OpenAI, vLLM and llama-server that would change the answer and that this server has not:
 // left out in silence they would be taken for obeyed. off is the value, beside false and empty ones, by which
 // clients that send every field say that they do not ask for it.
-var refused = []struct{ name, off, why string }{
+var refused = []refusal{
 	{"response_format", `{"type":"text"}`, noForm}, {"json_schema", "", noForm}, {"grammar", "", noForm}, {"structured_outputs", "", noForm},
 	{"guided_json", "", noForm}, {"guided_regex", "", noForm}, {"guided_choice", "", noForm}, {"guided_grammar", "", noForm},
 	{"tools", "", noTools}, {"tool_choice", `"none"`, noTools}, {"functions", "", noTools}, {"function_call", `"none"`, noTools},
@@ -21,6 +22,8 @@ var refused = []struct{ name, off, why string }{
 	{"truncate_prompt_tokens", "", "not supported: shorten the prompt"},
 }
 
+type refusal struct{ name, off, why string }
+
 const (
 	noForm  = "answers of a given form are not supported: ask for it in the prompt, and check the answer"
 	noTools = "tools are not supported: describe them in the prompt, and read the calls from the answer"
@@ -28,21 +31,17 @@ const (
 
 func (f *fields) refuse() {
 	for _, r := range refused {
-		v := f.raw(r.name)
-		if v == nil {
-			continue
-		}
-		switch compact(v[:min(len(v), 100)]) {
-		case "false", `""`, "[]", "{}", r.off:
-		default:
+		if v := f.raw(r.name); v != nil && !r.isOff(v) {
 			f.fail(r.name, "%s: %s", r.name, r.why)
 		}
 	}
 }
 
-// compact is v without spaces, "" where it is no JSON.
-func compact(v json.RawMessage) string {
+func (r refusal) isOff(v json.RawMessage) bool {
+	if len(v) > 100 {
+		return false // not worth reading on
+	}
 	var b bytes.Buffer
-	_ = json.Compact(&b, v)
-	return b.String()
+	_ = json.Compact(&b, v) // it is JSON
+	return slices.Contains([]string{"false", `""`, "[]", "{}", r.off}, b.String())
 }
