@@ -98,6 +98,7 @@ type conn struct {
 	writeTimeout time.Duration
 	silent       *silent // until the first byte is read
 	heard        bool    // it was
+	secure       bool    // below TLS: bytes of a handshake are no request's
 	excess       bool    // beyond the limit: the first request is refused
 	closed       atomic.Bool
 	linger       atomic.Bool // the client may still be sending: take it, or a reset would destroy our last answer
@@ -121,17 +122,54 @@ func (c *conn) Write(p []byte) (n int, err error) {
 
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 && !c.heard {
+	if n > 0 && !c.secure {
+		c.hear()
+	}
+	return n, err
+}
+
+// hear notes that a request has begun.
+func (c *conn) hear() {
+	if !c.heard {
 		c.heard = true
 		c.silent.remove(c)
+	}
+}
+
+// secureListener speaks TLS on the connections of a listener. Handshakes are the workers', and take ReadTimeout at most.
+type secureListener struct {
+	*listener
+	config *tls.Config
+}
+
+func (l secureListener) Accept() (net.Conn, error) {
+	c, err := l.listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	one := c.(*conn)
+	one.secure = true
+	return &secureConn{tls.Server(one, l.config), one}, nil
+}
+
+// secureConn is silent up to its first byte behind the handshake.
+type secureConn struct {
+	*tls.Conn
+	under *conn
+}
+
+func (c *secureConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.under.hear()
 	}
 	return n, err
 }
 
 // ours returns our part of a connection that fasthttp serves, or nil.
 func ours(c net.Conn) *conn {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
+	if s, ok := c.(*secureConn); ok {
+		return s.under
 	}
 	one, _ := c.(*conn)
 	return one

@@ -143,7 +143,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	l.silent = &s.silent
 	defer l.Close()
 	if s.options.TLS != nil {
-		return s.http.Serve(tls.NewListener(l, s.options.TLS)) // handshakes are the workers', and take ReadTimeout at most
+		return s.http.Serve(secureListener{l, s.options.TLS})
 	}
 	return s.http.Serve(l)
 }

@@ -139,19 +139,23 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// Connections that were opened ahead, and have sent nothing, are no requests to wait for.
+// Connections that were opened ahead, and have sent nothing or only their part of a handshake, are no requests to wait for.
 func TestDrainDoesNotWaitForSilence(t *testing.T) {
-	s := newTCPSite(t, &fake{}, Options{ReadTimeout: 10 * time.Minute})
-	c, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	s.complete(goodBody) // the one before it was accepted
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	if err := s.server.Shutdown(ctx); err != nil {
-		t.Errorf("shutdown: %v", err)
+	for _, secure := range []*tls.Config{nil, testTLS()} {
+		s := newTCPSite(t, &fake{}, Options{ReadTimeout: 10 * time.Minute, TLS: secure})
+		c := s.dial()
+		defer c.Close()
+		if secure != nil {
+			if err := c.(*tls.Conn).Handshake(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.complete(goodBody) // the one before it was accepted
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := s.server.Shutdown(ctx); err != nil {
+			t.Errorf("tls %v: shutdown: %v", secure != nil, err)
+		}
 	}
 }
 
