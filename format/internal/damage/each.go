@@ -27,7 +27,15 @@ func Each(t *testing.T, few, short int, good [][]byte, open func(b []byte) error
 		b := Bytes(r, good[r.IntN(len(good))])
 		start := time.Now()
 		err := open(b)
-		slowest = max(slowest, time.Since(start))
+		took := time.Since(start)
+		for range 5 { // a machine with other work is slow once: a file is slow each time
+			if took > time.Second {
+				start = time.Now()
+				err = open(b)
+				took = min(took, time.Since(start))
+			}
+		}
+		slowest = max(slowest, took)
 		after := allocated()
 		largest = max(largest, after-before)
 		if err == nil {
@@ -38,8 +46,8 @@ func Each(t *testing.T, few, short int, good [][]byte, open func(b []byte) error
 		if after-before > uint64(most+8*len(b)) {
 			t.Errorf("seed %d: %d MiB allocated for a file of %d bytes", seed, (after-before)>>20, len(b))
 		}
-		if long.Run() && slowest > time.Second {
-			t.Errorf("seed %d: opened in %v", seed, slowest)
+		if long.Run() && took > time.Second {
+			t.Errorf("seed %d: opened in %v", seed, took)
 		}
 		if t.Failed() {
 			t.Fatalf("again: LLMQAT_SEED=%d LLMQAT_LONG=1 go test -run %s", seed, t.Name())
