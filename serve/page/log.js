@@ -100,8 +100,9 @@ export class Log {
     const error = view.querySelector(".error");
     let coloured = false;
     let frame = 0;
-    turn.error = note.textContent = "";
+    turn.error = "";
     error.hidden = true;
+    note.textContent = "Waiting for the first token";
     this.fill(answer, turn.text);
     view.setAttribute("aria-busy", "true");
     view.classList.add("busy");
@@ -126,10 +127,9 @@ export class Log {
         cancelAnimationFrame(frame);
         view.setAttribute("aria-busy", "false");
         view.classList.remove("busy");
-        if (stats) {
-          draw(stats);
-          turn.note = describe(stats);
-        }
+        turn.note = stats ? describe(stats) : "";
+        if (stats) draw(stats);
+        else note.textContent = "";
         if (failure) {
           error.textContent = turn.error = failure.message;
           error.hidden = false;

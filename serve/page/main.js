@@ -157,7 +157,7 @@ async function answer() {
         if (t !== turn && t.text) body.messages.push({role: "assistant", content: t.text});
       }
       if (logprobs) Object.assign(body, {logprobs: true, top_logprobs: alternatives});
-      stats = await ask("v1/chat/completions", body, running.signal, take);
+      stats = await chat(body, take);
     } else {
       body.prompt = turn.prompt + turn.text;
       body.max_tokens = await room(body.prompt, body.max_tokens, running.signal);
@@ -177,6 +177,17 @@ async function answer() {
     connect();
   } else if (failure instanceof api.Gone) {
     connect();
+  }
+}
+
+// chat asks for an answer to body's messages: where max_tokens are more than the context has left, for what is left.
+async function chat(body, take) {
+  const path = "v1/chat/completions";
+  try {
+    return await ask(path, body, running.signal, take);
+  } catch (err) {
+    if (err.code !== "context_length_exceeded" || err.param !== "max_tokens") throw err;
+    return ask(path, {...body, max_tokens: undefined}, running.signal, take);
   }
 }
 

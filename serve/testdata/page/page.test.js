@@ -98,6 +98,17 @@ visit("parameters reach the server, and stop strings stop", desktop, async (page
   assert.match(note, /ended by itself/);
 });
 
+visit("a prompt met again comes from the cache", desktop, async (page) => {
+  await ready(page);
+  await field(page, "Max tokens").fill("4");
+  await page.locator("#prompt").fill("One day Tim and Sue went to the park to play with a ball. ".repeat(5));
+  await page.click("#send");
+  await answered(page);
+  await page.click("#send");
+  await page.waitForFunction(() => document.querySelectorAll(".turn").length === 2);
+  assert.match((await answered(page)).note, /prompt \d+, \d+ from the cache/);
+});
+
 visit("Escape stops an answer, and its place is free", desktop, async (page) => {
   await ready(page);
   const left = await server.metric("llmqat_clients_left_total");
