@@ -91,6 +91,24 @@ func TestKillAndResume(t *testing.T) {
 	}
 }
 
+// A run that is killed behind its last checkpoint, before those that it takes the place of are gone, leaves none of them.
+func TestKillBeforePrune(t *testing.T) {
+	dir := t.TempDir()
+	if err := start(context.Background(), dir, 1, config(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	want := outcome(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, ckptPrefix+"000000000001"+ckptSuffix), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(context.Background(), dir, 1, config(), Options{Resume: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got := outcome(t, dir); got != want {
+		t.Errorf("resumed:\n%s\nalone:\n%s", got, want)
+	}
+}
+
 // A run that dies at the first place of an evaluation or an export, is begun again, dies at
 // the second, and so on to the last place of all, has the log and the files of one that
 // was left alone: before, amid and behind each file, and between the rows of its logits.

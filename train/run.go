@@ -266,7 +266,10 @@ func (r *run) reload() error {
 	if err != nil || len(list) == 0 {
 		return err
 	}
-	return r.load(list[len(list)-1])
+	if err := r.load(list[len(list)-1]); err != nil {
+		return err
+	}
+	return r.prune() // for a run that was killed before it could
 }
 
 func (r *run) load(name string) error {
@@ -304,6 +307,11 @@ func (r *run) save() error {
 	if err := os.Remove(filepath.Join(r.Dir, stoppedName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	return r.prune()
+}
+
+// prune removes all checkpoints but the last ones.
+func (r *run) prune() error {
 	list, err := r.checkpoints()
 	for i := 0; err == nil && i < len(list)-r.c.Keep; i++ {
 		err = os.Remove(filepath.Join(r.Dir, list[i]))
