@@ -273,13 +273,16 @@ func (l *traffic) post(client *http.Client, url, body string) {
 	}
 }
 
+// atOnce bounds the connections that ask for too much: those that wait in the client would tell of the client.
+const atOnce = 200
+
 // At 20 times what the server can do, what it accepts is answered, the rest refused at once, and memory stays.
 // LLMQAT_LONG is the seconds of it.
 func TestOverload(t *testing.T) {
 	p := ready(t, "--threads 1 --max-seqs 4 --max-queue 16")
 	p.follow()
 	const body = `{"prompt":"Once upon a time","max_tokens":128,"temperature":0,"ignore_eos":true}`
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000, MaxConnsPerHost: 1000}, Timeout: 5 * time.Minute}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: atOnce, MaxConnsPerHost: atOnce}, Timeout: 5 * time.Minute}
 	defer client.CloseIdleConnections()
 
 	var calm traffic
@@ -301,7 +304,7 @@ func TestOverload(t *testing.T) {
 	}
 	all.Wait()
 	capacity := 64 / time.Since(begin).Seconds()
-	rss, most := p.memory(t, "VmRSS"), int64(0)
+	rss, connected, most := p.memory(t, "VmRSS"), int64(0), int64(0)
 	if calm.done.Load() != 5*16+64 {
 		t.Fatalf("within its capacity: %d answered, %d refused, %d failed: %v", calm.done.Load(), calm.full.Load(), calm.failed.Load(), calm.failure.Load())
 	}
@@ -313,22 +316,36 @@ func TestOverload(t *testing.T) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	begin = time.Now()
-	asked := 0
+	asked, unsent := 0, 0
+	var under atomic.Int64
 	for over := false; !over; {
 		select {
 		case <-ctx.Done():
 			over = true
 		case <-tick.C:
 			for due := int(20 * capacity * time.Since(begin).Seconds()); asked < due; asked++ {
-				all.Go(func() { wild.post(client, p.url, body) })
+				if under.Load() == atOnce {
+					unsent++
+					continue
+				}
+				under.Add(1)
+				all.Go(func() {
+					defer under.Add(-1)
+					wild.post(client, p.url, body)
+				})
 			}
-			most = max(most, p.memory(t, "VmRSS"))
+			if rss := p.memory(t, "VmRSS"); time.Since(begin) < time.Duration(seconds)*time.Second/10 {
+				connected = max(connected, rss) // with all connections
+			} else {
+				most = max(most, rss)
+			}
 		}
 	}
 	took := time.Since(begin)
 	all.Wait()
-	t.Logf("capacity %.0f requests/s; %d asked for in %.1f s: %d answered, %d refused (%v), %d failed; RSS %d MiB at capacity, at most %d",
-		capacity, asked, took.Seconds(), wild.done.Load(), wild.full.Load(), wild.refusals, wild.failed.Load(), rss>>10, most>>10)
+	t.Logf("capacity %.0f requests/s; %d asked for in %.1f s, %d of them unsent for lack of a connection: %d answered, %d refused (%v), %d failed",
+		capacity, asked, took.Seconds(), unsent, wild.done.Load(), wild.full.Load(), wild.refusals, wild.failed.Load())
+	t.Logf("RSS %.1f MiB at capacity, %.1f in the first tenth of the overload, %.1f at most later", float64(rss)/1024, float64(connected)/1024, float64(most)/1024)
 	if n := wild.failed.Load(); n > 0 {
 		t.Errorf("%d failed, one with %s", n, *wild.failure.Load())
 	}
@@ -337,6 +354,9 @@ func TestOverload(t *testing.T) {
 	}
 	if _, err := postTo(client, p.url, body); err != nil {
 		t.Errorf("afterwards: %v", err)
+	}
+	if long.Run() && float64(most) > 1.1*float64(connected) {
+		t.Errorf("RSS has grown by more than a tenth")
 	}
 	if long.Run() && wild.refusals.at(0.99) > 50*time.Millisecond {
 		t.Errorf("the slowest percent was refused after %v, want 50 ms", wild.refusals.at(0.99))
