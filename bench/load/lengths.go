@@ -90,6 +90,17 @@ func (l Lengths) draw(r *rand.Rand) int {
 	return int(max(1, min(math.Round(x), float64(most))))
 }
 
+// mean is the mean of lengths, before a most cuts them.
+func (l Lengths) mean() float64 {
+	switch l.kind {
+	case "uniform":
+		return (l.a + l.b) / 2
+	case "lognormal":
+		return l.a * math.Exp(l.b*l.b/2)
+	}
+	return l.a
+}
+
 // String is what UnmarshalText reads.
 func (l Lengths) String() string {
 	n := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -30,6 +31,14 @@ func TestLengths(t *testing.T) {
 		var all []int
 		for range 20001 {
 			all = append(all, l.draw(rng))
+		}
+		sum := 0
+		for _, n := range all {
+			sum += n
+		}
+		// Of the mean likewise; the logarithm's spread of 0.6 makes the largest part of it, 0.65 of the mean.
+		if mean := float64(sum) / float64(len(all)); l.most == 0 && math.Abs(mean/l.mean()-1) > 0.03 {
+			t.Errorf("%s: mean %.1f, want %.1f", c.text, mean, l.mean())
 		}
 		slices.Sort(all)
 		// The median of n values strays by about half their spread over √n: here by less than 2 %.

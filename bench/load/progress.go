@@ -19,13 +19,13 @@ type progress struct {
 
 	mu   sync.Mutex
 	what string
-	done float64                   // measurements before this one
-	part func(n int64) (x float64) // of this one, after n requests
+	done float64                              // measurements before this one
+	part func(requests, tokens int64) float64 // of this one
 	from time.Time
 }
 
 func newProgress(w io.Writer, measurements int) *progress {
-	p := &progress{begun: time.Now(), total: float64(measurements), part: func(int64) float64 { return 0 }}
+	p := &progress{begun: time.Now(), total: float64(measurements), part: nothing}
 	if w == nil {
 		w = io.Discard
 	}
@@ -47,11 +47,13 @@ func newProgress(w io.Writer, measurements int) *progress {
 	return p
 }
 
+func nothing(requests, tokens int64) float64 { return 0 }
+
 func (p *progress) token()   { p.tokens.Add(1) }
 func (p *progress) request() { p.requests.Add(1) }
 
 // begin says what is measured from now on, after done measurements.
-func (p *progress) begin(what string, done int, part func(n int64) float64) {
+func (p *progress) begin(what string, done int, part func(requests, tokens int64) float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.what, p.done, p.part, p.from = what, float64(done), part, time.Now()
@@ -62,9 +64,9 @@ func (p *progress) begin(what string, done int, part func(n int64) float64) {
 func (p *progress) text(now time.Time) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := p.requests.Load()
-	done := (p.done + min(1, p.part(n))) / p.total
-	s := fmt.Sprintf("%s: %d requests, %.1f tokens/s", p.what, n, ratio(float64(p.tokens.Load()), now.Sub(p.from).Seconds()))
+	n, tokens := p.requests.Load(), p.tokens.Load()
+	done := (p.done + min(1, p.part(n, tokens))) / p.total
+	s := fmt.Sprintf("%s: %d requests, %.1f tokens/s", p.what, n, ratio(float64(tokens), now.Sub(p.from).Seconds()))
 	if done > 0 && done < 1 {
 		left := time.Duration(float64(now.Sub(p.begun)) * (1 - done) / done)
 		s += fmt.Sprintf("; %.0f %%, %v left", 100*done, left.Round(time.Second))

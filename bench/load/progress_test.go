@@ -11,11 +11,12 @@ func TestProgress(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var b bytes.Buffer
 		p := newProgress(&b, 4)
-		p.begin("first", 0, func(n int64) float64 { return float64(n) / 10 })
+		o := Options{Requests: 10, Output: fixed(4)}
+		p.begin("first", 0, o.part(time.Now()))
 		p.request()
 		p.token()
 		time.Sleep(20 * time.Second)
-		p.begin("second", 1, func(n int64) float64 { return float64(n) / 10 })
+		p.begin("second", 1, o.part(time.Now()))
 		for range 5 {
 			p.request()
 			p.token()
@@ -25,7 +26,13 @@ func TestProgress(t *testing.T) {
 		if got, want := p.text(time.Now()), "second: 5 requests, 1.0 tokens/s; 38 %, 50s left"; got != want {
 			t.Errorf("told %q, want %q", got, want)
 		}
-		p.begin("third", 4, func(int64) float64 { return 7 })
+		for range 18 { // with the 10 before these are 28 of 40 tokens
+			p.token()
+		}
+		if got, want := p.text(time.Now()), "second: 5 requests, 2.8 tokens/s; 42 %, 41s left"; got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+		p.begin("third", 4, func(int64, int64) float64 { return 7 })
 		if got, want := p.text(time.Now()), "third: 0 requests, 0.0 tokens/s"; got != want {
 			t.Errorf("told %q, want %q", got, want)
 		}

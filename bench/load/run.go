@@ -35,7 +35,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	told := newProgress(o.Log, o.Rounds*len(levels)*len(clients))
 	defer told.end()
 	for _, c := range clients {
-		told.begin("warming up "+c.server.Name, 0, func(int64) float64 { return 0 })
+		told.begin("warming up "+c.server.Name, 0, nothing)
 		if err := o.warm(ctx, c, perToken, told); err != nil {
 			return nil, err
 		}
@@ -64,13 +64,14 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return r, nil
 }
 
-// part returns how much of a measurement, begun at start, is done after n requests.
-func (o *Options) part(start time.Time) func(n int64) float64 {
-	return func(n int64) float64 {
+// part returns how much of a measurement, begun at start, is done. Where requests end
+// together, their tokens tell sooner.
+func (o *Options) part(start time.Time) func(requests, tokens int64) float64 {
+	return func(requests, tokens int64) float64 {
 		if o.Duration > 0 {
 			return float64(time.Since(start)) / float64(o.Duration)
 		}
-		return float64(n) / float64(o.Requests)
+		return max(float64(requests), float64(tokens)/o.Output.mean()) / float64(o.Requests)
 	}
 }
 
