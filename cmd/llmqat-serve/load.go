@@ -88,7 +88,7 @@ func open(f *flags) (_ *opened, err error) {
 // options are the engine's.
 func (m *opened) options(f *flags) engine.Options {
 	return engine.Options{
-		Device: m.dev.Device, Threads: m.dev.Threads, MaxContext: f.Ctx, MaxSeqs: f.MaxSeqs, Budget: f.StepTokens,
+		Device: m.dev.Device, Threads: m.dev.Threads, MaxContext: f.Ctx, MaxSeqs: f.MaxSeqs, Budget: f.StepTokens, Chunk: f.ChunkTokens,
 		MaxQueue: f.MaxQueue, MaxQueueTokens: f.MaxQueueTokens, KVBytes: int64(f.KVMemory),
 		Progress: progress.Every(2*time.Second, func(done, total int64, left time.Duration) {
 			slog.Info("copying weights", "to", m.dev.Device.Name(), "done", bytes(done), "of", bytes(total), "left", left.Round(time.Second))

@@ -33,7 +33,8 @@ type flags struct {
 
 	Ctx            int    `help:"Tokens of prompt and answer together, at most the model's. 0: the model's." default:"0"`
 	MaxSeqs        int    `help:"Requests that run together." default:"32"`
-	StepTokens     int    `help:"Tokens computed in one step: more fill a GPU, fewer let answers go on while long prompts are read. 0: 512." default:"0"`
+	StepTokens     int    `help:"Tokens computed in one step: more fill a GPU. 0: 512." default:"0"`
+	ChunkTokens    int    `help:"Of them, tokens of prompts while others' answers wait for the step: fewer let answers flow, more begin new ones sooner. 0: 128 on a CPU, all on a GPU." default:"0"`
 	MaxQueue       int    `help:"Requests that wait; more are answered 429." default:"256"`
 	MaxQueueTokens int64  `help:"Their tokens, prompts and answers. 0: four times what the KV cache holds." default:"0"`
 	KVMemory       bytes  `help:"Memory for the KV cache, as 512MB or 2GiB. 0: room for what runs together, on a GPU as far as its memory goes." default:"0"`
@@ -70,7 +71,7 @@ type flags struct {
 func (f *flags) Validate() error {
 	for name, v := range map[string]int64{
 		"max-queue": int64(f.MaxQueue), "max-conns": int64(f.MaxConns), "read-timeout": int64(f.ReadTimeout), "idle-timeout": int64(f.IdleTimeout),
-		"max-queue-tokens": f.MaxQueueTokens, "step-tokens": int64(f.StepTokens), "drain-delay": int64(f.DrainDelay), "write-timeout": int64(f.WriteTimeout), "drain-timeout": int64(f.DrainTimeout), "ping-interval": int64(f.PingInterval),
+		"max-queue-tokens": f.MaxQueueTokens, "step-tokens": int64(f.StepTokens), "chunk-tokens": int64(f.ChunkTokens), "drain-delay": int64(f.DrainDelay), "write-timeout": int64(f.WriteTimeout), "drain-timeout": int64(f.DrainTimeout), "ping-interval": int64(f.PingInterval),
 	} {
 		if v < 0 {
 			return fmt.Errorf("--%s is negative: want 0 or more", name)
