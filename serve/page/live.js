@@ -100,7 +100,7 @@ function drawRate(rates) {
   const now = rates.at(-1) ?? 0;
   $("rate").textContent = now ? rounded(now) : "0";
   $("panel-rate").textContent = now ? `${rounded(now)} tok/s` : "Server";
-  document.body.classList.toggle("busy", now > 0);
+  document.body.classList.toggle("working", now > 0);
   const top = Math.max(...rates, 1);
   const points = rates.map((r, i) => `${seconds - rates.length + i + 1},${(23 - (r / top) * 21).toFixed(2)}`);
   $("line").querySelector("polyline").setAttribute("points", points.join(" "));

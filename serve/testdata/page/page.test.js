@@ -148,6 +148,10 @@ visit("the live picture shows the batch, and rests while nobody looks", desktop,
   await page.waitForFunction(() => /^5 of \d+ running/.test(document.getElementById("batch-text").textContent));
   await page.waitForFunction(() => document.querySelectorAll("#pages .used").length >= 5 && document.getElementById("rate").textContent !== "0");
   assert.equal(await page.locator("#slots .used").count(), 5);
+  await field(page, "Max tokens").fill("4");
+  await page.click("#send");
+  await answered(page);
+  assert.ok(await page.getByRole("button", {name: "Again"}).isVisible(), "others' work hides the buttons");
   assert.ok((await page.locator("#line polyline").getAttribute("points")).length > 0);
   await end();
   await page.waitForFunction(() => /^0 of \d+ running/.test(document.getElementById("batch-text").textContent));

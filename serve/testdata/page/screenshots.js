@@ -1,7 +1,7 @@
 // Makes the pictures in docs/images: node screenshots.js FOLDER. It takes what page.test.js takes, and pngquant.
 
 import {execFileSync} from "node:child_process";
-import {desktop, field, launch, open, phone, ready, serve} from "./browser.js";
+import {answered, desktop, field, launch, open, phone, ready, serve} from "./browser.js";
 
 const folder = process.argv[2];
 if (!folder) throw new Error("want the folder for the pictures");
@@ -11,7 +11,7 @@ const browser = await launch();
 const shots = [
   {name: "page-desktop", options: desktop, load: 6},
   {name: "page-probabilities", options: {...desktop, colorScheme: "dark"}, load: 9, tokens: true},
-  {name: "page-phone", options: {...phone, deviceScaleFactor: 1.5}, load: 3},
+  {name: "page-phone", options: {...phone, deviceScaleFactor: 1.5}, load: 3, ended: true},
   {name: "page-phone-server", options: {...phone, deviceScaleFactor: 1.5}, load: 5, panel: true},
 ];
 for (const shot of shots) {
@@ -23,6 +23,7 @@ for (const shot of shots) {
   await page.click("#send");
   await page.waitForFunction(() => document.querySelectorAll("#line polyline")[0].points.length >= 6);
   await page.waitForFunction(() => document.querySelector(".answer").textContent.length > 350);
+  if (shot.ended) await answered(page);
   if (shot.tokens) await page.locator(".token").nth(30).hover();
   if (shot.panel) await page.tap("#panel-open");
   const path = `${folder}/${shot.name}.png`;
