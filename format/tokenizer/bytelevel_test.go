@@ -33,6 +33,15 @@ func TestByteLevelEncode(t *testing.T) {
 	if got := tokens(tok, tok.EncodeSpecial("a<|begin_of_text|> ab")); got != "a|<|begin_of_text|>|Ġab" {
 		t.Errorf("EncodeSpecial gives %s", got)
 	}
+	const text = "<|begin_of_text|>a<|begin_of_text|><think>"
+	for first, want := range map[bool]string{true: "<|begin_of_text|>|a|<|||b|e|g|i|n|_|o|f|_|t|e|x|t|||>|<think>", false: "<|||b|e|g|i|n|_|o|f|_|t|e|x|t|||>|a|<|begin_of_text|>|<think>"} {
+		if got := tokens(tok, tok.EncodeTrusted(text, func(i, j int) bool { return (i == 0) == first && text[i:j] == "<|begin_of_text|>" })); got != want {
+			t.Errorf("EncodeTrusted, first %v, gives %s, want %s", first, got, want)
+		}
+	}
+	if got, want := tokens(tok, tok.EncodeTrusted("\xff<|begin_of_text|>", func(int, int) bool { return true })), tokens(tok, tok.Encode("\xff<|begin_of_text|>")); got != want {
+		t.Errorf("EncodeTrusted of what is not UTF-8 gives %s, want %s", got, want)
+	}
 	if got := tok.Decode(tok.EncodeSpecial("<|begin_of_text|> a")); got != " a" {
 		t.Errorf("Decode gives %q: a byte-level text keeps its first space", got)
 	}

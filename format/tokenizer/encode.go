@@ -9,27 +9,47 @@ import (
 
 // Encode returns the ids of text, without BOS. The spelling of a special token in it ("</s>") is plain text;
 // user-defined tokens are found. A byte that is not UTF-8 counts as U+FFFD. Encode("") is empty.
-func (t *Tokenizer) Encode(text string) []int32 { return t.encodeAround(text, t.always) }
+func (t *Tokenizer) Encode(text string) []int32 { return t.encodeAround(text, t.always.finder()) }
 
 // EncodeSpecial is Encode, but the spelling of a special token becomes that token. Only text that the
 // server wrote itself, such as a chat template, should pass through it.
-func (t *Tokenizer) EncodeSpecial(text string) []int32 { return t.encodeAround(text, t.onRequest) }
+func (t *Tokenizer) EncodeSpecial(text string) []int32 {
+	return t.encodeAround(text, t.onRequest.finder())
+}
 
-// encodeAround cuts text at the tokens of m, which may be nil, and gives what is between them to the model.
-func (t *Tokenizer) encodeAround(text string, m *matcher) []int32 {
+// EncodeTrusted is EncodeSpecial where trusted says so of text[i:j], and Encode elsewhere: for a text that the
+// server wrote around what others did. In a text that is not UTF-8 nothing is trusted.
+func (t *Tokenizer) EncodeTrusted(text string, trusted func(i, j int) bool) []int32 {
+	if t.onRequest == nil || !utf8.ValidString(text) {
+		return t.Encode(text)
+	}
+	return t.encodeAround(text, func(text string, i int) *entry {
+		if e := t.onRequest.longest(text[i:]); e != nil && trusted(i, i+len(e.text)) {
+			return e
+		}
+		if t.always == nil {
+			return nil
+		}
+		return t.always.longest(text[i:])
+	})
+}
+
+// encodeAround cuts text at the tokens that find has where they begin, and gives what is between them to the model.
+// A nil find has none.
+func (t *Tokenizer) encodeAround(text string, find func(text string, i int) *entry) []int32 {
 	if len(text) > MaxText {
 		panic(fmt.Sprintf("tokenizer: Encode: text has %d bytes, at most %d", len(text), MaxText))
 	}
 	if !utf8.ValidString(text) {
 		text = string([]rune(text))
 	}
-	if m == nil {
+	if find == nil {
 		return t.model.encode(nil, text, true)
 	}
 	var ids []int32
 	done := 0 // text before it is encoded
 	for i := 0; i < len(text); {
-		e := m.longest(text[i:])
+		e := find(text, i)
 		if e == nil || e.singleWord && insideWord(text, i, i+len(e.text)) {
 			i++
 			continue

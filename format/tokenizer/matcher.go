@@ -38,6 +38,14 @@ func newMatcher(entries []entry) *matcher {
 	return m
 }
 
+// finder returns longest as a function of a text and a place in it; of no matcher it is nil.
+func (m *matcher) finder() func(text string, i int) *entry {
+	if m == nil {
+		return nil
+	}
+	return func(text string, i int) *entry { return m.longest(text[i:]) }
+}
+
 // longest returns the longest entry that begins s, or nil. s is not empty.
 func (m *matcher) longest(s string) *entry {
 	lo, hi := int(m.first[s[0]]), int(m.first[int(s[0])+1])
