@@ -324,6 +324,24 @@ func TestQueuedTokensAreBounded(t *testing.T) {
 	close(entered)
 }
 
+// A request's own ends end it as EOS does, unless it goes past them.
+func TestEnds(t *testing.T) {
+	e := fakeEngine(t, newFake())
+	ctx := context.Background()
+	r := Request{IDs: []int32{1, 2}, MaxTokens: 9, Logprobs: -1, IgnoreEOS: true}
+	_, whole, _ := collect(t, generate(t, e, ctx, r))
+	r.Ends = []int32{-1, whole[3].ID}
+	if _, answer, done := collect(t, generate(t, e, ctx, r)); len(answer) != len(whole) || done.Reason != ReasonLength {
+		t.Errorf("%d tokens, %q: want all %d past the ends", len(answer), done.Reason, len(whole))
+	}
+	r.IgnoreEOS = false
+	want := 1 + slices.IndexFunc(whole, func(k Token) bool { return k.ID == r.Ends[1] || k.ID == fakeEOS })
+	if _, answer, done := collect(t, generate(t, e, ctx, r)); len(answer) != want || done.Reason != ReasonStop || whole[want-1].ID == fakeEOS {
+		t.Errorf("%d tokens, %q: want %d and stop", len(answer), done.Reason, want)
+	}
+	idle(t, e)
+}
+
 // A failing device ends the requests of that step, and no others.
 func TestDeviceError(t *testing.T) {
 	f := newFake()

@@ -29,9 +29,10 @@ type Request struct {
 	IDs            []int32 // prompt, BOS included if wanted; at least one; not changed, not to be changed
 	MaxTokens      int     // 1 or more, or 0 with PromptLogprobs
 	Sampling       sample.Params
-	Logprobs       int  // -1: none; 0..20: the chosen token's and as many of the most likely
-	PromptLogprobs bool // also for every prompt token after the first; takes Logprobs >= 0
-	IgnoreEOS      bool // go on to MaxTokens past EOS and BOS
+	Logprobs       int     // -1: none; 0..20: the chosen token's and as many of the most likely
+	PromptLogprobs bool    // also for every prompt token after the first; takes Logprobs >= 0
+	Ends           []int32 // tokens that end the answer as EOS does: a template's end of turn
+	IgnoreEOS      bool    // go on to MaxTokens past EOS, BOS and Ends
 
 	Priority  int    // requests of lower numbers go first, and stay longest where the cache is short
 	Client    string // who asks: those of one priority that wait get even shares of the tokens
@@ -62,7 +63,7 @@ const (
 type FinishReason string
 
 const (
-	ReasonStop   FinishReason = "stop"   // the model ended with EOS or BOS, which Event.Token holds
+	ReasonStop   FinishReason = "stop"   // the model ended with EOS, BOS or one of Ends, which Event.Token holds
 	ReasonLength FinishReason = "length" // MaxTokens
 )
 
@@ -156,7 +157,7 @@ func (e *Engine) enqueue(q *request) error {
 
 // prepare makes what the loop needs, so that the loop need not.
 func (q *request) prepare(vocab int, eos []int32) {
-	q.seq = &sched.Sequence{Tokens: slices.Clone(q.IDs), Prompt: len(q.IDs), MaxTokens: q.MaxTokens, EOS: eos,
+	q.seq = &sched.Sequence{Tokens: slices.Clone(q.IDs), Prompt: len(q.IDs), MaxTokens: q.MaxTokens, EOS: slices.Concat(eos, q.Ends),
 		Priority: q.Priority, Client: q.Client, Salt: q.CacheSalt, Unshared: q.PromptLogprobs}
 	if q.IgnoreEOS {
 		q.seq.EOS = nil
