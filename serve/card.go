@@ -13,6 +13,8 @@ type Card struct {
 	VocabSize        int   `json:"vocab_size"`
 	TrainedContext   int   `json:"trained_context"` // tokens; max_model_len are served
 
+	ChatTemplate string `json:"chat_template,omitempty"` // its name; none: conversations are refused
+
 	WeightBits     int    `json:"weight_bits"`
 	ActivationBits int    `json:"activation_bits"`
 	KVBits         int    `json:"kv_bits"`

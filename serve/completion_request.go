@@ -25,7 +25,7 @@ func parseCompletion(body []byte, m *Model) (*request, *apiError) {
 	r.prompts = f.prompts(m, r.bestOf)
 	for _, p := range r.prompts {
 		if len(p.ids)+r.maxTokens > m.MaxContext {
-			f.tooLong(m, len(p.ids), r.maxTokens)
+			f.tooLong(m, "prompt", len(p.ids), "max_tokens", r.maxTokens)
 		}
 	}
 	return r, f.err
@@ -117,7 +117,7 @@ func (f *fields) ids(m *Model, v json.RawMessage) prompt {
 		case err != nil || id < 0 || id >= vocab:
 			f.fail("prompt", "prompt: want token ids in 0..%d, got %.30s", vocab-1, item)
 		case len(p.ids) == m.MaxContext:
-			f.tooLong(m, len(p.ids)+1, 0)
+			f.tooLong(m, "prompt", len(p.ids)+1, "max_tokens", 0)
 		default:
 			p.ids = append(p.ids, int32(id))
 			return true

@@ -398,8 +398,8 @@ func TestAllChoicesOrNone(t *testing.T) {
 
 func TestUnknownPath(t *testing.T) {
 	s := newSite(t, &fake{}, Options{})
-	resp, data := s.do("POST", "/v1/chat/completions", "{}")
-	if _, message := wantError(t, resp, data, 404); !strings.Contains(message, `"/v1/chat/completions"`) || !strings.Contains(message, " /v1/completions,") {
+	resp, data := s.do("POST", "/v1/embeddings", "{}")
+	if _, message := wantError(t, resp, data, 404); !strings.Contains(message, `"/v1/embeddings"`) || !strings.Contains(message, " /v1/completions,") {
 		t.Errorf("the message does not say what there is: %q", message)
 	}
 }

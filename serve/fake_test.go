@@ -24,6 +24,7 @@ import (
 
 	"github.com/llmqat/llmqat/format/tokenizer"
 	"github.com/llmqat/llmqat/runtime/engine"
+	"github.com/llmqat/llmqat/serve/chat"
 )
 
 func TestMain(m *testing.M) {
@@ -58,6 +59,16 @@ func testTokenizer(t testing.TB) *tokenizer.Tokenizer {
 		t.Fatal(err)
 	}
 	return tok
+}
+
+// testChat writes messages in the letters that testTokenizer has: "u hello</s>a ".
+func testChat(t testing.TB) *chat.Template {
+	t.Helper()
+	c, err := chat.Parse("test", `{{ bos_token }}{% for m in messages %}{{ m.role[0] }} {{ m.content }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}a {% endif %}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // fake is a Generator whose answers are written by a function, on a goroutine of their own.
@@ -244,7 +255,7 @@ func serveOn(t *testing.T, ln net.Listener, f *fake, o Options) *site {
 	if f.answer == nil {
 		f.answer = says(generated(t, s.tok, "hello world"))
 	}
-	s.server.SetModel(Model{Name: "tiny", Tokenizer: s.tok, Generator: f, MaxContext: testContext, Created: time.Unix(1700000000, 0)})
+	s.server.SetModel(Model{Name: "tiny", Tokenizer: s.tok, Generator: f, Chat: testChat(t), MaxContext: testContext, Created: time.Unix(1700000000, 0)})
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(ln) }()
 	t.Cleanup(func() {

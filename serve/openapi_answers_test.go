@@ -31,7 +31,7 @@ func demo(t *testing.T) Model {
 		dev.Close()
 		file.Close()
 	})
-	return Model{Name: "stories260K", Tokenizer: file.Header().Tokenizer, Generator: e, MaxContext: e.Info().MaxContext, Created: time.Unix(1700000000, 0)}
+	return Model{Name: "stories260K", Tokenizer: file.Header().Tokenizer, Generator: e, Chat: testChat(t), MaxContext: e.Info().MaxContext, Created: time.Unix(1700000000, 0)}
 }
 
 // exchange is a request, the status wanted, and the schema of a stream's chunks.
@@ -59,6 +59,10 @@ var good = []exchange{
 	{"POST", "/v1/completions", `{"prompt":"hello","stream":true}`, 200},
 	{"POST", "/v1/completions", `{"prompt":["hello","x"],"n":2,"stream":true,"logprobs":3,"echo":true,"max_tokens":4,"stream_options":{"include_usage":true}}`, 200},
 	{"POST", "/v1/completions", `{"prompt":"hello","stream":true,"stop":"l","stream_options":{}}`, 200},
+	{"POST", "/v1/chat/completions", `{"messages":[{"role":"user","content":"hello"}],"max_tokens":3}`, 200},
+	{"POST", "/v1/chat/completions", `{"messages":[{"role":"system","content":[{"type":"text","text":"x"}]},{"role":"user","content":"hello"}],"n":2,"logprobs":true,"top_logprobs":3,"max_completion_tokens":3,"stop":"w"}`, 200},
+	{"POST", "/v1/chat/completions", `{"messages":[{"role":"user","content":"hello"}],"n":2,"stream":true,"logprobs":true,"top_logprobs":20,"max_tokens":4,"stream_options":{"include_usage":true}}`, 200},
+	{"POST", "/v1/chat/completions", `{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":"he"}],"continue_final_message":true,"stream":true,"max_tokens":2}`, 200},
 }
 
 // bad are refused by every server.
@@ -78,6 +82,9 @@ var bad = []exchange{
 	{"POST", "/v1/completions", `{"prompt":"x","n":0}`, 400},
 	{"POST", "/v1/completions", `{"prompt":"x","max_tokens":100000}`, 400},
 	{"POST", "/v1/completions", ``, 400},
+	{"POST", "/v1/chat/completions", `{"messages":[]}`, 400},
+	{"POST", "/v1/chat/completions", `{"messages":[{"role":"user","content":"x"}],"tools":[{}]}`, 400},
+	{"GET", "/v1/chat/completions", "", 405},
 }
 
 func (s *site) conform(d document, list []exchange) {
@@ -100,6 +107,9 @@ func TestAnswersAreDocumented(t *testing.T) {
 	s.conform(d, []exchange{{"GET", "/v1/models/tiny", "", 200}})
 	for body := range malformed() {
 		s.conform(d, []exchange{{"POST", "/v1/completions", body, 400}})
+	}
+	for body := range malformedChats() {
+		s.conform(d, []exchange{{"POST", "/v1/chat/completions", body, 400}})
 	}
 	s.server.SetModel(demo(t))
 	s.conform(d, good)

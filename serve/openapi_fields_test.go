@@ -19,9 +19,10 @@ import (
 
 // leastBodies are requests with nothing that could be left out.
 var leastBodies = map[string]string{
-	"/v1/completions": `{"prompt":"x"}`,
-	"/tokenize":       `{"content":"x"}`,
-	"/detokenize":     `{"tokens":[5]}`,
+	"/v1/completions":      `{"prompt":"x"}`,
+	"/v1/chat/completions": `{"messages":[{"role":"user","content":"x"}]}`,
+	"/tokenize":            `{"content":"x"}`,
+	"/detokenize":          `{"tokens":[5]}`,
 }
 
 // with is body with the member name set to value.

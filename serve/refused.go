@@ -13,6 +13,9 @@ var refused = []refusal{
 	{"response_format", `{"type":"text"}`, noForm}, {"json_schema", "", noForm}, {"grammar", "", noForm}, {"structured_outputs", "", noForm},
 	{"guided_json", "", noForm}, {"guided_regex", "", noForm}, {"guided_choice", "", noForm}, {"guided_grammar", "", noForm},
 	{"tools", "", noTools}, {"tool_choice", `"none"`, noTools}, {"functions", "", noTools}, {"function_call", `"none"`, noTools},
+	{"modalities", `["text"]`, noSound}, {"audio", "", noSound},
+	{"prediction", "", "not supported: leave it out, the answer is the same"},
+	{"web_search_options", "", "not supported: put what is to be known in the messages"},
 	{"use_beam_search", "", "beam search is not supported: ask for best_of choices"},
 	{"prompt_logprobs", "", "not supported: ask for logprobs with echo on /v1/completions"},
 	{"min_tokens", "0", "not supported: ignore_eos goes on to max_tokens"},
@@ -26,6 +29,7 @@ type refusal struct{ name, off, why string }
 
 const (
 	noForm  = "answers of a given form are not supported: ask for it in the prompt, and check the answer"
+	noSound = "this model reads and writes text only"
 	noTools = "tools are not supported: describe them in the prompt, and read the calls from the answer"
 )
 

@@ -31,7 +31,8 @@ type request struct {
 	sampling  sample.Params
 	seeded    bool // sampling.Seed was asked for: choice i of a prompt takes Seed+i
 	stops     []string
-	logprobs  int // -1: none
+	logprobs  int     // -1: none
+	ends      []int32 // tokens that end an answer, beside the model's own
 	ignoreEOS bool
 	echo      bool
 
@@ -86,7 +87,7 @@ func (r *request) engineRequest(p prompt, i int) engine.Request {
 		s.Seed = rand.Uint64()
 	}
 	q := engine.Request{IDs: p.ids, MaxTokens: r.maxTokens, Sampling: s, Logprobs: r.logprobs,
-		PromptLogprobs: r.echo && r.logprobs >= 0, IgnoreEOS: r.ignoreEOS,
+		PromptLogprobs: r.echo && r.logprobs >= 0, Ends: r.ends, IgnoreEOS: r.ignoreEOS,
 		Priority: r.priority, Client: r.client, CacheSalt: r.cacheSalt}
 	if r.bestOf > r.n {
 		q.Logprobs = max(q.Logprobs, 0) // to choose by
@@ -192,14 +193,15 @@ func (f *fields) streamOptions(stream bool) bool {
 	return include
 }
 
-// tooLong fails a request that the context cannot hold; prompt counts at least that many tokens.
-func (f *fields) tooLong(m *Model, prompt, maxTokens int) {
-	param := "prompt"
+// tooLong fails a request that the context cannot hold; prompt counts at least that many tokens. The names are
+// those of the fields at fault.
+func (f *fields) tooLong(m *Model, promptName string, prompt int, maxName string, maxTokens int) {
+	param := promptName
 	if prompt < m.MaxContext {
-		param = "max_tokens"
+		param = maxName
 	}
-	f.failLong(param, "this model's context is %d tokens, the prompt has %d and max_tokens asks for %d: shorten the prompt or ask for fewer",
-		m.MaxContext, prompt, maxTokens)
+	f.failLong(param, "this model's context is %d tokens, the prompt has %d and %s asks for %d: shorten the prompt or ask for fewer",
+		m.MaxContext, prompt, maxName, maxTokens)
 }
 
 func (f *fields) failLong(param, format string, args ...any) {

@@ -35,16 +35,17 @@ const modelsPath = "/v1/models/"
 
 // endpoints by path; below modelsPath stand the models' ids, and pagePath answers for all files of the page.
 var endpoints = map[string]endpoint{
-	pagePath:          {method: "GET", answer: (*Server).showPage, access: open},
-	"/v1/completions": {method: "POST", answer: (*Server).completions},
-	"/v1/models":      {method: "GET", answer: (*Server).listModels},
-	modelsPath:        {method: "GET", answer: (*Server).showModel},
-	"/health":         {method: "GET", answer: (*Server).health, access: probe},
-	"/ready":          {method: "GET", answer: (*Server).readiness, access: probe},
-	"/metrics":        {method: "GET", answer: (*Server).metrics, access: scrape},
-	"/openapi.yaml":   {method: "GET", answer: (*Server).openAPI, access: open},
-	"/tokenize":       {method: "POST", answer: (*Server).tokenize},
-	"/detokenize":     {method: "POST", answer: (*Server).detokenize},
+	pagePath:               {method: "GET", answer: (*Server).showPage, access: open},
+	"/v1/completions":      {method: "POST", answer: (*Server).completions},
+	"/v1/chat/completions": {method: "POST", answer: (*Server).chatCompletions},
+	"/v1/models":           {method: "GET", answer: (*Server).listModels},
+	modelsPath:             {method: "GET", answer: (*Server).showModel},
+	"/health":              {method: "GET", answer: (*Server).health, access: probe},
+	"/ready":               {method: "GET", answer: (*Server).readiness, access: probe},
+	"/metrics":             {method: "GET", answer: (*Server).metrics, access: scrape},
+	"/openapi.yaml":        {method: "GET", answer: (*Server).openAPI, access: open},
+	"/tokenize":            {method: "POST", answer: (*Server).tokenize},
+	"/detokenize":          {method: "POST", answer: (*Server).detokenize},
 }
 
 // handle is fasthttp's handler. A panic below it would end the process: it ends the request.

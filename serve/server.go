@@ -13,6 +13,7 @@ import (
 
 	"github.com/llmqat/llmqat/format/tokenizer"
 	"github.com/llmqat/llmqat/runtime/engine"
+	"github.com/llmqat/llmqat/serve/chat"
 )
 
 // Generator makes tokens; *engine.Engine is one.
@@ -32,11 +33,13 @@ type Model struct {
 	Name       string // its id in the API
 	Tokenizer  *tokenizer.Tokenizer
 	Generator  Generator
-	MaxContext int       // tokens of prompt and answer together
-	Created    time.Time // of the model file
-	Card       *Card     // nil: none
+	Chat       *chat.Template // nil: conversations are refused
+	MaxContext int            // tokens of prompt and answer together
+	Created    time.Time      // of the model file
+	Card       *Card          // nil: none
 
-	pieceBytes int // the longest text of one token
+	pieceBytes int     // the longest text of one token
+	turnEnds   []int32 // what ends an answer by Chat
 }
 
 // Options of a Server; a zero value means the default in brackets.
@@ -134,6 +137,7 @@ func (s *Server) SetModel(m Model) {
 	for id := range m.Tokenizer.VocabSize() {
 		m.pieceBytes = max(m.pieceBytes, len(m.Tokenizer.Piece(int32(id))))
 	}
+	m.turnEnds = turnEnds(&m)
 	s.model.Store(&m)
 }
 

@@ -5,12 +5,13 @@ import (
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/engine"
 	"github.com/llmqat/llmqat/serve"
+	"github.com/llmqat/llmqat/serve/chat"
 )
 
 // card tells the page, and whoever asks for the model, what h and i are.
-func card(h *qat.Header, i engine.Info) *serve.Card {
+func card(h *qat.Header, i engine.Info, t *chat.Template) *serve.Card {
 	c, q := h.Config, h.Quantization
-	return &serve.Card{
+	one := &serve.Card{
 		Parameters: i.Parameters, Layers: c.NumHiddenLayers, HiddenSize: c.HiddenSize, IntermediateSize: c.IntermediateSize,
 		Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadSize: c.HeadDim, VocabSize: c.VocabSize,
 		TrainedContext: c.MaxPositionEmbeddings,
@@ -23,4 +24,8 @@ func card(h *qat.Header, i engine.Info) *serve.Card {
 
 		Provenance: serve.Provenance(h.Provenance), Server: "llmqat " + version,
 	}
+	if t != nil {
+		one.ChatTemplate = t.Name()
+	}
+	return one
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/llmqat/llmqat/runtime/device"
 	"github.com/llmqat/llmqat/runtime/engine"
 	"github.com/llmqat/llmqat/serve"
+	"github.com/llmqat/llmqat/serve/chat"
 )
 
 // opened is a model's file and the device for it.
@@ -85,6 +86,14 @@ func open(f *flags) (_ *opened, err error) {
 	return m, nil
 }
 
+// chat returns the template that is asked for or else the file's, nil where there is none.
+func (m *opened) chat(f *flags) (*chat.Template, error) {
+	if f.Chat != "" {
+		return chat.Load(f.Chat)
+	}
+	return nil, nil
+}
+
 // options are the engine's.
 func (m *opened) options(f *flags) engine.Options {
 	return engine.Options{
@@ -108,6 +117,11 @@ func load(f *flags) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
+	template, err := m.chat(f)
+	if err != nil {
+		m.close()
+		return nil, err
+	}
 	e, err := engine.New(m.file, m.options(f))
 	if err != nil {
 		m.close()
@@ -117,8 +131,8 @@ func load(f *flags) (*loaded, error) {
 	h := m.file.Header()
 	describe(cmp.Or(f.Model, "(demo)"), h, e.Info(), m.dev)
 	return &loaded{
-		model: serve.Model{Name: m.name, Tokenizer: h.Tokenizer, Generator: e,
-			MaxContext: e.Info().MaxContext, Created: m.created, Card: card(h, e.Info())},
+		model: serve.Model{Name: m.name, Tokenizer: h.Tokenizer, Generator: e, Chat: template,
+			MaxContext: e.Info().MaxContext, Created: m.created, Card: card(h, e.Info(), template)},
 		close: m.close,
 	}, nil
 }

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/llmqat/llmqat/serve"
+	"github.com/llmqat/llmqat/serve/chat"
 )
 
 var version = "dev" // set by the linker
@@ -29,6 +31,7 @@ kv-memory = "2GiB". A flag goes before a variable, a variable before the file.`
 type flags struct {
 	Model     string `help:"A .qat file. Unset: the demo model." placeholder:"FILE"`
 	ModelName string `help:"The model's name in the API. Unset: the file's, without .qat." placeholder:"NAME"`
+	Chat      string `name:"chat-template" help:"How conversations are written for the model: a Jinja file, or one of ${chats}. Unset: as the model's file says." placeholder:"NAME|FILE"`
 	Addr      string `help:"Where to listen; port 0 takes a free one." default:"127.0.0.1:8080"`
 
 	Ctx            int    `help:"Tokens of prompt and answer together, at most the model's. 0: the model's." default:"0"`
@@ -91,7 +94,7 @@ func (f *flags) Validate() error {
 // options say how kong reads flags.
 func options() []kong.Option {
 	return []kong.Option{kong.Name("llmqat-serve"), kong.Description(about), kong.DefaultEnvars("LLMQAT"),
-		kong.Configuration(readConfig), kong.Vars{"version": version}, kong.ShortUsageOnError()}
+		kong.Configuration(readConfig), kong.Vars{"version": version, "chats": strings.Join(chat.Names(), ", ")}, kong.ShortUsageOnError()}
 }
 
 func (f *flags) logger() *slog.Logger {
