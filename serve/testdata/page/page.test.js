@@ -43,18 +43,16 @@ visit("the page is light, and tells what is served", desktop, async (page) => {
 visit("a text is completed as it comes, again and further", desktop, async (page) => {
   await ready(page);
   await field(page, "Seed").fill("7");
-  await field(page, "Max tokens").fill("80");
+  await field(page, "Max tokens").fill("160");
   const body = sent(page, "/v1/completions");
   await page.locator("#prompt").press("Enter");
   const {prompt, seed, max_tokens, temperature, stream} = await body;
-  assert.deepEqual({seed, max_tokens, temperature, stream}, {seed: 7, max_tokens: 80, temperature: 0.8, stream: true});
+  assert.deepEqual({seed, max_tokens, temperature, stream}, {seed: 7, max_tokens: 160, temperature: 0.8, stream: true});
   assert.match(prompt, /^Once upon a time/);
-  const text = page.locator(".turn.busy .answer");
-  await page.waitForFunction(() => document.querySelector(".turn.busy .answer")?.textContent.length > 0);
-  const early = await text.textContent();
+  const early = await (await page.waitForFunction(() => document.querySelector(".turn.busy .answer")?.textContent)).jsonValue();
   const first = await answered(page);
   assert.ok(first.text.startsWith(early) && first.text.length > early.length, `came at once: ${early}`);
-  assert.match(first.note, /[\d,.]+ tokens\/s · first after [\d.]+ m?s · 80 tokens · prompt \d+.* · cut at max tokens/);
+  assert.match(first.note, /[\d,.]+ tokens\/s · first after [\d.]+ m?s · 160 tokens · prompt \d+.* · cut at max tokens/);
 
   await page.getByRole("button", {name: "Again"}).click();
   assert.equal((await answered(page)).text, first.text, "the same seed, another text");
@@ -145,9 +143,9 @@ visit("the live picture shows the batch, and rests while nobody looks", desktop,
   await ready(page);
   const end = server.load(5);
   after(end);
-  await page.waitForFunction(() => /^5 of \d+ running/.test(document.getElementById("batch-text").textContent));
-  await page.waitForFunction(() => document.querySelectorAll("#pages .used").length >= 5 && document.getElementById("rate").textContent !== "0");
-  assert.equal(await page.locator("#slots .used").count(), 5);
+  await page.waitForFunction(() => /^5 of \d+ running/.test(document.getElementById("batch-text").textContent) &&
+    document.querySelectorAll("#slots .used").length === 5 && document.querySelectorAll("#pages .used").length >= 5 &&
+    document.getElementById("rate").textContent !== "0");
   await field(page, "Max tokens").fill("4");
   await page.click("#send");
   await answered(page);
@@ -243,6 +241,55 @@ test("a key is asked for, and kept for the tab", async () => {
   } finally {
     await page.context().close();
     await locked.stop();
+  }
+});
+
+test("a conversation", async () => {
+  const chatty = await serve("--chat-template", "chatml");
+  const page = await open(browser, chatty.url);
+  try {
+    await ready(page);
+    assert.equal(await page.locator("#mode-chat").getAttribute("aria-pressed"), "true");
+    assert.match(await page.locator("#card").innerText(), /chatml/);
+    assert.match(await page.locator("#welcome").innerText(), /Chat with it/);
+    await field(page, "System prompt").fill("Be kind.");
+    await field(page, "Max tokens").fill("24");
+    const say = async (text) => {
+      const body = sent(page, "/v1/chat/completions");
+      await page.locator("#prompt").fill(text);
+      await page.locator("#prompt").press("Enter");
+      const {messages} = await body;
+      return [messages, await answered(page)];
+    };
+    let [messages, first] = await say("Who is Lily?");
+    assert.deepEqual(messages, [{role: "system", content: "Be kind."}, {role: "user", content: "Who is Lily?"}]);
+    assert.ok(first.text && !first.error, first.error);
+    assert.match(first.note, /tokens\/s/);
+    assert.equal(await page.locator("#prompt").inputValue(), "");
+    const kept = await page.evaluate(() => JSON.parse(localStorage["llmqat.chat.stories260K"])[0].text);
+    let second;
+    [messages, second] = await say("And Tim?");
+    assert.deepEqual(messages.slice(1), [{role: "user", content: "Who is Lily?"}, {role: "assistant", content: kept}, {role: "user", content: "And Tim?"}]);
+    const body = sent(page, "/v1/chat/completions");
+    await page.getByRole("button", {name: "Regenerate"}).click();
+    assert.deepEqual((await body).messages, messages);
+    await answered(page);
+
+    await page.getByLabel("Show each token's probability").check();
+    await field(page, "Max tokens").fill("500"); // more than there is room for
+    [messages, second] = await say("Once upon a time");
+    assert.equal(second.error, "");
+    assert.ok((await page.locator(".turn.last .token").count()) > 1);
+
+    await page.click("#mode-complete");
+    assert.equal(await page.locator(".turn").count(), 0);
+    await page.click("#mode-chat");
+    assert.equal(await page.locator(".turn").count(), 3);
+    await fits(page);
+    assert.deepEqual(page.problems, []);
+  } finally {
+    await page.context().close();
+    await chatty.stop();
   }
 });
 
