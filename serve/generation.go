@@ -43,6 +43,7 @@ func (s *Server) generate(ctx *fasthttp.RequestCtx, m *Model, r *request) error 
 	if r.stream && !ctx.Request.Header.IsHTTP11() {
 		return badParam("stream", "stream: needs HTTP/1.1")
 	}
+	showPrefix(ctx, m, r)
 	r.client = callOf(ctx).client
 	g, err := s.start(ctx.Conn(), callOf(ctx), m, r)
 	if err != nil {

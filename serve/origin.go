@@ -57,7 +57,7 @@ func (s *Server) checkOrigin(ctx *fasthttp.RequestCtx) error {
 		e.code = "origin_not_allowed"
 		return e
 	}
-	h.Set("Access-Control-Expose-Headers", requestID+", Retry-After")
+	h.Set("Access-Control-Expose-Headers", requestID+", "+prefixHeader+", Retry-After")
 	return nil
 }
 
