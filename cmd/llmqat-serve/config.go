@@ -14,12 +14,18 @@ import (
 
 // config is a --config file: TOML whose keys are the flags' names. kong asks it for flags that the command line
 // does not set.
-type config map[string]any
+type config struct {
+	path   string
+	values map[string]any
+}
 
 func readConfig(r io.Reader) (kong.Resolver, error) {
-	c := config{}
-	if _, err := toml.NewDecoder(r).Decode(&c); err != nil {
-		return nil, err
+	c := config{path: "--config"}
+	if file, ok := r.(*os.File); ok {
+		c.path = file.Name()
+	}
+	if _, err := toml.NewDecoder(r).Decode(&c.values); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.path, err)
 	}
 	return c, nil
 }
@@ -32,9 +38,9 @@ func (c config) Validate(app *kong.Application) error {
 			known[f.Name] = true
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(c)) {
+	for _, key := range slices.Sorted(maps.Keys(c.values)) {
 		if !known[key] {
-			return fmt.Errorf("%q is no setting: did you mean %q?", key, nearest(key, slices.Sorted(maps.Keys(known))))
+			return fmt.Errorf("%s: %q is no setting: did you mean %q?", c.path, key, nearest(key, slices.Sorted(maps.Keys(known))))
 		}
 		if _, err := c.text(key); err != nil {
 			return err
@@ -50,7 +56,7 @@ func (c config) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, er
 			return nil, nil
 		}
 	}
-	if _, ok := c[flag.Name]; !ok {
+	if _, ok := c.values[flag.Name]; !ok {
 		return nil, nil
 	}
 	return c.text(flag.Name)
@@ -58,9 +64,9 @@ func (c config) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, er
 
 // text is a value as the command line would spell it.
 func (c config) text(key string) (string, error) {
-	values, isList := c[key].([]any)
+	values, isList := c.values[key].([]any)
 	if !isList {
-		values = []any{c[key]}
+		values = []any{c.values[key]}
 	}
 	var words []string
 	for _, v := range values {
@@ -68,7 +74,7 @@ func (c config) text(key string) (string, error) {
 		case string, int64, float64, bool:
 			words = append(words, fmt.Sprint(v))
 		default:
-			return "", fmt.Errorf("%s: want a string, a number, true, false or a list of them, got %T", key, v)
+			return "", fmt.Errorf("%s: %s: want a string, a number, true, false or a list of them, got %T", c.path, key, v)
 		}
 	}
 	return strings.Join(words, ","), nil

@@ -53,7 +53,7 @@ cors-origin = ["https://a.example", "http://localhost:3000"]
 		t.Errorf("%v: %+v", err, f)
 	}
 	for file, want := range map[string]string{
-		"max-sesq = 1":             `did you mean "max-seqs"?`,
+		"max-sesq = 1":             `llmqat.toml: "max-sesq" is no setting: did you mean "max-seqs"?`,
 		"kv_memory = 1":            `did you mean "kv-memory"?`,
 		"config = 'x'":             `"config" is no setting`,
 		"version = true":           `"version" is no setting`,
