@@ -96,6 +96,9 @@ func TestSameAnswersEverywhere(t *testing.T) {
 		if t.Failed() {
 			t.Fatal("again, with the sets before it: LLMQAT_LONG=", round+1)
 		}
+		if round%100 == 99 {
+			t.Logf("%d of %d sets", round+1, n)
+		}
 	}
 	if x := settings[4].engine.Stats(); long.Run() && x.Preempted == 0 {
 		t.Errorf("%s preempted nobody: %+v", settings[4].name, x)
