@@ -266,8 +266,9 @@ func TestTooManyConnections(t *testing.T) {
 		<-cancelled
 		s.client.CloseIdleConnections()
 		soon(t, "all are closed", func() bool { return s.server.http.GetOpenConnectionsCount() == 0 })
-		if resp, data := s.do("GET", "/health", ""); resp.StatusCode != 200 {
-			t.Errorf("with room again: %d %s", resp.StatusCode, data)
-		}
+		soon(t, "there is room again", func() bool { // fasthttp counts a connection down just before it closes it
+			resp, _ := s.do("GET", "/health", "")
+			return resp.StatusCode == 200
+		})
 	}
 }
