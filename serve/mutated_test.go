@@ -209,6 +209,9 @@ func (w *wire) damageBody(r *rand.Rand) {
 	m := &w.body[r.IntN(len(w.body))]
 	switch r.IntN(8) {
 	case 0: // twice, spelled otherwise
+		if m.name == "" {
+			return
+		}
 		w.body = append(w.body, member{fmt.Sprintf(`\u%04x%s`, m.name[0], m.name[1:]), nasty(r)})
 	case 1:
 		w.body = append(w.body, *m)
