@@ -16,6 +16,7 @@ type random struct{ c format.Config }
 
 func (s random) Config() *format.Config          { return &s.c }
 func (s random) Tokenizer() *tokenizer.Tokenizer { return nil }
+func (s random) ChatTemplate() string            { return "" }
 func (s random) DType(string) format.DType       { return format.F32 }
 func (s random) Close() error                    { return nil }
 

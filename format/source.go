@@ -18,6 +18,9 @@ const (
 	Q4   DType = "Q4" // blocks of 4 bits with a scale, dequantized when read
 )
 
+// MaxChatTemplate bounds Source.ChatTemplate, in bytes.
+const MaxChatTemplate = 64 << 10
+
 // Source is a float LLaMA being read, row by row, so that a model larger than
 // memory can be converted. Its q_proj and k_proj rows are in Hugging Face's order
 // (RoPE turns element i of a head with i + head_dim/2) whatever the file's own.
@@ -26,6 +29,9 @@ type Source interface {
 	Config() *Config
 	// Tokenizer returns the model's tokenizer, or nil where the files hold none.
 	Tokenizer() *tokenizer.Tokenizer
+	// ChatTemplate returns how conversations are written for the model, in Jinja, or "" where
+	// the files do not say.
+	ChatTemplate() string
 	// DType returns how the file stores the named tensor.
 	DType(name string) DType
 	// ReadRows sets dst to rows [first, first+len(dst)/In) of the named tensor of

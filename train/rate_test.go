@@ -15,6 +15,7 @@ type even struct {
 }
 
 func (s even) Config() *format.Config        { return &s.c }
+func (even) ChatTemplate() string            { return "" }
 func (even) Tokenizer() *tokenizer.Tokenizer { return nil }
 func (even) DType(string) (d format.DType)   { return d }
 func (even) Close() error                    { return nil }

@@ -91,7 +91,15 @@ func (m *opened) chat(f *flags) (*chat.Template, error) {
 	if f.Chat != "" {
 		return chat.Load(f.Chat)
 	}
-	return nil, nil
+	src := m.file.Header().ChatTemplate
+	if src == "" {
+		return nil, nil
+	}
+	t, err := chat.Parse(m.name, src)
+	if err != nil { // the model completes texts all the same
+		slog.Warn("conversations are refused: --chat-template would take another template than the file's", "err", err)
+	}
+	return t, nil
 }
 
 // options are the engine's.

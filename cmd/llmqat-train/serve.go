@@ -16,7 +16,7 @@ import (
 func (c *qatCmd) options(src format.FileSource, config train.Config, dev kernels.Device, notes map[string]string) train.Options {
 	q := config.Quantization
 	file := convert.Options{
-		Bits: q.Bits, KVScheme: q.KVScheme, LMHeadBits: q.LMHeadBits, Float: q.Float,
+		Bits: q.Bits, KVScheme: q.KVScheme, LMHeadBits: q.LMHeadBits, Float: q.Float, Chat: src.ChatTemplate(),
 		Source: filepath.Base(c.Teacher), CreatedBy: "llmqat-train " + version,
 	}
 	return train.Options{

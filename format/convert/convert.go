@@ -28,6 +28,7 @@ type Options struct {
 	// float16, or bfloat16 where float16 cannot hold the source's values.
 	Float     string
 	Tokenizer *tokenizer.Tokenizer // nil: the source's
+	Chat      string               // template of conversations; "": the source's
 	Source    string               // what is converted, in words, for provenance
 	CreatedBy string               // program and version, for provenance
 	Seed      uint64               // of Synth, of training

@@ -27,6 +27,7 @@ type memory struct {
 }
 
 func (m *memory) Config() *format.Config          { return &m.config }
+func (m *memory) ChatTemplate() string            { return "{{ of the model }}" }
 func (m *memory) Tokenizer() *tokenizer.Tokenizer { return nil }
 func (m *memory) Close() error                    { return nil }
 
@@ -137,7 +138,7 @@ func TestQuantize(t *testing.T) {
 		want  qat.Quantization
 	}{
 		{Options{Bits: bits(t, "4-8-4")}, false, format.F32, qat.Quantization{Float: "float16", LMHeadBits: 8}},
-		{Options{Bits: bits(t, "4-8-4"), LMHeadBits: 16}, true, format.F32, qat.Quantization{Float: "float16", LMHeadBits: 16}},
+		{Options{Bits: bits(t, "4-8-4"), LMHeadBits: 16, Chat: "{{ given }}"}, true, format.F32, qat.Quantization{Float: "float16", LMHeadBits: 16}},
 		{Options{Bits: bits(t, "4-6-8"), KVScheme: quant.KVToken}, true, format.BF16, qat.Quantization{Float: "float16", LMHeadBits: 8}},
 		{Options{Bits: bits(t, "8-8-8"), Float: "bfloat16"}, false, format.F16, qat.Quantization{Float: "bfloat16", LMHeadBits: 8}},
 		{Options{Bits: bits(t, "16-16-16")}, false, format.F32, qat.Quantization{Float: "float32", LMHeadBits: 16}},
@@ -172,6 +173,13 @@ func testQuantize(t *testing.T, src *memory, o Options, want qat.Quantization) {
 	}
 	if got := f.Header().Quantization; got != want {
 		t.Errorf("quantization %+v, want %+v", got, want)
+	}
+	chat := o.Chat
+	if chat == "" {
+		chat = "{{ of the model }}"
+	}
+	if got := f.Header().ChatTemplate; got != chat {
+		t.Errorf("chat template %q, want %q", got, chat)
 	}
 	if h := f.Header().Provenance.SourceHash; h != "" {
 		t.Errorf("source hash %q of a model that lies in no file", h)

@@ -26,7 +26,7 @@ func Quantize(ctx context.Context, src format.Source, path string, o Options) er
 			return err
 		}
 	}
-	h := &qat.Header{Config: *src.Config(), Quantization: q, Tokenizer: o.Tokenizer}
+	h := &qat.Header{Config: *src.Config(), Quantization: q, Tokenizer: o.Tokenizer, ChatTemplate: cmp.Or(o.Chat, src.ChatTemplate())}
 	if h.Tokenizer == nil {
 		h.Tokenizer = src.Tokenizer()
 	}

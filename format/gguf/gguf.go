@@ -51,6 +51,9 @@ func load(mem *mapped.File, vocabulary bool) (weights.Model, error) {
 		if m.Config, err = f.config(); err != nil {
 			return err
 		}
+		if m.Chat, err = f.metadata.chatTemplate(); err != nil {
+			return err
+		}
 		if m.Tensors, err = f.match(&m.Config); err != nil || !vocabulary {
 			return err
 		}

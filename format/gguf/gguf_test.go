@@ -49,6 +49,26 @@ func tinyDraft(d dtype, tied bool) *draft {
 	return g
 }
 
+func TestChatTemplate(t *testing.T) {
+	g := tinyDraft(typeF32, false)
+	for _, c := range []struct {
+		v    any
+		want string
+		ok   bool
+	}{{nil, "", true}, {"{{ x }}", "{{ x }}", true}, {int32(1), "", false}, {"\xff", "", false}, {strings.Repeat("x", format.MaxChatTemplate+1), "", false}} {
+		if c.v != nil {
+			g.set("tokenizer.chat_template", c.v)
+		}
+		src, err := openBytes(t, g.write())
+		if (err == nil) != c.ok {
+			t.Errorf("%.20v: %v", c.v, err)
+		}
+		if c.ok && src.ChatTemplate() != c.want {
+			t.Errorf("%.20v: %q", c.v, src.ChatTemplate())
+		}
+	}
+}
+
 func openBytes(t testing.TB, data []byte) (format.Source, error) {
 	t.Helper()
 	m, err := load(mapped.Memory("m.gguf", data), true)

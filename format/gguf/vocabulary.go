@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"unicode/utf8"
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/tokenizer"
@@ -52,6 +53,16 @@ func (m metadata) tokenizer() (*tokenizer.Tokenizer, error) {
 	merges := make([]string, list.count)
 	list.strings(func(i int, s string) { merges[i] = s })
 	return tokenizer.NewByteLevel(pieces, merges, pre, special)
+}
+
+// chatTemplate returns how conversations are written, "" where the file does not say.
+func (m metadata) chatTemplate() (string, error) {
+	const key = "tokenizer.chat_template"
+	s, err := m.string(key, "")
+	if err == nil && (len(s) > format.MaxChatTemplate || !utf8.ValidString(s)) {
+		err = fmt.Errorf("%s of %d bytes, want UTF-8 of at most %d: %w", key, len(s), format.MaxChatTemplate, format.ErrUnsupported)
+	}
+	return s, err
 }
 
 // addsBOS are the byte-level vocabularies for which llama.cpp puts BOS before a text

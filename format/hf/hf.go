@@ -76,6 +76,9 @@ func (d *directory) open(tokenizerPath string) (weights.Model, error) {
 		}
 	}
 	m.Files = d.files
+	if err == nil {
+		m.Chat, err = d.chatTemplate()
+	}
 	return m, err
 }
 

@@ -143,6 +143,27 @@ func TestGenerationConfig(t *testing.T) {
 	}
 }
 
+func TestChatTemplate(t *testing.T) {
+	f := tinyFiles("F32")
+	for config, want := range map[string]string{
+		``: "", `{}`: "", `{"chat_template": null}`: "", `{"chat_template": "{{ x }}\n"}`: "{{ x }}\n",
+		`{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}`: "d",
+		`{"chat_template": [{"name": "rag", "template": "r"}]}`:                                       "",
+	} {
+		if delete(f, "tokenizer_config.json"); config != "" {
+			f["tokenizer_config.json"] = []byte(config)
+		}
+		if got := open(t, f).ChatTemplate(); got != want {
+			t.Errorf("%s: %q, want %q", config, got, want)
+		}
+	}
+	f["chat_template.jinja"] = []byte("{{ file }}")
+	f["tokenizer_config.json"] = []byte(`{"chat_template": "other"}`)
+	if got := open(t, f).ChatTemplate(); got != "{{ file }}" {
+		t.Errorf("%q, want the file's", got)
+	}
+}
+
 func TestTokenizer(t *testing.T) {
 	f := tinyFiles("F32")
 	tok := open(t, f).Tokenizer()

@@ -344,6 +344,11 @@ func TestMalformedTokenizer(t *testing.T) {
 		{"tokenizer_config.json", "["},
 		{"tokenizer_config.json", `{"add_bos_token": "yes"}`},
 		{"tokenizer_config.json", `{"eos_token": 3}`},
+		{"tokenizer_config.json", `{"chat_template": 3}`},
+		{"tokenizer_config.json", `{"chat_template": {"default": "x"}}`},
+		{"tokenizer_config.json", `{"chat_template": "` + strings.Repeat("x", format.MaxChatTemplate+1) + `"}`},
+		{"chat_template.jinja", strings.Repeat("x", format.MaxChatTemplate+1)},
+		{"chat_template.jinja", "\xff"},
 		{"generation_config.json", `{"eos_token_id": [9]}`},
 		{"generation_config.json", `{"eos_token_id": "x"}`},
 	} {

@@ -26,6 +26,11 @@ func (f *File) Describe(out io.Writer) error {
 	} else {
 		section(w, "tokenizer", describeTokenizer(h.Tokenizer))
 	}
+	if h.ChatTemplate != "" {
+		fmt.Fprintf(w, "\nchat template\n  Jinja of %d bytes\n", len(h.ChatTemplate))
+	} else {
+		fmt.Fprint(w, "\nchat template\n  none\n")
+	}
 	section(w, "provenance", h.Provenance)
 	fmt.Fprint(w, "\ntensors\n")
 	if err := mapped.Guard(f.Path(), func() error { f.table(w); return nil }); err != nil {

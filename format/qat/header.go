@@ -36,6 +36,7 @@ type metadata struct {
 	Quantization string `json:"quantization"`
 	Tensors      string `json:"tensors"`
 	Tokenizer    string `json:"tokenizer,omitempty"`
+	ChatTemplate string `json:"chat_template,omitempty"`
 	Provenance   string `json:"provenance"`
 	HeaderSHA256 string `json:"header_sha256"`
 }
@@ -135,6 +136,7 @@ func (h *Header) metadata(tensors []Tensor) *metadata {
 		Format: formatName, Version: fmt.Sprint(Version),
 		Config:       string(mustJSON(h.Config)),
 		Quantization: string(mustJSON(h.Quantization.json())),
+		ChatTemplate: h.ChatTemplate,
 		Provenance:   string(mustJSON(h.Provenance)),
 		HeaderSHA256: noDigest,
 	}

@@ -174,6 +174,8 @@ func TestHeaderEdits(t *testing.T) {
 		{"rope_scaling null", sub(`\"head_dim\":2`, `\"head_dim\":2,\"rope_scaling\":null`), "understood as"},
 		{"rope_scaling unknown", sub(`\"head_dim\":2`, `\"head_dim\":2,\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}`), "rope_scaling"},
 		{"provenance too long", sub(`a test`, strings.Repeat("x", maxSection)), "at most"},
+		{"chat template too long", sub(`"provenance":`, `"chat_template":"`+strings.Repeat("x", format.MaxChatTemplate+1)+`","provenance":`), "chat template"},
+		{"chat template is no string", sub(`"provenance":`, `"chat_template":{},"provenance":`), "header"},
 		{"provenance nested deep", sub(`{\"source\":\"a test\"}`, strings.Repeat("[", 30)+strings.Repeat("]", 30)), "nested deeper"},
 		{"tokenizer size lies", sub(`\"vocab_size\":3,\"bos\":1`, `\"vocab_size\":4,\"bos\":1`), "metadata tokenizer"},
 		{"tokenizer bos lies", sub(`\"bos\":1,\"eos\":2,\"add_bos\":true`, `\"bos\":2,\"eos\":2,\"add_bos\":true`), "metadata tokenizer"},

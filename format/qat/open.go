@@ -190,6 +190,7 @@ func (f *File) decode(meta map[string]string) error {
 		}
 	}
 	h.Quantization = q.quantization()
+	h.ChatTemplate = meta["chat_template"]
 	if err := h.check(); err != nil {
 		return fmt.Errorf("%w: %w", err, format.ErrCorrupt)
 	}

@@ -6,6 +6,7 @@ package qat
 import (
 	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/tokenizer"
@@ -31,6 +32,7 @@ type Header struct {
 	Quantization Quantization
 	Provenance   Provenance
 	Tokenizer    *tokenizer.Tokenizer // nil where the file has none
+	ChatTemplate string               // in Jinja; "" where the file has none
 }
 
 // Provenance says where a model came from. Nothing in it changes what the model computes.
@@ -108,6 +110,9 @@ func (h *Header) check() error {
 	}
 	if _, err := json.Marshal(h.Config); err != nil {
 		return fmt.Errorf("config: %w", err) // a NaN that Check has no reason to look at
+	}
+	if n := len(h.ChatTemplate); n > format.MaxChatTemplate || !utf8.ValidString(h.ChatTemplate) {
+		return fmt.Errorf("chat template of %d bytes: want UTF-8 of at most %d", n, format.MaxChatTemplate)
 	}
 	if h.Tokenizer == nil {
 		return nil

@@ -138,6 +138,9 @@ func TestRoundTrip(t *testing.T) {
 					n++
 					h.Quantization = Quantization{b, scheme, float, head, "rtn"}
 					h.Config.TieWordEmbeddings = tied
+					if tied {
+						h.ChatTemplate = "{{ bos_token }}\n\"header_sha256\":\"ñ<|x|>" // nothing of which may confuse the header
+					}
 					t.Run(fmt.Sprintf("%s/%s/%s/head=%d/tied=%v", bits, scheme, float, head, tied), func(t *testing.T) {
 						testRoundTrip(t, h)
 					})

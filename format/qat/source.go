@@ -33,6 +33,7 @@ type floatSource struct{ *File }
 
 func (s floatSource) Config() *format.Config          { return &s.Header().Config }
 func (s floatSource) Tokenizer() *tokenizer.Tokenizer { return s.Header().Tokenizer }
+func (s floatSource) ChatTemplate() string            { return s.Header().ChatTemplate }
 func (s floatSource) Files() []string                 { return []string{s.Path()} }
 func (s floatSource) Size() int64                     { return int64(len(s.Bytes())) }
 

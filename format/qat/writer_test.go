@@ -279,15 +279,17 @@ func TestWriterMisuse(t *testing.T) {
 
 func TestCreateRefuses(t *testing.T) {
 	for name, change := range map[string]func(*Header){
-		"no layers":          func(h *Header) { h.Config.NumHiddenLayers = 0 },
-		"3 bits":             func(h *Header) { h.Quantization.Bits.W = 3 },
-		"no scheme":          func(h *Header) { h.Quantization.KVScheme = "" },
-		"float f16":          func(h *Header) { h.Quantization.Float = "f16" },
-		"head of 4 bits":     func(h *Header) { h.Quantization.LMHeadBits = 4 },
-		"tokenizer too big":  func(h *Header) { h.Config.VocabSize = 100 },
-		"a book for a note":  func(h *Header) { h.Provenance.Notes = map[string]string{"k": strings.Repeat("x", maxSection)} },
-		"too many tensors":   func(h *Header) { h.Config.NumHiddenLayers = 4096 },
-		"weights 16, acts 8": func(h *Header) { h.Quantization.Bits.W = 16 },
+		"no layers":           func(h *Header) { h.Config.NumHiddenLayers = 0 },
+		"3 bits":              func(h *Header) { h.Quantization.Bits.W = 3 },
+		"no scheme":           func(h *Header) { h.Quantization.KVScheme = "" },
+		"float f16":           func(h *Header) { h.Quantization.Float = "f16" },
+		"head of 4 bits":      func(h *Header) { h.Quantization.LMHeadBits = 4 },
+		"tokenizer too big":   func(h *Header) { h.Config.VocabSize = 100 },
+		"a book for a note":   func(h *Header) { h.Provenance.Notes = map[string]string{"k": strings.Repeat("x", maxSection)} },
+		"a long template":     func(h *Header) { h.ChatTemplate = strings.Repeat("x", format.MaxChatTemplate+1) },
+		"a template of bytes": func(h *Header) { h.ChatTemplate = "\xff" },
+		"too many tensors":    func(h *Header) { h.Config.NumHiddenLayers = 4096 },
+		"weights 16, acts 8":  func(h *Header) { h.Quantization.Bits.W = 16 },
 	} {
 		dir := t.TempDir()
 		h := tinyHeader(t)

@@ -27,6 +27,7 @@ import (
 type noise struct{ c format.Config }
 
 func (s noise) Config() *format.Config          { return &s.c }
+func (s noise) ChatTemplate() string            { return "" }
 func (s noise) Tokenizer() *tokenizer.Tokenizer { return nil }
 func (s noise) DType(string) format.DType       { return format.F32 }
 func (s noise) Close() error                    { return nil }

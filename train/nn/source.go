@@ -36,6 +36,7 @@ func (m *Model) Source(tok *tokenizer.Tokenizer) format.Source {
 
 func (s *source) Config() *format.Config          { return &s.m.config }
 func (s *source) Tokenizer() *tokenizer.Tokenizer { return s.tok }
+func (s *source) ChatTemplate() string            { return "" } // the teacher's, which the caller has
 func (s *source) DType(string) format.DType       { return format.F32 }
 func (s *source) Close() error                    { return nil }
 

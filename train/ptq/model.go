@@ -16,6 +16,7 @@ import (
 type Model struct {
 	config  format.Config
 	tok     *tokenizer.Tokenizer
+	chat    string
 	tensors map[string]*matrix
 	applied []string
 }
@@ -39,7 +40,7 @@ func newMatrix(t format.TensorSpec) *matrix {
 
 // Load reads all of src.
 func Load(src format.Source) (*Model, error) {
-	m := &Model{config: *src.Config(), tok: src.Tokenizer(), tensors: map[string]*matrix{}}
+	m := &Model{config: *src.Config(), tok: src.Tokenizer(), chat: src.ChatTemplate(), tensors: map[string]*matrix{}}
 	var g errgroup.Group
 	g.SetLimit(threads())
 	for _, t := range m.config.Tensors() {
@@ -60,6 +61,9 @@ func (m *Model) Config() *format.Config { return &m.config }
 
 // Tokenizer implements format.Source.
 func (m *Model) Tokenizer() *tokenizer.Tokenizer { return m.tok }
+
+// ChatTemplate implements format.Source.
+func (m *Model) ChatTemplate() string { return m.chat }
 
 // DType implements format.Source.
 func (m *Model) DType(string) format.DType { return format.F32 }

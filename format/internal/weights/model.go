@@ -30,6 +30,7 @@ type Model struct {
 	Path      string // for error texts
 	Config    format.Config
 	Tokenizer *tokenizer.Tokenizer // nil where there is none
+	Chat      string               // Source.ChatTemplate
 	Tensors   map[string]Tensor    // those of Config.Tensors()
 	Files     []*mapped.File       // all that the model was read from, in Hash's order
 }
@@ -69,6 +70,7 @@ func (s *source) release(n int) {
 
 func (s *source) Config() *format.Config          { return &s.Model.Config }
 func (s *source) Tokenizer() *tokenizer.Tokenizer { return s.Model.Tokenizer }
+func (s *source) ChatTemplate() string            { return s.Model.Chat }
 
 func (s *source) DType(name string) format.DType { return s.Tensors[name].DType }
 
