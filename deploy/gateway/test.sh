@@ -46,8 +46,10 @@ for gateway in 18600 18610; do
 	n=$(for _ in $(seq 20); do replica $gateway; done | different)
 	[ "$n" = 2 ] || fail "port $gateway: 20 requests without a prefix reached $n replicas, want 2"
 	# A prefix of the client's, and a stream, pass as they are.
-	curl -fsN -D - "127.0.0.1:$gateway/v1/completions" -H 'X-Llmqat-Prefix: chat-1' -d '{"prompt":"Once","max_tokens":2,"stream":true}' >"$work/stream" &&
-		grep -qi '^x-llmqat-prefix: chat-1' "$work/stream" && grep -q '^data: \[DONE\]' "$work/stream" || fail "port $gateway: the stream: $(<"$work/stream")"
+	curl -fsN -D - "127.0.0.1:$gateway/v1/completions" -H 'X-Llmqat-Prefix: chat-1' -d '{"prompt":"Once","max_tokens":2,"stream":true}' >"$work/stream"
+	if ! grep -qi '^x-llmqat-prefix: chat-1' "$work/stream" || ! grep -q '^data: \[DONE\]' "$work/stream"; then
+		fail "port $gateway: the stream: $(<"$work/stream")"
+	fi
 done
 kill -TERM "$drains" # it still answers for 10 minutes, and says that it is not ready
 for _ in $(seq 100); do
