@@ -1,4 +1,4 @@
-// Command llmqat-serve serves a .qat model over OpenAI's completions API.
+// Command llmqat-serve serves a .qat model over OpenAI's completions and chat APIs.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 
 var version = "dev" // set by the linker
 
-const about = `Serves a .qat model over OpenAI's completions API. Without --model it serves a demo model of
+const about = `Serves a .qat model over OpenAI's completions and chat APIs. Without --model it serves a demo model of
 260,000 parameters that tells small stories.
 
   llmqat-serve --model tinyllama.qat

@@ -184,6 +184,7 @@ func TestStartFails(t *testing.T) {
 		"--device cuda:999":                       "device cuda:999",
 		"--log-level loud":                        "loud",
 		"--addr 256.0.0.1:1":                      "256.0.0.1",
+		"--chat-template nope":                    "alpaca, chatml",
 		"--api-keys /no/such/keys":                "/no/such/keys",
 		"--tls-cert /no/such/cert":                "go together",
 		"--tls-cert x.pem --tls-key y":            "x.pem: no such file",

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/llmqat/llmqat/serve/jinja"
 )
 
 var clock = time.Date(2024, 7, 26, 0, 0, 0, 0, time.UTC)
@@ -57,5 +59,68 @@ func TestRendered(t *testing.T) {
 	}
 	if len(cases) < 100 {
 		t.Errorf("only %d cases", len(cases))
+	}
+}
+
+// The templates that ship write what the formats' definitions say.
+func TestShipped(t *testing.T) {
+	talk := []Message{{Developer, "S"}, {User, "A"}, {Assistant, "B"}, {User, "C"}}
+	want := map[string]string{
+		"alpaca":  "S\n\n### Instruction:\nA\n\n### Response:\nB</s>\n\n### Instruction:\nC\n\n### Response:\n",
+		"chatml":  "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nA<|im_end|>\n<|im_start|>assistant\nB<|im_end|>\n<|im_start|>user\nC<|im_end|>\n<|im_start|>assistant\n",
+		"llama2":  "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nA [/INST] B </s><s>[INST] C [/INST]",
+		"llama3":  "<s><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nA<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nB<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nC<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+		"mistral": "<s>[INST] S\n\nA [/INST] B</s>[INST] C [/INST]",
+		"vicuna":  "S USER: A ASSISTANT: B</s>USER: C ASSISTANT:",
+		"zephyr":  "<|system|>\nS</s>\n<|user|>\nA</s>\n<|assistant|>\nB</s>\n<|user|>\nC</s>\n<|assistant|>\n",
+	}
+	for _, name := range Names() {
+		c, err := Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Render(talk, Options{BOS: "<s>", EOS: "</s>", Answer: true, Now: clock})
+		if err != nil || got.S != want[name] {
+			t.Errorf("%s:\n got  %q (%v)\n want %q", name, got.S, err, want[name])
+		}
+		if given := pick(got.S, got.From); given != "SABC" {
+			t.Errorf("%s: %q is marked as given, want the messages", name, given)
+		}
+	}
+	if len(Names()) != len(want) {
+		t.Errorf("there are %q", Names())
+	}
+}
+
+// pick returns the bytes of s that messages gave.
+func pick(s, from string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if from[i] == jinja.Given {
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
+func TestLoad(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "own.jinja")
+	if err := os.WriteFile(file, []byte("{{ messages[0].content }}!\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Render([]Message{{User, "hi"}}, Options{}); err != nil || got.S != "hi!" || c.Name() != file {
+		t.Errorf("%q, %v, named %q", got.S, err, c.Name())
+	}
+	if err := os.WriteFile(file, []byte("a\n{% if x %}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"nope": "alpaca, chatml", file: "own.jinja, line 2, column 11", filepath.Dir(file): "directory"} {
+		if _, err := Load(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q in it", name, err, want)
+		}
 	}
 }
