@@ -1,16 +1,20 @@
 """Checks a running llmqat-serve with OpenAI's own client.
 
-    python openai_client.py http://127.0.0.1:8080 [model]
+    LLMQAT_API_KEY=secret llmqat-serve --chat-template chatml &
+    LLMQAT_API_KEY=secret python openai_client.py http://127.0.0.1:8080 [model]
 
-Exits with 1 and the list of what differs. It needs `pip install openai` and a model with 64 tokens of context.
+Exits with 1 and the list of what differs. It needs `pip install openai`, a model with 128 tokens of context, and
+a server whose queue has its default length. Without LLMQAT_API_KEY nothing is said of keys.
 """
 
+import os
 import sys
 
 import openai
 
 BASE = sys.argv[1].rstrip("/")
-client = openai.OpenAI(base_url=BASE + "/v1", api_key="none", max_retries=0, timeout=60)
+KEY = os.environ.get("LLMQAT_API_KEY", "none")
+client = openai.OpenAI(base_url=BASE + "/v1", api_key=KEY, max_retries=0, timeout=60)
 failures = []
 
 
@@ -143,6 +147,45 @@ raises("context", bad, "max_tokens", lambda: create(max_tokens=10**8), code="con
 raises("model", missing, "model", lambda: create(model="no-such-model"), code="model_not_found")
 raises("model page", missing, "model", lambda: client.models.retrieve("no-such-model"))
 raises("path", missing, None, lambda: client.post("/no/such/path", cast_to=object, body={}))
+
+crowd = client.models.retrieve(MODEL).max_model_len - 16
+raises("a full queue", openai.RateLimitError, None, lambda: create(prompt=[PROMPT] * 8, n=16, max_tokens=crowd, extra_body={"ignore_eos": True}))
+if KEY != "none":
+    stranger = client.with_options(api_key="wrong")
+    raises("key", openai.AuthenticationError, None, lambda: stranger.models.list(), code="invalid_api_key")
+    raises("key, streamed", openai.AuthenticationError, None, lambda: stranger.completions.create(model=MODEL, prompt=PROMPT, stream=True))
+
+# Conversations.
+MESSAGES = [{"role": "system", "content": "You tell stories."}, {"role": "user", "content": [{"type": "text", "text": PROMPT}]}]
+
+
+def chat(**kwargs):
+    return client.chat.completions.create(**{"model": MODEL, "messages": MESSAGES, "max_completion_tokens": 12, "temperature": 0, **kwargs})
+
+
+answer = chat(logprobs=True, top_logprobs=2)
+said = answer.choices[0].message.content
+check("chat: object", answer.object == "chat.completion" and answer.id.startswith("chatcmpl-"), answer)
+check("chat: message", answer.choices[0].message.role == "assistant" and said and answer.choices[0].message.refusal is None, answer)
+check("chat: usage", answer.usage.prompt_tokens + answer.usage.completion_tokens == answer.usage.total_tokens, answer.usage)
+content = answer.choices[0].logprobs.content
+check("chat: bytes", b"".join(bytes(t.bytes) for t in content if t.bytes is not None).decode(errors="replace").strip() == said.strip(), content)
+check("chat: top_logprobs", all(len(t.top_logprobs) == 2 and t.logprob == t.top_logprobs[0].logprob for t in content), content)
+parts = list(chat(stream=True, stream_options={"include_usage": True}))
+check("chat: first delta", parts[0].choices[0].delta.role == "assistant", parts[0])
+check("chat: streamed", "".join(p.choices[0].delta.content or "" for p in parts if p.choices) == said, parts)
+check("chat: finish_reason", parts[-2].choices[0].finish_reason == answer.choices[0].finish_reason, parts[-2])
+check("chat: usage chunk", parts[-1].choices == [] and counts(parts[-1].usage) == counts(answer.usage), parts[-1])
+check("chat: cached", parts[-1].usage.prompt_tokens_details.cached_tokens >= 0, parts[-1])
+check("chat: n and seed", [c.message.content for c in chat(n=2, seed=3, temperature=1).choices] == [c.message.content for c in chat(n=2, seed=3, temperature=1).choices])
+cutoff = said[2:5]
+check("chat: stop", chat(stop=cutoff).choices[0].message.content == said[: said.index(cutoff)])
+raises("chat: top_logprobs alone", bad, "logprobs", lambda: chat(top_logprobs=2))
+raises("chat: tools", bad, "tools", lambda: chat(tools=[{"type": "function", "function": {"name": "f"}}]))
+raises("chat: response_format", bad, "response_format", lambda: chat(response_format={"type": "json_object"}))
+raises("chat: no messages", bad, "messages", lambda: chat(messages=[]))
+raises("chat: role", bad, "messages[0].role", lambda: chat(messages=[{"role": "nobody", "content": "x"}]))
+raises("chat: context", bad, "max_completion_tokens", lambda: chat(max_completion_tokens=10**8), code="context_length_exceeded")
 
 # A client that stops reading takes its connection with it; the server goes on.
 leaving = create(stream=True, max_tokens=40)

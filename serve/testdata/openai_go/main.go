@@ -1,9 +1,10 @@
 // Command client checks a running llmqat-serve with OpenAI's own client for Go. It is a module of its own: the client
 // takes a minute to compile.
 //
+//	llmqat-serve --chat-template chatml &
 //	go run . http://127.0.0.1:8080
 //
-// Exits with 1 and the list of what differs. It needs a model with 64 tokens of context.
+// Exits with 1 and the list of what differs. It needs a model with 128 tokens of context.
 package main
 
 import (
@@ -41,7 +42,7 @@ func must[T any](v T, err error) T {
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	key := os.Getenv("LLMQAT_TEST_KEY")
+	key := os.Getenv("LLMQAT_API_KEY")
 	if key == "" {
 		key = "none"
 	}
@@ -49,6 +50,7 @@ func main() {
 	model := must(client.Models.List(ctx)).Data[0].ID
 	check("model", must(client.Models.Get(ctx, model)).ID == model, model)
 	completions(ctx, client, model)
+	chat(ctx, client, model)
 	refusals(ctx, client, model)
 	for _, f := range failures {
 		fmt.Println("FAIL", f)
@@ -120,6 +122,31 @@ func texts(c *openai.Completion) (list []string) {
 		list = append(list, one.Text)
 	}
 	return list
+}
+
+func chat(ctx context.Context, client openai.Client, model string) {
+	p := openai.ChatCompletionNewParams{
+		Model: model, Messages: []openai.ChatCompletionMessageParamUnion{openai.SystemMessage("You tell stories."), openai.UserMessage(prompt)},
+		MaxCompletionTokens: openai.Int(12), Temperature: openai.Float(0), Logprobs: openai.Bool(true), TopLogprobs: openai.Int(2),
+	}
+	whole := must(client.Chat.Completions.New(ctx, p))
+	said := whole.Choices[0].Message.Content
+	check("chat", said != "" && whole.Choices[0].FinishReason != "", whole)
+	for _, t := range whole.Choices[0].Logprobs.Content {
+		check("chat: logprobs", len(t.TopLogprobs) == 2 && t.Logprob <= 0, t)
+	}
+	p.StreamOptions = openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)}
+	stream := client.Chat.Completions.NewStreaming(ctx, p)
+	var sum openai.ChatCompletionAccumulator
+	for stream.Next() {
+		check("chat: a chunk", sum.AddChunk(stream.Current()), stream.Current())
+	}
+	check("chat: stream", stream.Err() == nil && len(sum.Choices) == 1 && sum.Choices[0].Message.Content == said, stream.Err())
+	check("chat: usage", sum.Usage.CompletionTokens == whole.Usage.CompletionTokens, sum.Usage)
+	p.Tools = []openai.ChatCompletionToolUnionParam{openai.ChatCompletionFunctionTool(openai.FunctionDefinitionParam{Name: "f"})}
+	_, err := client.Chat.Completions.New(ctx, p)
+	var e *openai.Error
+	check("chat: tools", errors.As(err, &e) && e.StatusCode == 400 && e.Param == "tools", err)
 }
 
 // refusals are errors with status, type and parameter.

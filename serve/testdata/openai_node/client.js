@@ -1,15 +1,16 @@
 // Checks a running llmqat-serve with OpenAI's own client for Node.
 //
+//     llmqat-serve --chat-template chatml &
 //     npm ci && node client.js http://127.0.0.1:8080
 //
-// Exits with 1 and the list of what differs. It needs a model with 64 tokens of context.
+// Exits with 1 and the list of what differs. It needs a model with 128 tokens of context.
 
 import { isDeepStrictEqual } from "node:util";
 import OpenAI, { BadRequestError, NotFoundError } from "openai";
 import { VERSION } from "openai/version";
 
 const base = process.argv[2].replace(/\/$/, "");
-const client = new OpenAI({ baseURL: base + "/v1", apiKey: process.env.LLMQAT_TEST_KEY ?? "none", maxRetries: 0, timeout: 60_000 });
+const client = new OpenAI({ baseURL: base + "/v1", apiKey: process.env.LLMQAT_API_KEY ?? "none", maxRetries: 0, timeout: 60_000 });
 const failures = [];
 
 function check(what, ok, found) {
@@ -70,6 +71,19 @@ await throws("best_of", BadRequestError, "best_of", () => create({ n: 2, best_of
 await throws("suffix", BadRequestError, "suffix", () => create({ suffix: "the end" }));
 await throws("model", NotFoundError, "model", () => create({ model: "no-such-model" }));
 await throws("streamed", BadRequestError, "temperature", () => create({ temperature: "hot", stream: true }));
+
+// Conversations.
+const messages = [{ role: "user", content: prompt }];
+const chat = (more) => client.chat.completions.create({ model, messages, max_completion_tokens: 12, temperature: 0, ...more });
+const answer = await chat({ logprobs: true, top_logprobs: 2 });
+const said = answer.choices[0].message.content;
+check("chat", answer.object === "chat.completion" && answer.choices[0].message.role === "assistant" && said.length > 0, answer);
+check("chat: logprobs", answer.choices[0].logprobs.content.every((t) => t.top_logprobs.length === 2), answer.choices[0].logprobs);
+const runner = client.chat.completions.stream({ model, messages, max_completion_tokens: 12, temperature: 0, stream_options: { include_usage: true } });
+check("chat: streamed", (await runner.finalContent()) === said);
+check("chat: usage", (await runner.totalUsage()).completion_tokens === answer.usage.completion_tokens);
+await throws("chat: tools", BadRequestError, "tools", () => chat({ tools: [{ type: "function", function: { name: "f" } }] }));
+await throws("chat: messages", BadRequestError, "messages", () => chat({ messages: [] }));
 
 // A stream that is left, both ways, takes nothing with it.
 for await (const _ of await create({ stream: true, max_tokens: 40 })) break;
