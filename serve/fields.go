@@ -118,7 +118,8 @@ func asString(v json.RawMessage) (s string, ok bool) {
 	if len(v) == 0 || v[0] != '"' {
 		return "", false
 	}
-	return s, json.Unmarshal(v, &s) == nil
+	s, err := unquoted(v)
+	return s, err == nil
 }
 
 // eachItem calls item with the elements of the array v until it returns false. It says whether v is an array.
