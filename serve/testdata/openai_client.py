@@ -1,10 +1,10 @@
 """Checks a running llmqat-serve with OpenAI's own client.
 
-    LLMQAT_API_KEY=secret llmqat-serve --chat-template chatml &
+    LLMQAT_API_KEY=secret llmqat-serve --chat-template chatml --max-seqs 8 &
     LLMQAT_API_KEY=secret python openai_client.py http://127.0.0.1:8080 [model]
 
 Exits with 1 and the list of what differs. It needs `pip install openai`, a model with 128 tokens of context, and
-a server whose queue has its default length. Without LLMQAT_API_KEY nothing is said of keys.
+a queue that 128 answers as long as the context do not fit in. Without LLMQAT_API_KEY nothing is said of keys.
 """
 
 import os
