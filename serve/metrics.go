@@ -8,7 +8,6 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
-	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/engine"
 )
 
@@ -70,13 +69,13 @@ var engineMetrics = []struct {
 	{"llmqat_batch_sequences_max", "gauge", "How many may (--max-seqs).",
 		func(_ engine.Stats, i engine.Info) float64 { return float64(i.MaxSeqs) }},
 	{"llmqat_kv_tokens", "gauge", "Tokens that the KV cache has room for.",
-		func(_ engine.Stats, i engine.Info) float64 { return float64(i.KVPages * kernels.PageTokens) }},
+		func(_ engine.Stats, i engine.Info) float64 { return float64(i.KVPages * engine.PageTokens) }},
 	{"llmqat_kv_tokens_used", "gauge", "Of these, in pages that sequences hold.",
 		func(s engine.Stats, i engine.Info) float64 {
-			return float64((i.KVPages - s.FreePages) * kernels.PageTokens)
+			return float64((i.KVPages - s.FreePages) * engine.PageTokens)
 		}},
 	{"llmqat_kv_tokens_cached", "gauge", "Of these, in pages that no sequence holds and a later prompt may share.",
-		func(s engine.Stats, _ engine.Info) float64 { return float64(s.CachedPages * kernels.PageTokens) }},
+		func(s engine.Stats, _ engine.Info) float64 { return float64(s.CachedPages * engine.PageTokens) }},
 	{"llmqat_kv_bytes", "gauge", "Memory of the KV cache.",
 		func(_ engine.Stats, i engine.Info) float64 { return float64(i.KVBytes) }},
 	{"llmqat_weight_bytes", "gauge", "Memory of the weights.",

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/engine"
 )
 
@@ -131,7 +130,7 @@ func TestMetricsMove(t *testing.T) {
 		PromptTokens: 6, CachedTokens: 7, Preempted: 8, GeneratedTokens: 9, Cancelled: 10, Failed: 11, Panics: 12}
 	f.mu.Unlock()
 	after := s.scrape()
-	pages := float64(kernels.PageTokens)
+	pages := float64(engine.PageTokens)
 	tokens := float64(len(ids))
 	for series, want := range map[string]float64{
 		`llmqat_responses_total{code="200"}`: 2, `llmqat_responses_total{code="404"}`: 1, "llmqat_panics_total": 1, "llmqat_clients_left_total": 1,

@@ -8,7 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/runtime/engine"
 )
 
 // prefixHeader names what a request's prompt begins with, so that a gateway can send requests that begin alike to the
@@ -31,7 +31,7 @@ func prefixOf(m *Model, r *request) string {
 	writeText(h, m.Name)
 	writeText(h, r.cacheSalt)
 	ids := r.prompts[0].ids
-	_ = binary.Write(h, binary.LittleEndian, ids[:min(len(ids), kernels.PageTokens)]) // a hash takes all
+	_ = binary.Write(h, binary.LittleEndian, ids[:min(len(ids), engine.PageTokens)]) // a hash takes all
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 

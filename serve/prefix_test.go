@@ -17,7 +17,9 @@ func TestPrefix(t *testing.T) {
 		}
 		return resp.Header.Get(prefixHeader)
 	}
-	long := func(tail string) string { return fmt.Sprintf(`{"prompt":"%s%s","max_tokens":1}`, strings.Repeat("xy", 40), tail) }
+	long := func(tail string) string {
+		return fmt.Sprintf(`{"prompt":"%s%s","max_tokens":1}`, strings.Repeat("xy", 40), tail)
+	}
 	first := of(long("abc"))
 	if len(first) != 16 || first != of(long("def")) || first != of(strings.Replace(long(""), "{", `{"stream":true,`, 1)) {
 		t.Errorf("one beginning, names %q, %q", first, of(long("def")))

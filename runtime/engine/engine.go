@@ -17,6 +17,9 @@ import (
 	"github.com/llmqat/llmqat/runtime/model"
 )
 
+// PageTokens is the number of tokens of a page of the KV cache.
+const PageTokens = kvcache.PageTokens
+
 // Options say how much an engine does at once. Zero values stand for the defaults.
 type Options struct {
 	Device         kernels.Device // required; the engine alone uses it until Close
@@ -26,7 +29,7 @@ type Options struct {
 	Chunk          int            // of them, tokens of prompts where answers wait for the step: 128 on a CPU, Budget on a GPU
 	KVBytes        int64          // KV cache: MaxSeqs·min(MaxContext, 1024) tokens, at least MaxContext; on a GPU what is left, up to MaxSeqs·MaxContext
 	MaxQueue       int            // requests that wait: 256
-	MaxQueueTokens int64          // their tokens, prompts and answers: four times the cache's, at least
+	MaxQueueTokens int64          // their tokens, prompts and up to 1024 of each answer: four times the cache's, at least
 	MemoryBytes    int64          // that weights, cache and scratch may take: what the device has available
 	Threads        int            // of the host that draw tokens: one a core
 
@@ -87,7 +90,7 @@ type Engine struct {
 	closed       bool
 	lost         error // ErrLost with its reason: every request's, from now on
 	queued       int   // requests that no step has touched yet
-	queuedTokens int64 // their prompts and answers
+	queuedTokens int64 // what they cost
 	arrivals     chan *request
 
 	drain, stop         chan struct{} // closed: no more requests come; end those that run

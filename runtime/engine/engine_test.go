@@ -342,6 +342,17 @@ func TestEnds(t *testing.T) {
 	idle(t, e)
 }
 
+// A request that names no limit, and so may answer to the end of a long context, counts as
+// one with a usual answer.
+func TestLongAnswersCountAsUsualOnes(t *testing.T) {
+	for _, c := range [][3]int{{10, 20, 30}, {10, moderate, 10 + moderate}, {10, 1 << 20, 10 + moderate}} {
+		q := request{Request: Request{IDs: make([]int32, c[0]), MaxTokens: c[1]}}
+		if q.cost() != int64(c[2]) {
+			t.Errorf("a prompt of %d and an answer of up to %d cost %d tokens, want %d", c[0], c[1], q.cost(), c[2])
+		}
+	}
+}
+
 // A failing device ends the requests of that step, and no others.
 func TestDeviceError(t *testing.T) {
 	f := newFake()

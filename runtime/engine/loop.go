@@ -166,7 +166,7 @@ func (l *loop) begin(q *request) {
 	l.e.mu.Lock()
 	defer l.e.mu.Unlock()
 	l.e.queued--
-	l.e.queuedTokens -= int64(len(q.IDs) + q.MaxTokens)
+	l.e.queuedTokens -= q.cost()
 }
 
 // guarded runs f. A panic ends the running requests, and the scheduler, which may

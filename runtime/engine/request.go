@@ -134,7 +134,7 @@ func (e *Engine) check(r *Request) error {
 
 // enqueue hands q to the loop, unless too much waits already.
 func (e *Engine) enqueue(q *request) error {
-	tokens := int64(len(q.IDs) + q.MaxTokens)
+	tokens := q.cost()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
@@ -154,6 +154,11 @@ func (e *Engine) enqueue(q *request) error {
 	e.arrivals <- q // has room for MaxQueue
 	return nil
 }
+
+// cost is what q counts in the queue: its prompt and its answer, but no more of this than
+// answers come to. A request that names no limit may go on to the end of the context, and
+// few do: a handful of them would fill the queue of a model with a long one.
+func (q *request) cost() int64 { return int64(len(q.IDs) + min(q.MaxTokens, moderate)) }
 
 // prepare makes what the loop needs, so that the loop need not.
 func (q *request) prepare(vocab int, eos []int32) {
