@@ -67,7 +67,7 @@ func TestSameAnswersEverywhere(t *testing.T) {
 		{"a full cache", newSite(t, best, 2, 100*time.Microsecond, engine.Options{MaxSeqs: 6, KVBytes: 8 * page, MaxQueueTokens: 1 << 20}), true},
 	}
 	r := rand.New(rand.NewPCG(long.Seed(t), 17))
-	n, asked := long.Rounds(t, 4, 4), 0
+	n, asked := long.Rounds(t, 4, 1), 0
 	for round := range n {
 		bodies := set(r, 6, 12+138*(round%4/3))
 		want := make([]string, len(bodies))
@@ -146,7 +146,7 @@ func TestCancelledRequestsDisturbNobody(t *testing.T) {
 			health = append(health, time.Since(begin))
 		}
 	})
-	n := long.Rounds(t, 20, 10)
+	n := long.Rounds(t, 20, 5)
 	for range n {
 		var all sync.WaitGroup
 		for range 3 + r.IntN(6) {
