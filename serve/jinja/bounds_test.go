@@ -2,12 +2,23 @@ package jinja
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
 
+// numbered is format with each of 0..n-1.
+func numbered(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
 // Templates that would take memory, time, the stack or the process end with an error that says where.
 func TestBombs(t *testing.T) {
+	again := "{% set x = 'x' * 1000000 %}{% for i in range(60000) %}"
 	deep := func(open, end string) string { return strings.Repeat(open, 2000) + "1" + strings.Repeat(end, 2000) }
 	for _, src := range []string{
 		"{% set ns = namespace(x='a') %}{% for i in range(64) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
@@ -28,6 +39,11 @@ func TestBombs(t *testing.T) {
 		"{{ range(60000)|join('x' * 1000000) }}", "{{ [1]|tojson(indent=1000000000) }}",
 		"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{% macro f(g) %}{{ g(g) }}{% endmacro %}{{ f(f) }}",
 		"{% macro f(x=f()) %}{% endmacro %}{{ f() }}",
+		"{% macro f() %}{{ f()" + strings.Repeat("~x", 30000) + " }}{% endmacro %}{{ f() }}", "{% macro f() %}{{ f()" + strings.Repeat(".a", 30000) + " }}{% endmacro %}{{ f() }}",
+		again + "{% set y = x.split('y') %}{% endfor %}", again + "{% set y = x.rsplit('y') %}{% endfor %}", again + "{% set y = x.split() %}{% endfor %}", again + "{% set y = x.splitlines() %}{% endfor %}",
+		again + "{% set y = namespace(" + strings.Repeat("1,", 10000) + ") %}{% endfor %}", "{{ ('x' * 300000).strip('y' * 300000 ~ 'x') }}",
+		again + "{% set y = namespace({" + numbered(4000, "'%d':0,") + "}) %}{% endfor %}", "{% set d = {" + numbered(4000, "'%d':0,") + "} %}" + again + "{% set y = namespace(d) %}{% endfor %}",
+		"{% macro f(" + strings.TrimSuffix(numbered(4000, "p%d,"), ",") + ") %}{% endmacro %}" + again + "{% set y = f() %}{% endfor %}",
 		"{{ " + deep("(", ")") + " }}", "{{ " + deep("[", "]") + " }}", "{{ " + deep("x[", "]") + " }}", "{{ " + deep("f(", ")") + " }}",
 		"{{ " + deep("not ", "") + " }}", "{{ " + deep("-", "") + " }}", "{{ " + deep("1 if 1 else ", "") + " }}", "{{ " + deep("{'a':", "}") + " }}",
 		deep("{% if 1 %}", "{% endif %}"), deep("{% for x in y %}", "{% endfor %}"), deep("{% set x %}", "{% endset %}"),
@@ -90,7 +106,7 @@ func TestFrom(t *testing.T) {
 		"{% for c in m %}<{{ c }}>{% endfor %}", "{{ m|list|join }}", "{{ m|tojson }}", "{{ [m, '<'] }}", "{{ {'<': m} }}", "{{ m * 3 }}",
 		"{% set x %}<{{ m }}{% endset %}{{ x }}", "{% macro f(a) %}<{{ a }}>{% endmacro %}{{ f(m) }}", "{{ m|indent }}", "{{ m.splitlines() }}", "{{ m|reverse }}",
 		"{{ m|default('<') }}{{ nothing|default(m) }}", "{{ [m]|map('upper')|first }}", "{{ (m ~ '<').rsplit('<') }}", "{% filter upper %}<{{ m }}{% endfilter %}",
-		"{{ messages|map(attribute='content')|join('<') }}",
+		"{{ messages|map(attribute='content')|join('<') }}", "{{ ['<', '>']|tojson(separators=(m, m)) }}",
 	} {
 		tmpl, err := Parse("test", src)
 		if err != nil {

@@ -54,7 +54,10 @@ func newNamespace(r *run, a arguments) value {
 	ns := &namespace{map[string]value{}}
 	for _, v := range a.pos {
 		if d, ok := v.(*dict); ok {
-			maps.Copy(ns.values, d.values)
+			for key, v := range d.values {
+				r.step()
+				ns.values[key] = v
+			}
 		}
 	}
 	maps.Copy(ns.values, a.named)

@@ -41,7 +41,7 @@ type listLiteral struct {
 func (e *listLiteral) eval(r *run) value {
 	items := make([]value, len(e.items))
 	for i, item := range e.items {
-		items[i] = item.eval(r)
+		items[i] = r.eval(item)
 	}
 	l := r.makeList(items)
 	l.tuple = e.tuple
@@ -56,13 +56,12 @@ type dictLiteral struct {
 func (e *dictLiteral) eval(r *run) value {
 	d := &dict{}
 	for i := range e.keys {
-		key, ok := e.keys[i].eval(r).(text)
+		key, ok := r.eval(e.keys[i]).(text)
 		if r.at = e.at; !ok {
 			r.fail("the keys of a mapping must be strings")
 		}
 		r.spend(len(key.s))
-		r.step()
-		d.set(key, e.values[i].eval(r))
+		d.set(key, r.eval(e.values[i]))
 	}
 	return d
 }
@@ -73,13 +72,13 @@ type conditional struct {
 }
 
 func (e *conditional) eval(r *run) value {
-	if truth(e.condition.eval(r)) {
-		return e.then.eval(r)
+	if truth(r.eval(e.condition)) {
+		return r.eval(e.then)
 	}
 	if e.otherwise == nil {
 		return undefined{"an if without else"}
 	}
-	return e.otherwise.eval(r)
+	return r.eval(e.otherwise)
 }
 
 type logical struct {
@@ -88,16 +87,15 @@ type logical struct {
 }
 
 func (e *logical) eval(r *run) value {
-	r.step()
-	if v := e.left.eval(r); truth(v) == e.or {
+	if v := r.eval(e.left); truth(v) == e.or {
 		return v
 	}
-	return e.right.eval(r)
+	return r.eval(e.right)
 }
 
 type negation struct{ of expression }
 
-func (e *negation) eval(r *run) value { return !truth(e.of.eval(r)) }
+func (e *negation) eval(r *run) value { return !truth(r.eval(e.of)) }
 
 // comparison is a < b <= c, as in Python.
 type comparison struct {
@@ -108,11 +106,10 @@ type comparison struct {
 }
 
 func (e *comparison) eval(r *run) value {
-	left := e.first.eval(r)
+	left := r.eval(e.first)
 	for i, op := range e.operators {
-		right := e.operands[i].eval(r)
+		right := r.eval(e.operands[i])
 		r.at = e.at[i]
-		r.step()
 		if !r.compare(op, left, right) {
 			return false
 		}
@@ -280,7 +277,7 @@ type sign struct {
 }
 
 func (e *sign) eval(r *run) value {
-	v := e.of.eval(r)
+	v := r.eval(e.of)
 	r.at = e.at
 	switch v := v.(type) {
 	case int64:
@@ -305,9 +302,8 @@ type arithmetic struct {
 }
 
 func (e *arithmetic) eval(r *run) value {
-	a, b := e.left.eval(r), e.right.eval(r)
+	a, b := r.eval(e.left), r.eval(e.right)
 	r.at = e.at
-	r.step()
 	if e.op == "~" {
 		return r.concat(r.show(a), r.show(b))
 	}
@@ -414,9 +410,8 @@ type attribute struct {
 }
 
 func (e *attribute) eval(r *run) value {
-	v := e.value.eval(r)
+	v := r.eval(e.value)
 	r.at = e.at
-	r.step()
 	switch v := v.(type) {
 	case undefined:
 		r.fail("%s is undefined, so it has no %q", v.name, e.name)
@@ -450,9 +445,8 @@ type item struct {
 }
 
 func (e *item) eval(r *run) value {
-	v, index := e.value.eval(r), e.index.eval(r)
+	v, index := r.eval(e.value), r.eval(e.index)
 	r.at = e.at
-	r.step()
 	switch v := v.(type) {
 	case undefined:
 		r.fail("%s is undefined, so it has no items", v.name)
@@ -519,12 +513,12 @@ type slice struct {
 }
 
 func (e *slice) eval(r *run) value {
-	v := e.value.eval(r)
+	v := r.eval(e.value)
 	part := func(x expression) (n int64, given bool) {
 		if x == nil {
 			return 0, false
 		}
-		switch w := x.eval(r).(type) {
+		switch w := r.eval(x).(type) {
 		case nil:
 			return 0, false
 		case int64:
@@ -613,13 +607,13 @@ type argumentList struct {
 func (l *argumentList) eval(r *run) arguments {
 	var a arguments
 	for _, e := range l.pos {
-		a.pos = append(a.pos, e.eval(r))
+		a.pos = append(a.pos, r.eval(e))
 	}
 	for i, e := range l.named {
 		if a.named == nil {
 			a.named = map[string]value{}
 		}
-		a.named[l.names[i]] = e.eval(r)
+		a.named[l.names[i]] = r.eval(e)
 	}
 	return a
 }
@@ -631,7 +625,7 @@ type call struct {
 }
 
 func (e *call) eval(r *run) value {
-	f, ok := e.of.eval(r).(function)
+	f, ok := r.eval(e.of).(function)
 	if r.at = e.at; !ok {
 		switch of := e.of.(type) {
 		case *attribute:
@@ -641,7 +635,6 @@ func (e *call) eval(r *run) value {
 		}
 		r.fail("not a function")
 	}
-	r.step()
 	a := e.arguments.eval(r)
 	r.at = e.at
 	return f(r, a)
@@ -656,9 +649,8 @@ type filterCall struct {
 }
 
 func (e *filterCall) eval(r *run) value {
-	v, a := e.value.eval(r), e.arguments.eval(r)
+	v, a := r.eval(e.value), e.arguments.eval(r)
 	r.at = e.at
-	r.step()
 	return e.apply(r, v, a)
 }
 
@@ -671,8 +663,7 @@ type testCall struct {
 }
 
 func (e *testCall) eval(r *run) value {
-	v, a := e.value.eval(r), e.arguments.eval(r)
+	v, a := r.eval(e.value), e.arguments.eval(r)
 	r.at = e.at
-	r.step()
 	return e.apply(r, v, a)
 }

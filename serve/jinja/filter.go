@@ -217,10 +217,10 @@ func indent(r *run, v value, a arguments) value {
 func (r *run) attribute(v, by value) value {
 	name, ok := by.(text)
 	if !ok {
-		return (&item{value: literal{v}, index: literal{by}, at: r.at}).eval(r)
+		return r.eval(&item{value: literal{v}, index: literal{by}, at: r.at})
 	}
 	for part := range strings.SplitSeq(name.s, ".") {
-		v = (&item{value: literal{v}, index: literal{fromTemplate(part)}, at: r.at}).eval(r)
+		v = r.eval(&item{value: literal{v}, index: literal{fromTemplate(part)}, at: r.at})
 	}
 	return v
 }

@@ -83,9 +83,9 @@ func convert(v any) value {
 	case int:
 		return int64(v)
 	case string:
-		return fromTemplate(v)
+		return fromTemplate(strings.ToValidUTF8(v, "\uFFFD"))
 	case Message:
-		return given(string(v))
+		return given(strings.ToValidUTF8(string(v), "\uFFFD"))
 	case []any:
 		l := &list{}
 		for _, item := range v {

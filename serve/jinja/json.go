@@ -10,17 +10,17 @@ import (
 
 // toJSON writes v as Python's json.dumps does with ensure_ascii=False, which is what Hugging Face's tojson is.
 func toJSON(r *run, v value, a arguments) value {
-	w := jsonWriter{r: r, item: ", ", colon: ": ", sortKeys: truth(a.get(5, "sort_keys", false))}
+	w := jsonWriter{r: r, item: fromTemplate(", "), colon: fromTemplate(": "), sortKeys: truth(a.get(5, "sort_keys", false))}
 	switch n := a.get(0, "indent", nil).(type) {
 	case int64:
-		w.indented, w.item = true, ","
+		w.indented, w.item = true, fromTemplate(",")
 		w.indent = r.repeat(fromTemplate(" "), n)
 	case text:
-		w.indented, w.item = true, ","
+		w.indented, w.item = true, fromTemplate(",")
 		w.indent = n
 	}
 	if l, ok := a.get(2, "separators", nil).(*list); ok && len(l.items) == 2 {
-		w.item, w.colon = r.show(l.items[0]).s, r.show(l.items[1]).s
+		w.item, w.colon = r.show(l.items[0]), r.show(l.items[1])
 	}
 	w.value(v)
 	return w.b.text()
@@ -29,7 +29,7 @@ func toJSON(r *run, v value, a arguments) value {
 type jsonWriter struct {
 	r           *run
 	b           builder
-	item, colon string
+	item, colon text
 	indented    bool
 	indent      text
 	depth       int
@@ -71,7 +71,7 @@ func (w *jsonWriter) value(v value) {
 		}
 		w.group("{", "}", len(keys), func(i int) {
 			w.string(keys[i])
-			w.put(w.colon)
+			w.r.write(&w.b, w.colon)
 			w.value(v.values[keys[i].s])
 		})
 	case *namespace:
@@ -93,7 +93,7 @@ func (w *jsonWriter) group(open, end string, n int, item func(i int)) {
 	w.depth++
 	for i := range n {
 		if i > 0 {
-			w.put(w.item)
+			w.r.write(&w.b, w.item)
 		}
 		w.line()
 		item(i)

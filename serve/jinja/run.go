@@ -1,13 +1,14 @@
 package jinja
 
-// What one rendering may take. A template of a chat of a thousand messages stays two orders of magnitude below.
+// What one rendering may take. A template of a chat of a thousand messages stays an order of magnitude below.
 const (
 	MaxOutput = 1 << 20 // bytes of any text it makes, and of the result
 
-	maxSteps = 1 << 20  // statements, operators, items of lists
+	maxSteps = 1 << 20  // statements, expressions, items of lists
 	maxBytes = 64 << 20 // of texts it makes and looks through, all together
 	maxItems = 64 << 10 // of one list
 	maxCalls = 32       // macros within macros
+	maxDepth = 40_000   // expressions within expressions: what a template without calls can write, and a stack of some megabytes
 )
 
 // run is one rendering of a template.
@@ -18,7 +19,8 @@ type run struct {
 	at      int // where in the source it is
 	steps   int
 	bytes   int
-	depth   int
+	depth   int // in a value
+	evals   int // expressions within expressions
 	calls   int
 	filters map[string]filter // filters, which cannot name itself
 }
@@ -52,6 +54,17 @@ func (r *run) step() {
 	if r.steps++; r.steps > maxSteps {
 		r.fail("takes more than %d steps", maxSteps)
 	}
+}
+
+// eval returns the value of e. A chain such as a ~ b ~ c nests without brackets, and macros nest such chains.
+func (r *run) eval(e expression) value {
+	r.step()
+	if r.evals++; r.evals > maxDepth {
+		r.fail("expressions within expressions, more than %d deep", maxDepth)
+	}
+	v := e.eval(r)
+	r.evals--
+	return v
 }
 
 func (r *run) spend(bytes int) {
@@ -147,7 +160,7 @@ type printStatement struct {
 
 func (s printStatement) exec(r *run) signal {
 	r.at = s.at
-	r.write(r.out, r.show(s.value.eval(r)))
+	r.write(r.out, r.show(r.eval(s.value)))
 	return goOn
 }
 
@@ -164,7 +177,7 @@ type filterStatement struct {
 
 func (s *filterStatement) exec(r *run) signal {
 	r.at = s.at
-	r.write(r.out, r.show(s.filter.eval(r)))
+	r.write(r.out, r.show(r.eval(s.filter)))
 	return goOn
 }
 
@@ -176,7 +189,7 @@ type ifStatement struct {
 
 func (s *ifStatement) exec(r *run) signal {
 	for i, c := range s.conditions {
-		if truth(c.eval(r)) {
+		if truth(r.eval(c)) {
 			return r.all(s.bodies[i])
 		}
 	}
@@ -192,7 +205,7 @@ type setStatement struct {
 
 func (s *setStatement) exec(r *run) signal {
 	r.at = s.at
-	v := s.value.eval(r)
+	v := r.eval(s.value)
 	r.at = s.at
 	if s.attribute == "" {
 		r.assign(s.names, v)
@@ -218,6 +231,7 @@ func (r *run) assign(names []string, v value) {
 		r.fail("%d values for %d names", len(items), len(names))
 	}
 	for i, name := range names {
+		r.step()
 		r.scope.set(name, items[i])
 	}
 }
@@ -233,14 +247,14 @@ type forStatement struct {
 
 func (s *forStatement) exec(r *run) signal {
 	r.at = s.at
-	items := r.items(s.over.eval(r))
+	items := r.items(r.eval(s.over))
 	if s.filter != nil {
 		var kept []value
 		r.inner(r.scope, func() {
 			for _, item := range items {
 				r.step()
 				r.assign(s.names, item)
-				if truth(s.filter.eval(r)) {
+				if truth(r.eval(s.filter)) {
 					kept = append(kept, item)
 				}
 			}
@@ -330,13 +344,14 @@ func (m *macro) call(r *run, a arguments) value {
 	var out text
 	r.inner(r.globals, func() {
 		for i, name := range m.parameters {
+			r.step()
 			switch v, ok := a.named[name]; {
 			case i < len(a.pos):
 				r.scope.set(name, a.pos[i])
 			case ok:
 				r.scope.set(name, v)
 			case m.defaults[i] != nil:
-				r.scope.set(name, m.defaults[i].eval(r))
+				r.scope.set(name, r.eval(m.defaults[i]))
 			default:
 				r.scope.set(name, undefined{name})
 			}

@@ -75,7 +75,10 @@ func strip(r *run, t text, a arguments, left, right bool) value {
 	is := unicode.IsSpace
 	if chars := a.get(0, "chars", nil); chars != nil {
 		set := r.string("strip", chars).s
-		is = func(c rune) bool { return strings.ContainsRune(set, c) }
+		is = func(c rune) bool {
+			r.spend(len(set))
+			return strings.ContainsRune(set, c)
+		}
 	}
 	if left {
 		t = t.slice(len(t.s)-len(strings.TrimLeftFunc(t.s, is)), len(t.s))
@@ -106,15 +109,17 @@ func anyOf(r *run, t text, a arguments, has func(s, part string) bool) value {
 func split(r *run, t text, a arguments) value {
 	most := r.integer("split", a.get(1, "maxsplit", int64(-1)))
 	var items []value
+	r.spend(len(t.s))
 	if a.get(0, "sep", nil) == nil {
 		for {
-			t = strip(r, t, arguments{}, true, false).(text)
-			i := strings.IndexFunc(t.s, unicode.IsSpace)
+			r.step()
+			t = t.slice(len(t.s)-len(strings.TrimLeftFunc(t.s, unicode.IsSpace)), len(t.s))
 			if t.s == "" {
 				return r.makeList(items)
 			}
+			i := strings.IndexFunc(t.s, unicode.IsSpace)
 			if i < 0 || int64(len(items)) == most {
-				return r.makeList(append(items, strip(r, t, arguments{}, false, i >= 0)))
+				return r.makeList(append(items, t))
 			}
 			items = append(items, t.slice(0, i))
 			t = t.slice(i, len(t.s))
@@ -122,12 +127,11 @@ func split(r *run, t text, a arguments) value {
 	}
 	sep := r.separator(a)
 	for {
+		r.step()
 		i := strings.Index(t.s, sep)
 		if i < 0 || int64(len(items)) == most {
 			return r.makeList(append(items, t))
 		}
-		r.spend(i + len(sep))
-		r.step()
 		items = append(items, t.slice(0, i))
 		t = t.slice(i+len(sep), len(t.s))
 	}
@@ -149,14 +153,14 @@ func rsplit(r *run, t text, a arguments) value {
 	}
 	sep := r.separator(a)
 	var items []value
+	r.spend(len(t.s))
 	for {
+		r.step()
 		i := strings.LastIndex(t.s, sep)
 		if i < 0 || int64(len(items)) == most {
 			items = append(items, t)
 			return r.makeList(reversed(items))
 		}
-		r.spend(len(t.s) - i)
-		r.step()
 		items = append(items, t.slice(i+len(sep), len(t.s)))
 		t = t.slice(0, i)
 	}
@@ -164,6 +168,7 @@ func rsplit(r *run, t text, a arguments) value {
 
 func splitLines(r *run, t text, _ arguments) value {
 	var items []value
+	r.spend(len(t.s))
 	for t.s != "" {
 		r.step()
 		i := strings.IndexByte(t.s, '\n')
