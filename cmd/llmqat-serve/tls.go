@@ -16,7 +16,7 @@ type certificate struct {
 
 	mu      sync.Mutex
 	current *tls.Certificate
-	read    time.Time // the files' newest change that was read
+	read    [2]int64 // when the files had changed, of what was read
 	looked  time.Time
 }
 
@@ -49,17 +49,15 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 // load reads the files if they have changed since they were last read, well or badly.
 func (c *certificate) load() error {
 	c.looked = time.Now()
-	var changed time.Time
-	for _, file := range []string{c.certFile, c.keyFile} {
+	var changed [2]int64
+	for i, file := range []string{c.certFile, c.keyFile} {
 		info, err := os.Stat(file)
 		if err != nil {
 			return fmt.Errorf("TLS: %w", err)
 		}
-		if info.ModTime().After(changed) {
-			changed = info.ModTime()
-		}
+		changed[i] = info.ModTime().UnixNano()
 	}
-	if changed.Equal(c.read) {
+	if changed == c.read {
 		return nil
 	}
 	c.read = changed

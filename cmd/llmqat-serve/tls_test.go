@@ -45,6 +45,35 @@ func pair(t *testing.T, cert, key, name string, when time.Time) {
 	}
 }
 
+// A key may be older than its certificate, and come after it.
+func TestCertificateBeforeItsKey(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	now := time.Now()
+	pair(t, file("cert"), file("key"), "first", now)
+	pair(t, file("new cert"), file("new key"), "second", now.Add(time.Hour))
+	older := now.Add(time.Minute)
+	if err := os.Chtimes(file("new key"), older, older); err != nil {
+		t.Fatal(err)
+	}
+	c := &certificate{certFile: file("cert"), keyFile: file("key")}
+	for _, step := range []struct{ move, want string }{{"", "first"}, {"cert", "first"}, {"key", "second"}} {
+		if step.move != "" {
+			if err := os.Rename(file("new "+step.move), file(step.move)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.looked = time.Time{}
+		got, err := c.get(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name := got.Leaf.Subject.CommonName; name != step.want {
+			t.Fatalf("after %q: %s, want %s", step.move, name, step.want)
+		}
+	}
+}
+
 // The server speaks TLS, and takes a renewed certificate while it runs; half of one changes nothing.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
