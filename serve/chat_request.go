@@ -78,6 +78,10 @@ func (f *fields) conversation(m *Model) (p prompt) {
 		f.fail("continue_final_message", "continue_final_message: wants an assistant's message at the end, and no add_generation_prompt")
 		return p
 	}
+	if o.Continue && strings.TrimSpace(messages[len(messages)-1].Content) == "" {
+		f.fail("continue_final_message", "continue_final_message: the last message has no text to go on from: leave both out to begin an answer")
+		return p
+	}
 	text, err := m.Chat.Render(messages, o)
 	if err != nil {
 		f.fail("messages", "messages: %s", why(err))

@@ -270,6 +270,7 @@ func malformedChats() map[string]string {
 		`{"messages":[{"role":"assistant","content":"x","function_call":{"name":"f"}}]}`:                                  "messages[0].function_call",
 		`{"messages":[{"role":"assistant","content":"x","audio":{"id":"a"}}]}`:                                            "messages[0].audio",
 		`{"messages":[` + strings.Repeat(`{"role":"user","content":""},`, maxMessages) + `{"role":"user","content":""}]}`: "messages",
+		`{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":" "}],"continue_final_message":true}`:   "continue_final_message",
 		saying("x", `,"continue_final_message":true`):                                                                     "continue_final_message",
 		`{"messages":[{"role":"assistant","content":"x"}],"continue_final_message":true,"add_generation_prompt":true}`:    "continue_final_message",
 	}
