@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -21,14 +22,17 @@ type apiKey struct {
 	digest [sha256.Size]byte
 }
 
-// ReadKeys reads one key a line, as "key", "name:key" or "name key". Empty lines and what stands behind a # are
-// skipped. A key without a name is called after its line: "key-3". No error holds a key.
+// ReadKeys reads one key a line, as "key", "name:key" or "name key". Empty lines are skipped, and a # with what
+// stands behind it where it begins a word. A key without a name is called after its line: "key-3". No error holds a key.
 func ReadKeys(r io.Reader) (*Keys, error) {
 	k := &Keys{}
 	at := map[[sha256.Size]byte]int{} // lines
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
-		text, _, _ := strings.Cut(lines.Text(), "#")
+		text := lines.Text()
+		if at := comment.FindStringIndex(text); at != nil {
+			text = text[:at[0]]
+		}
 		words := strings.FieldsFunc(text, func(r rune) bool { return r == ':' || r == ' ' || r == '\t' || r == '\r' })
 		var name, key string
 		switch len(words) {
@@ -63,6 +67,9 @@ func ReadKeys(r io.Reader) (*Keys, error) {
 func printable(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
+
+// comment is what a line may end with. A # within a key is part of it.
+var comment = regexp.MustCompile(`(^|[ \t])#`)
 
 // Join returns the keys of both; either may be nil.
 func (k *Keys) Join(other *Keys) *Keys {

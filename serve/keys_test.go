@@ -17,13 +17,13 @@ func readKeys(t *testing.T, text string) *Keys {
 }
 
 func TestReadKeys(t *testing.T) {
-	k := readKeys(t, "# who may\n\nalice:sk-alice-1 # her first\r\nalice\tsk-alice-2\nbob sk-bob\nsk-nobody\n")
-	for key, want := range map[string]string{"sk-alice-1": "alice", "sk-alice-2": "alice", "sk-bob": "bob", "sk-nobody": "key-6"} {
+	k := readKeys(t, "# who may\n\nalice:sk-alice-1 # her first\r\nalice\tsk-alice-2\nbob sk-bob\nsk-nobody\ncarol:sk#carol\t#hers\n")
+	for key, want := range map[string]string{"sk-alice-1": "alice", "sk-alice-2": "alice", "sk-bob": "bob", "sk-nobody": "key-6", "sk#carol": "carol"} {
 		if name, ok := k.client([]byte(key)); !ok || name != want {
 			t.Errorf("%s: %q, %v, want %q", key, name, ok, want)
 		}
 	}
-	for _, key := range []string{"", "sk-alice", "sk-alice-11", "alice", "SK-BOB"} {
+	for _, key := range []string{"", "sk-alice", "sk-alice-11", "alice", "SK-BOB", "sk"} {
 		if name, ok := k.client([]byte(key)); ok {
 			t.Errorf("%q is taken for %q", key, name)
 		}
