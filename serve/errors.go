@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -118,7 +119,13 @@ func parseError(err error, maxBody int) *apiError {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return invalid(fasthttp.StatusRequestTimeout, "the request did not arrive in time")
 	}
-	return invalid(fasthttp.StatusBadRequest, "the request is not HTTP/1.1: %v", err)
+	return invalid(fasthttp.StatusBadRequest, "the request is not HTTP/1.1: %s", withoutQuotes(err))
+}
+
+// withoutQuotes is err up to what it quotes of a request: that may be a key.
+func withoutQuotes(err error) string {
+	text, _, _ := strings.Cut(err.Error(), `"`)
+	return strings.TrimRight(text, ": ")
 }
 
 // clientLeft is what nobody reads; the log and the counters show it under nginx's status for it.

@@ -246,6 +246,26 @@ func TestMalformedHTTP(t *testing.T) {
 	}
 }
 
+// What cannot be read may hold a key: neither the answer nor any log repeats it.
+func TestMalformedHTTPIsNotQuoted(t *testing.T) {
+	l, log := newLog()
+	s := newTCPSite(t, &fake{}, Options{Log: log})
+	const key = "Authorization: Bearer sk-secret\r\n"
+	for _, request := range []string{
+		"GET /health\r\n" + key + "\r\n", "G@T /health HTTP/1.1\r\n" + key + "\r\n", "GET /health GOPHER/1.0\r\n" + key + "\r\n",
+		"GET  HTTP/1.1\r\n" + key + "\r\n", "GET /health HTTP/1.1\r\n" + key + "\r\n", "GET /health HTTP/1.1\r\nHost: t\r\n" + key + "no colon\r\n\r\n",
+		"GET /health HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer sk-secret\x01\r\n\r\n", "GET /health HTTP/1.1\r\nHost: t\r\n" + key + "X: " + strings.Repeat("x", headerLimit) + "\r\n\r\n",
+	} {
+		if resp, data := s.raw(request); resp == nil || resp.StatusCode < 400 || strings.Contains(string(data), "secret") {
+			t.Errorf("%.60q: %s", request, data)
+		}
+	}
+	soon(t, "fasthttp has complained", func() bool { return strings.Count(l.String(), "error when serving") >= 7 }) // of all but the last
+	if strings.Contains(l.String(), "secret") {
+		t.Errorf("the log: %s", l.String())
+	}
+}
+
 // Most clients read no answer before they have sent all of the request: a refused one must be let to.
 func TestARefusedClientMaySendOn(t *testing.T) {
 	s := newTCPSite(t, &fake{}, Options{})

@@ -109,6 +109,7 @@ func New(o Options) *Server {
 		HeaderReceived:        s.bodyLimit,
 		Name:                  "llmqat",
 		Logger:                httpLog{o.Log},
+		SecureErrorLogMessage: true,
 		Concurrency:           o.MaxConns + refusing + 1, // the listener keeps to fewer
 		ReadBufferSize:        headerLimit,
 		MaxRequestBodySize:    o.MaxBody,
@@ -178,5 +179,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 type httpLog struct{ log *slog.Logger }
 
 func (l httpLog) Printf(format string, args ...any) {
+	for i, a := range args {
+		if err, ok := a.(error); ok {
+			args[i] = withoutQuotes(err)
+		}
+	}
 	l.log.Debug("http", "message", fmt.Sprintf(format, args...))
 }
