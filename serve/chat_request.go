@@ -151,9 +151,7 @@ func (f *fields) messages() (list []chat.Message) {
 
 // message reads one of them; at is its name in errors.
 func (f *fields) message(at string, v json.RawMessage) (m chat.Message) {
-	w := walker{data: v}
-	members, _ := w.object() // walked before
-	inner := &fields{members: members}
+	inner := &fields{members: membersOf(v)}
 	m.Role = inner.string("role")
 	switch m.Role {
 	case chat.System, chat.Developer, chat.User, chat.Assistant:
@@ -190,9 +188,7 @@ func (f *fields) content() string {
 			f.fail("content", "content: want parts as {\"type\":\"text\",\"text\":\"...\"}, got %s", kindOf(item))
 			return false
 		}
-		w := walker{data: item}
-		members, _ := w.object() // walked before
-		part := &fields{members: members}
+		part := &fields{members: membersOf(item)}
 		switch kind := part.string("type"); kind {
 		case "text":
 			if part.raw("text") == nil {
@@ -220,20 +216,7 @@ func (f *fields) content() string {
 
 // kwargs reads "chat_template_kwargs", as vLLM has it: more variables for the template.
 func (f *fields) kwargs() map[string]any {
-	v := f.raw("chat_template_kwargs")
-	if v == nil {
-		return nil
-	}
-	if v[0] != '{' {
-		f.fail("chat_template_kwargs", "chat_template_kwargs: want an object, got %s", kindOf(v))
-		return nil
-	}
-	w := walker{data: v}
-	members, _ := w.object() // walked before
-	if len(members) > maxKwargs {
-		f.fail("chat_template_kwargs", "chat_template_kwargs: %d variables, at most %d", len(members), maxKwargs)
-		return nil
-	}
+	members := f.object("chat_template_kwargs", maxKwargs)
 	vars := make(map[string]any, len(members))
 	for key, value := range members {
 		var x any

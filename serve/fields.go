@@ -93,6 +93,31 @@ func (f *fields) float(name string, absent, least, most float64) float64 {
 	return x
 }
 
+// object reads an object of at most so many members, nil where there is none.
+func (f *fields) object(name string, most int) map[string]json.RawMessage {
+	v := f.raw(name)
+	if v == nil {
+		return nil
+	}
+	if v[0] != '{' {
+		f.fail(name, "%s: want an object, got %s", name, kindOf(v))
+		return nil
+	}
+	members := membersOf(v)
+	if len(members) > most {
+		f.fail(name, "%s: %d members, at most %d", name, len(members), most)
+		return nil
+	}
+	return members
+}
+
+// membersOf returns the members of the object v.
+func membersOf(v json.RawMessage) map[string]json.RawMessage {
+	w := walker{data: v}
+	members, _ := w.object() // the whole request was walked before
+	return members
+}
+
 // kindOf names the type of a JSON value.
 func kindOf(v json.RawMessage) string {
 	switch v[0] {

@@ -110,18 +110,8 @@ func (f *fields) sampling(m *Model) sample.Params {
 }
 
 func (f *fields) logitBias(m *Model) map[int32]float32 {
-	v := f.raw("logit_bias")
-	if v == nil {
-		return nil
-	}
-	if v[0] != '{' {
-		f.fail("logit_bias", "logit_bias: want an object of token ids and biases, got %s", kindOf(v))
-		return nil
-	}
-	w := walker{data: v}
-	members, _ := w.object() // walked before
-	if len(members) > maxLogitBias {
-		f.fail("logit_bias", "logit_bias: %d tokens, at most %d", len(members), maxLogitBias)
+	members := f.object("logit_bias", maxLogitBias)
+	if members == nil {
 		return nil
 	}
 	bias := make(map[int32]float32, len(members))
@@ -171,20 +161,14 @@ func (f *fields) stops() []string {
 
 // streamOptions reads stream_options and returns its include_usage.
 func (f *fields) streamOptions(stream bool) bool {
-	v := f.raw("stream_options")
-	if v == nil {
-		return false
-	}
-	if v[0] != '{' {
-		f.fail("stream_options", "stream_options: want an object, got %s", kindOf(v))
+	members := f.object("stream_options", maxMembers)
+	if members == nil {
 		return false
 	}
 	if !stream {
 		f.fail("stream_options", "stream_options: only with stream: true")
 		return false
 	}
-	w := walker{data: v}
-	members, _ := w.object() // walked before
 	inner := fields{members: members}
 	include := inner.bool("include_usage")
 	if inner.err != nil {
