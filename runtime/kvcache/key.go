@@ -10,8 +10,12 @@ import (
 // nobody must be able to bring about, so the hash is a cryptographic one.
 type Key [sha256.Size]byte
 
-// Root is the key of the empty prefix. Prefixes of different salts share nothing.
-func Root(salt string) Key { return sha256.Sum256([]byte(salt)) }
+// Root is the key of the empty prefix. Prefixes of different salts share nothing. It is a
+// hash of a hash, for a salt may be any text, that of a key and a page's tokens, too.
+func Root(salt string) Key {
+	k := sha256.Sum256([]byte(salt))
+	return sha256.Sum256(k[:])
+}
 
 // Next returns the key of k's prefix with a page's tokens after it.
 func (k Key) Next(tokens []int32) Key {

@@ -29,7 +29,7 @@ func (p *Pages) Longest(after Key, tokens []int32) (id int32, n int) {
 	followers := p.index.followers[after]
 	for i := range min(len(followers), maxFollowers) {
 		f := followers[len(followers)-1-i]
-		if m := Common(p.index.entries[f].tokens, tokens); m > n {
+		if m := common(p.index.entries[f].tokens, tokens); m > n {
 			id, n = f, m
 		}
 	}
@@ -39,8 +39,8 @@ func (p *Pages) Longest(after Key, tokens []int32) (id int32, n int) {
 // maxFollowers bounds Longest's work: all first pages follow the empty prefix.
 const maxFollowers = 256
 
-// Common returns the number of tokens that a and b begin with alike.
-func Common(a, b []int32) int {
+// common returns the number of tokens that a and b begin with alike.
+func common(a, b []int32) int {
 	n := min(len(a), len(b))
 	for i := range n {
 		if a[i] != b[i] {

@@ -1,6 +1,7 @@
 package kvcache
 
 import (
+	"encoding/binary"
 	"slices"
 	"testing"
 
@@ -91,6 +92,16 @@ func TestOnlyPublishedPagesAreRetained(t *testing.T) {
 	p.Retain([]int32{0})
 }
 
+func TestOnlyHeldPagesArePublished(t *testing.T) {
+	p := NewPages(1)
+	defer func() {
+		if recover() == nil {
+			t.Error("a page that nobody holds was published")
+		}
+	}()
+	p.Publish(0, Root(""), text(0, 1))
+}
+
 // Keys differ where any token or salt does: they are all that stands between two clients.
 func TestKeys(t *testing.T) {
 	seen := map[Key]bool{Root(""): true, Root("a"): true}
@@ -106,6 +117,19 @@ func TestKeys(t *testing.T) {
 			}
 			seen[k] = true
 		}
+	}
+}
+
+// A salt may be any text, but it is never the prefix of another salt's tokens.
+func TestSaltIsNoPrefix(t *testing.T) {
+	ids := text(0, PageTokens)
+	key := Root("")
+	salt := key[:]
+	for _, id := range ids {
+		salt = binary.LittleEndian.AppendUint32(salt, uint32(id))
+	}
+	if Root(string(salt)) == key.Next(ids) {
+		t.Error("a salt made of a key and tokens reads what follows them")
 	}
 }
 
@@ -171,6 +195,9 @@ func TestIndexIsTrue(t *testing.T) {
 		}
 		if p.Free() != n || p.Kept() > n {
 			t.Fatalf("%d of %d pages are free at the end, %d kept", p.Free(), n, p.Kept())
+		}
+		if _, err := p.Grow(nil, n*PageTokens); err != nil || len(p.index.whole)+len(p.index.followers) > 0 {
+			t.Fatalf("all pages are taken anew (%v), and %d whole ones, %d prefixes are still known", err, len(p.index.whole), len(p.index.followers))
 		}
 	})
 }
