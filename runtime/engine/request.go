@@ -155,10 +155,9 @@ func (e *Engine) enqueue(q *request) error {
 	return nil
 }
 
-// cost is what q counts in the queue: its prompt and its answer, but no more of this than
-// answers come to. A request that names no limit may go on to the end of the context, and
-// few do: a handful of them would fill the queue of a model with a long one.
-func (q *request) cost() int64 { return int64(len(q.IDs) + min(q.MaxTokens, moderate)) }
+// cost is what q counts in the queue. A handful of requests without a limit would fill that
+// of a model with a long context.
+func (q *request) cost() int64 { return sched.Cost(len(q.IDs), q.MaxTokens) }
 
 // prepare makes what the loop needs, so that the loop need not.
 func (q *request) prepare(vocab int, eos []int32) {

@@ -72,11 +72,13 @@ func (s Step) Tokens() (n int) {
 	return n
 }
 
-// Add queues a sequence. It must fit in the empty cache.
+// Add queues a sequence. It must fit in the empty cache. What it had in another scheduler,
+// whose pages were others, counts for nothing.
 func (s *Scheduler) Add(q *Sequence) {
 	if need := q.maxPages(); need > s.pages.Total() {
 		panic(fmt.Sprintf("sched: sequence %d needs %d pages of %d", q.ID, need, s.pages.Total()))
 	}
+	q.Pages, q.Shared, q.cached, q.published, q.part, q.begun = nil, 0, 0, 0, 0, false
 	s.line.join(q)
 	s.waiting = insert(s.waiting, q)
 }
@@ -209,6 +211,9 @@ func (s *Scheduler) Advance(step Step, tokens []int32) (done []*Sequence) {
 
 // Remove forgets q, wherever it is, and frees its pages. Call it between steps.
 func (s *Scheduler) Remove(q *Sequence) {
+	if !q.begun && slices.Contains(s.waiting, q) {
+		s.line.leave(q)
+	}
 	s.waiting = without(s.waiting, q)
 	s.running = without(s.running, q)
 	s.drop(q)

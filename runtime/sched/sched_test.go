@@ -1,6 +1,8 @@
 package sched
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -111,10 +113,20 @@ func (w *world) step() {
 	if decodes > 0 && prompts > w.s.o.Chunk {
 		w.Fatalf("%d tokens of prompts beside %d that decode, want at most %d", prompts, decodes, w.s.o.Chunk)
 	}
+	if rapid.IntRange(0, 19).Draw(w.T, "fails") == 0 {
+		for _, r := range next.Runs {
+			for pos := r.From; pos < r.To; pos++ { // whatever the pass came to write
+				w.memory[w.memory.slot(r.Sequence, pos)] = 0
+			}
+			w.s.Remove(r.Sequence)
+			w.removed[r.Sequence] = true
+		}
+		return
+	}
 	w.s.Advance(next, tokens)
 }
 
-// Whatever arrives and leaves, with however few pages: steps keep the budget and its
+// Whatever arrives, leaves and fails, with however few pages: steps keep the budget and its
 // order, every token is computed over the K and V of those before it, every sequence
 // ends, and every page comes back.
 func TestEverySequenceEnds(t *testing.T) {
@@ -167,16 +179,96 @@ func TestOrderOfTheLine(t *testing.T) {
 	}
 }
 
-// Clients that are even with the others are forgotten: a server sees many.
-func TestClientsAreForgotten(t *testing.T) {
-	l := newLine()
-	for i := range 5 * manyClients {
-		q := &Sequence{ID: int64(i), Client: string(rune(i)), Prompt: 1, start: 0}
-		l.join(q)
-		l.served(&Sequence{start: q.start + 1})
+// strangers queues n sequences, each of a client that was never seen before.
+func strangers(s *Scheduler, from, n int) (list []*Sequence) {
+	for i := range n {
+		q := &Sequence{ID: int64(from + i), Tokens: []int32{0}, Prompt: 1, MaxTokens: 5, Client: fmt.Sprint("stranger ", from+i)}
+		s.Add(q)
+		list = append(list, q)
 	}
-	if n := len(l.ends); n > manyClients {
-		t.Errorf("%d clients are remembered, want at most %d", n, manyClients)
+	return list
+}
+
+// Clients that have what others have, or left with nothing, are forgotten: a server sees many.
+func TestClientsAreForgotten(t *testing.T) {
+	s := New(Options{Budget: 8, Chunk: 8, Sequences: 2}, kvcache.NewPages(2))
+	for i := range 1000 {
+		list := strangers(s, 10*i, 3)
+		s.Remove(list[1])
+		s.Remove(list[1])
+		for s.Waiting()+s.Running() > 0 {
+			step := s.Next()
+			s.Advance(step, make([]int32, len(step.Runs)))
+		}
+		if n := len(s.line.ends); n > 0 {
+			t.Fatalf("%d clients are remembered that want nothing", n)
+		}
+	}
+}
+
+// A client that has had something is not held up for ever by those that have had nothing.
+func TestStrangersStarveNobody(t *testing.T) {
+	s := New(Options{Budget: 1, Chunk: 1, Sequences: 1}, kvcache.NewPages(2))
+	known := &Sequence{Tokens: []int32{0}, Prompt: 1, MaxTokens: 20, Client: "known"}
+	second := &Sequence{ID: 1, Tokens: []int32{0}, Prompt: 1, MaxTokens: 20, Client: "known"}
+	s.Add(known)
+	s.Add(second)
+	for i := 0; !second.Done(); i++ {
+		if i == 1000 {
+			t.Fatal("the known client's second sequence never begins")
+		}
+		strangers(s, 10+i, max(0, 4-s.Waiting()))
+		step := s.Next()
+		s.Advance(step, make([]int32, len(step.Runs)))
+	}
+}
+
+// What leaves the line before it begins costs its client nothing.
+func TestLeavingIsFree(t *testing.T) {
+	s := New(Options{Budget: 8, Chunk: 8, Sequences: 1}, kvcache.NewPages(8))
+	add := func(id int64, client string) *Sequence {
+		q := &Sequence{ID: id, Tokens: make([]int32, 10), Prompt: 10, MaxTokens: 10, Client: client}
+		s.Add(q)
+		return q
+	}
+	add(1, "a")
+	gone := add(2, "a")
+	s.Remove(gone)
+	s.Remove(gone) // which is nothing
+	if a := add(3, "a"); a.start != 20 {
+		t.Errorf("the second of 20 tokens each starts at %d", a.start)
+	}
+}
+
+// What leaves after it began has had its share.
+func TestLeavingLate(t *testing.T) {
+	s := New(Options{Budget: 200, Chunk: 200, Sequences: 2}, kvcache.NewPages(3))
+	first := &Sequence{Tokens: make([]int32, 60), Prompt: 60, MaxTokens: 10, Unshared: true}
+	second := &Sequence{ID: 1, Tokens: make([]int32, 60), Prompt: 60, MaxTokens: 10, Unshared: true}
+	third := &Sequence{ID: 2, Tokens: make([]int32, 60), Prompt: 60, MaxTokens: 10, Unshared: true}
+	for _, q := range []*Sequence{first, second, third} {
+		s.Add(q)
+	}
+	for range 6 { // until both need a second page
+		step := s.Next()
+		s.Advance(step, make([]int32, len(step.Runs)))
+	}
+	if second.Pages != nil || !second.begun {
+		t.Fatalf("the second was not preempted: it has pages %v", second.Pages)
+	}
+	before := maps.Clone(s.line.ends)
+	s.Remove(second)
+	if len(before) == 0 || !maps.Equal(before, s.line.ends) {
+		t.Errorf("clients have tokens up to %v, then %v", before, s.line.ends)
+	}
+}
+
+// An answer counts as a usual one, whatever it may come to.
+func TestCost(t *testing.T) {
+	for _, c := range [][3]int{{10, 20, 30}, {10, UsualAnswer, 10 + UsualAnswer}, {10, 1 << 20, 10 + UsualAnswer}} {
+		if got := Cost(c[0], c[1]); got != int64(c[2]) {
+			t.Errorf("a prompt of %d and an answer of up to %d cost %d tokens, want %d", c[0], c[1], got, c[2])
+		}
 	}
 }
 

@@ -33,6 +33,9 @@ func TestScripts(t *testing.T) {
 		t.Fatalf("no scripts in testdata: %v", err)
 	}
 	for _, file := range files {
+		if filepath.Base(file) == "rapid" { // where it keeps how its tests failed
+			continue
+		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			want, err := os.ReadFile(file)
 			if err != nil {

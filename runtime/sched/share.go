@@ -1,6 +1,10 @@
 package sched
 
-import "github.com/llmqat/llmqat/runtime/kvcache"
+import (
+	"slices"
+
+	"github.com/llmqat/llmqat/runtime/kvcache"
+)
 
 // minCopied is how many tokens a page must share to be copied for them: fewer are
 // computed about as fast.
@@ -39,8 +43,8 @@ func (s *Scheduler) find(q *Sequence) (m match) {
 
 // admit starts waiting sequences while places and pages last. A sequence gets the pages
 // of all its known tokens, and leaves one for each that runs and may need one, so that
-// they do not soon take its own. One whose beginning a running one is computing right now is passed over
-// until it can be shared.
+// they do not soon take its own. One whose beginning a running one is computing right now
+// is passed over until it can be shared.
 func (s *Scheduler) admit() {
 	for i := 0; i < len(s.waiting) && len(s.running) < s.o.Sequences; {
 		q := s.waiting[i]
@@ -83,8 +87,8 @@ func (s *Scheduler) start(q *Sequence, m *match) {
 	if !q.begun {
 		q.begun, q.Shared = true, q.cached
 		s.shared += int64(q.cached)
+		s.line.served(q)
 	}
-	s.line.served(q)
 	s.waiting = without(s.waiting, q)
 	s.running = insert(s.running, q)
 	if q.decoding() { // it was preempted, and finds all it had
@@ -93,20 +97,17 @@ func (s *Scheduler) start(q *Sequence, m *match) {
 }
 
 // computing says whether a prompt that runs has yet to compute tokens that q could share,
-// enough of them beyond the cached ones.
+// enough of them beyond the cached ones. It does not wait for one of less priority.
 func (s *Scheduler) computing(q *Sequence, cached int) bool {
 	if q.Unshared {
 		return false
 	}
-	for _, p := range s.running {
-		if p.decoding() || p.Salt != q.Salt || min(len(p.Tokens), len(q.Tokens)-1) < cached+minCopied {
-			continue
-		}
-		if kvcache.Common(p.Tokens, q.Tokens[:len(q.Tokens)-1]) >= cached+minCopied {
-			return true
-		}
-	}
-	return false
+	n := cached / kvcache.PageTokens
+	from, to := n*kvcache.PageTokens, cached+minCopied
+	return slices.ContainsFunc(s.running, func(p *Sequence) bool {
+		return !p.decoding() && p.Priority <= q.Priority && min(len(p.Tokens), len(q.Tokens)-1) >= to &&
+			p.key(n) == q.key(n) && slices.Equal(p.Tokens[from:to], q.Tokens[from:to])
+	})
 }
 
 // publish makes the first n tokens of q known, whose K and V are in its pages.
