@@ -342,17 +342,6 @@ func TestEnds(t *testing.T) {
 	idle(t, e)
 }
 
-// A request that names no limit, and so may answer to the end of a long context, counts as
-// one with a usual answer.
-func TestLongAnswersCountAsUsualOnes(t *testing.T) {
-	for _, c := range [][3]int{{10, 20, 30}, {10, moderate, 10 + moderate}, {10, 1 << 20, 10 + moderate}} {
-		q := request{Request: Request{IDs: make([]int32, c[0]), MaxTokens: c[1]}}
-		if q.cost() != int64(c[2]) {
-			t.Errorf("a prompt of %d and an answer of up to %d cost %d tokens, want %d", c[0], c[1], q.cost(), c[2])
-		}
-	}
-}
-
 // A failing device ends the requests of that step, and no others.
 func TestDeviceError(t *testing.T) {
 	f := newFake()
@@ -407,6 +396,58 @@ func TestPanic(t *testing.T) {
 	if failed == 0 || failed == len(list) {
 		t.Errorf("%d of %d requests failed, want those that ran and no others", failed, len(list))
 	}
+	idle(t, e)
+}
+
+// A request that has pages, but had no step yet when another's panics, waits anew without
+// them: they are nobody's now.
+func TestPanicBeforeTheFirstStep(t *testing.T) {
+	f := newFake()
+	f.gate = make(chan struct{})
+	e := fakeEngine(t, f)
+	ctx, cancel := context.WithCancel(context.Background())
+	passes := 0
+	f.seen = func([]model.Run) {
+		if passes++; passes == 2 {
+			f.panic.Store(true)
+			cancel()
+		}
+	}
+	first := generate(t, e, context.Background(), Request{IDs: []int32{1}, MaxTokens: 1, Logprobs: -1})
+	prompt := func(id int32, n int) Request {
+		return Request{IDs: slices.Repeat([]int32{id}, n), MaxTokens: 5, Logprobs: -1, IgnoreEOS: true}
+	}
+	a := generate(t, e, context.Background(), prompt(4, 100))
+	b := generate(t, e, context.Background(), prompt(5, 101))
+	c := generate(t, e, ctx, prompt(6, 102)) // a and b have the 32 tokens of the step
+	close(f.gate)
+	collect(t, first)
+	for _, events := range []<-chan Event{a, b} {
+		var p *PanicError
+		if _, _, done := collect(t, events); !errors.As(done.Err, &p) {
+			t.Errorf("ended with %+v, want the panic", done)
+		}
+	}
+	if _, _, done := collect(t, c); !errors.Is(done.Err, context.Canceled) {
+		t.Errorf("ended with %+v, want the context's error", done)
+	}
+	idle(t, e)
+}
+
+// A panic before any request runs, which would come again with each step, ends them all.
+func TestPanicWithoutARun(t *testing.T) {
+	e := fakeEngine(t, newFake())
+	broken := &request{Request: Request{MaxTokens: 1, Logprobs: -1}, ctx: context.Background()} // no prompt, and nobody checked
+	if err := e.enqueue(broken); err != nil {
+		t.Fatal(err)
+	}
+	var p *PanicError
+	if _, _, done := collect(t, broken.out.events); !errors.As(done.Err, &p) {
+		t.Errorf("ended with %+v, want the panic", done)
+	}
+	r := Request{IDs: []int32{4, 5}, MaxTokens: 5, Logprobs: -1}
+	prompt, answer, done := collect(t, generate(t, e, context.Background(), r))
+	check(t, r, prompt, answer, done)
 	idle(t, e)
 }
 

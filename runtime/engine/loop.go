@@ -170,7 +170,8 @@ func (l *loop) begin(q *request) {
 }
 
 // guarded runs f. A panic ends the running requests, and the scheduler, which may
-// be half way through something, begins anew with the waiting ones.
+// be half way through something, begins anew with the waiting ones. Where none ran, one
+// that waits is what it cannot stand, and all end: it would panic with them for ever.
 func (l *loop) guarded(f func()) {
 	defer func() {
 		v := recover()
@@ -183,8 +184,9 @@ func (l *loop) guarded(f func()) {
 		}
 		l.stats.Panics++
 		l.reset()
+		ran := slices.ContainsFunc(l.live, func(q *request) bool { return q.begun })
 		for _, q := range slices.Clone(l.live) {
-			if q.begun {
+			if q.begun || !ran {
 				l.stats.Failed++
 				l.end(q, Event{Err: err})
 			} else {
