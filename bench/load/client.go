@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"time"
 )
 
@@ -16,10 +17,11 @@ type client struct {
 	server *Server
 	o      *Options
 	http   *http.Client
+	fresh  *http.Client // every request has a connection of its own
 }
 
-// idleTimeout is shorter than any server's (llama-server's is 5 s), or requests would be sent
-// into connections that are being closed.
+// idleTimeout is shorter than any server's (llama-server's is 5 s): few requests are sent into
+// connections that are being closed.
 const idleTimeout = 2 * time.Second
 
 func (o *Options) newClient(s *Server) *client {
@@ -27,19 +29,36 @@ func (o *Options) newClient(s *Server) *client {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: 30 * time.Second}).DialContext
 	}
-	return &client{s, o, &http.Client{
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: dial, DisableCompression: true, DisableKeepAlives: o.NewConns,
-			MaxIdleConnsPerHost: 1 << 16, IdleConnTimeout: idleTimeout,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	one := func(fresh bool) *http.Client {
+		return &http.Client{
+			Transport: &http.Transport{
+				Proxy: http.ProxyFromEnvironment, DialContext: dial, DisableCompression: true, DisableKeepAlives: fresh,
+				MaxIdleConnsPerHost: 1 << 16, IdleConnTimeout: idleTimeout,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	return &client{s, o, one(o.NewConns), one(true)}
 }
 
 func (c *client) close() { c.http.CloseIdleConnections() }
 
-// start begins a request whose body is v as JSON.
-func (c *client) start(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+// start sends a request. Where a connection that was used before ends without an answer, it is
+// sent once more, on a new one, and again is true: servers close connections that they need not
+// keep, and every client's pool has to live with that.
+func (c *client) start(ctx context.Context, method, path string, body []byte) (resp *http.Response, again bool, err error) {
+	var used bool
+	seen := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { used = i.Reused }})
+	resp, err = c.try(seen, method, path, body, false)
+	if err == nil || !used || ctx.Err() != nil {
+		return resp, false, err
+	}
+	resp, err = c.try(ctx, method, path, body, true)
+	return resp, true, err
+}
+
+// try sends a request, on a connection of its own where that is asked for.
+func (c *client) try(ctx context.Context, method, path string, body []byte, fresh bool) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, c.server.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -49,6 +68,9 @@ func (c *client) start(ctx context.Context, method, path string, body []byte) (*
 	}
 	if c.server.Key != "" {
 		r.Header.Set("Authorization", "Bearer "+c.server.Key)
+	}
+	if fresh {
+		return c.fresh.Do(r)
 	}
 	return c.http.Do(r)
 }
@@ -65,7 +87,7 @@ func (c *client) ask(ctx context.Context, method, path string, v any) (answer []
 			return nil, 0, err
 		}
 	}
-	resp, err := c.start(ctx, method, path, body)
+	resp, _, err := c.start(ctx, method, path, body)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -58,7 +58,8 @@ func (c *client) complete(ctx context.Context, r *request, epoch time.Time, toke
 	timed, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
 	defer func() { s.End = now() }()
-	resp, err := c.start(timed, http.MethodPost, path, b)
+	resp, again, err := c.start(timed, http.MethodPost, path, b)
+	s.Again = again
 	if err != nil {
 		if s.fail(err); s.Error == kindBroken {
 			s.Error = kindClosed

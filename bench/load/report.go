@@ -83,6 +83,9 @@ func (r *Row) notes() (list []string) {
 	if s.Limited > 0 {
 		note("%d × HTTP 429, %d with Retry-After", s.Limited, s.RetryAfter)
 	}
+	if s.Again > 0 {
+		note("%d requests were sent again: the server had closed the connection that it kept", s.Again)
+	}
 	if n := s.Done - s.Usage; n > 0 {
 		note("of %d requests no usage came: their tokens are counted by chunks", n)
 	}

@@ -122,8 +122,9 @@ func TestRatios(t *testing.T) {
 
 // Notes tell what a row's figures do not.
 func TestNotes(t *testing.T) {
-	r := Row{Server: "a", Level: "2/s", Summary: Summary{Done: 5, Usage: 2, Output: 30, Chunks: 20, Late: Spread{P99: 0.5}}}
+	r := Row{Server: "a", Level: "2/s", Summary: Summary{Done: 5, Again: 1, Usage: 2, Output: 30, Chunks: 20, Late: Spread{P99: 0.5}}}
 	want := []string{
+		"a, 2/s: 1 requests were sent again: the server had closed the connection that it kept",
 		"a, 2/s: of 3 requests no usage came: their tokens are counted by chunks",
 		"a, 2/s: 1.50 tokens a chunk: times between tokens are those between chunks",
 		"a, 2/s: requests were sent late by 0.5 s (p99): this machine had no time for the load generator",

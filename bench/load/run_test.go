@@ -262,6 +262,32 @@ func TestConnections(t *testing.T) {
 	}
 }
 
+// A server may close a connection that it kept, just as the next request comes; on a new
+// connection that is no answer.
+func TestKeptConnectionClosed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := Options{Concurrency: []int{1}, Requests: 4, Output: fixed(2)}
+		n := 0
+		good := steady(time.Second, time.Second)
+		serveFakes(t, &o, map[string]http.HandlerFunc{"a": func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v1/completions" {
+				n++
+			}
+			if n == 2 || n == 5 || n == 6 { // 5 is sent again as 6
+				panic(http.ErrAbortHandler)
+			}
+			good(w, r)
+		}})
+		r, err := Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := r.Rows[0].Summary; s.Done != 3 || s.Again != 2 || s.Errors[kindClosed] != 1 || n != 6 {
+			t.Errorf("%d sent, %+v", n, s)
+		}
+	})
+}
+
 // The process of a server is watched in each round; one that is not there is named at once.
 func TestWatchesServer(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {

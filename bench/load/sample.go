@@ -22,6 +22,7 @@ type Sample struct {
 	Error      string `json:"error,omitempty"`  // what kind it failed by; "": it was answered whole
 	Detail     string `json:"detail,omitempty"` // in the server's words
 	RetryAfter string `json:"retry_after,omitempty"`
+	Again      bool   `json:"sent_again,omitempty"` // on a new connection: the one kept from before was closed
 }
 
 func (s *Sample) ok() bool { return s.Error == "" }

@@ -12,6 +12,7 @@ type Summary struct {
 	Done       int            `json:"done"`              // answered whole; only their tokens and times count below
 	Limited    int            `json:"http_429"`          // refused for now
 	RetryAfter int            `json:"with_retry_after"`  // of those
+	Again      int            `json:"sent_again"`        // because a kept connection was closed
 	Errors     map[string]int `json:"errors,omitempty"`  // of other kinds
 	Usage      int            `json:"counted_by_usage"`  // requests whose tokens the server counted; of others chunks are
 	Input      int            `json:"input_tokens"`      // prompts, with what was cached
@@ -137,6 +138,9 @@ func summarize(rounds ...[]Sample) Summary {
 
 func (s *Summary) count(v *Sample) {
 	s.Requests++
+	if v.Again {
+		s.Again++
+	}
 	switch {
 	case v.ok():
 		s.Done++
