@@ -37,7 +37,7 @@ type flags struct {
 	Ctx            int    `help:"Tokens of prompt and answer together, at most the model's. 0: the model's." default:"0"`
 	MaxSeqs        int    `help:"Requests that run together." default:"32"`
 	StepTokens     int    `help:"Tokens computed in one step: more fill a GPU. 0: 512." default:"0"`
-	ChunkTokens    int    `help:"Of them, tokens of prompts while others' answers wait for the step: fewer let answers flow, more begin new ones sooner. 0: 128 on a CPU, all on a GPU." default:"0"`
+	ChunkTokens    int    `help:"Of them, tokens of prompts while others' answers wait for the step: fewer let answers flow, more begin new ones sooner. 0: 32 on a CPU, all on a GPU." default:"0"`
 	MaxQueue       int    `help:"Requests that wait; more are answered 429." default:"256"`
 	MaxQueueTokens int64  `help:"Their tokens: prompts, and up to 1024 of each answer. 0: four times what the KV cache holds." default:"0"`
 	KVMemory       bytes  `help:"Memory for the KV cache, as 512MB or 2GiB. 0: room for what runs together, on a GPU as far as its memory goes." default:"0"`

@@ -26,7 +26,7 @@ type Options struct {
 	MaxContext     int            // tokens of prompt and answer: the model's
 	MaxSeqs        int            // sequences run together: 32
 	Budget         int            // tokens of a step: 512
-	Chunk          int            // of them, tokens of prompts where answers wait for the step: 128 on a CPU, Budget on a GPU
+	Chunk          int            // of them, tokens of prompts where answers wait for the step: 32 on a CPU, Budget on a GPU
 	KVBytes        int64          // KV cache: MaxSeqs·min(MaxContext, 1024) tokens, at least MaxContext; on a GPU what is left, up to MaxSeqs·MaxContext
 	MaxQueue       int            // requests that wait: 256
 	MaxQueueTokens int64          // their tokens, prompts and up to 1024 of each answer: four times the cache's, at least

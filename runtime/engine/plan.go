@@ -17,9 +17,10 @@ var ErrMemory = errors.New("not enough memory")
 // ones share.
 const moderate = 1024
 
-// cpuChunk is few enough tokens for answers that wait, 0.3 s of a model of a billion
-// parameters on two cores, and enough to be multiplied as fast as longer passes are.
-const cpuChunk = 128
+// cpuChunk is few enough tokens for answers that wait: beside 16 of a model of a billion
+// parameters on two cores they get their next token after 0.19 s (95 of 100; after 0.44 s
+// beside 128 tokens), at 93 % of the throughput.
+const cpuChunk = 32
 
 func modelOptions(o Options) model.Options {
 	return model.Options{MaxTokens: o.Budget, MaxSeqs: o.MaxSeqs, MaxContext: o.MaxContext, Progress: o.Progress}
