@@ -72,7 +72,7 @@ func parsedFields(t *testing.T) []string {
 				return true
 			}
 			method, ok := call.Fun.(*ast.SelectorExpr)
-			if !ok || !slices.Contains([]string{"raw", "has", "bool", "string", "int", "float"}, method.Sel.Name) {
+			if !ok || !slices.Contains([]string{"raw", "has", "bool", "string", "int", "float", "object"}, method.Sel.Name) {
 				return true
 			}
 			if of, ok := method.X.(*ast.Ident); !ok || of.Name != "f" {
