@@ -42,6 +42,9 @@ func fills() func(Line) {
 // the file and the way out; what was saved before stays whole, and once there is room the
 // run goes on as if nothing had been.
 func TestDiskFull(t *testing.T) {
+	if testing.Short() {
+		t.Skip("processes that are killed and files that end: nothing for the race detector, and minutes under it")
+	}
 	want := t.TempDir()
 	if err := start(context.Background(), want, 2, config(), Options{}); err != nil {
 		t.Fatal(err)

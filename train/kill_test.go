@@ -58,6 +58,9 @@ func TestMain(m *testing.M) {
 // A run that is killed at random moments, and begun again each time, has the log and
 // the weights of one that was left alone.
 func TestKillAndResume(t *testing.T) {
+	if testing.Short() {
+		t.Skip("processes that are killed and files that end: nothing for the race detector, and minutes under it")
+	}
 	want := t.TempDir()
 	if err := start(context.Background(), want, 2, config(), Options{}); err != nil {
 		t.Fatal(err)
@@ -113,6 +116,9 @@ func TestKillBeforePrune(t *testing.T) {
 // the second, and so on to the last place of all, has the log and the files of one that
 // was left alone: before, amid and behind each file, and between the rows of its logits.
 func TestKillInEvaluation(t *testing.T) {
+	if testing.Short() {
+		t.Skip("processes that are killed and files that end: nothing for the race detector, and minutes under it")
+	}
 	want, dir := t.TempDir(), t.TempDir()
 	if err := start(context.Background(), want, 2, config(), Options{}); err != nil {
 		t.Fatal(err)
