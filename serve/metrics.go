@@ -62,14 +62,14 @@ var engineMetrics = []struct {
 }{
 	{"llmqat_queue_requests", "gauge", "Choices that wait for their first step.",
 		func(s engine.Stats, _ engine.Info) float64 { return float64(s.Waiting) }},
-	{"llmqat_queue_tokens", "gauge", "Their prompts and the most they may generate.",
+	{"llmqat_queue_tokens", "gauge", "Their prompts, and up to 1024 tokens of each answer.",
 		func(s engine.Stats, _ engine.Info) float64 { return float64(s.WaitingTokens) }},
 	{"llmqat_batch_sequences", "gauge", "Sequences that run together.",
 		func(s engine.Stats, _ engine.Info) float64 { return float64(s.Running) }},
 	{"llmqat_batch_sequences_max", "gauge", "How many may (--max-seqs).",
 		func(_ engine.Stats, i engine.Info) float64 { return float64(i.MaxSeqs) }},
 	{"llmqat_kv_tokens", "gauge", "Tokens that the KV cache has room for.",
-		func(_ engine.Stats, i engine.Info) float64 { return float64(i.KVPages * engine.PageTokens) }},
+		func(_ engine.Stats, i engine.Info) float64 { return float64(i.KVTokens()) }},
 	{"llmqat_kv_tokens_used", "gauge", "Of these, in pages that sequences hold.",
 		func(s engine.Stats, i engine.Info) float64 {
 			return float64((i.KVPages - s.FreePages) * engine.PageTokens)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"github.com/llmqat/llmqat/format/qat"
-	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/engine"
 	"github.com/llmqat/llmqat/serve"
 	"github.com/llmqat/llmqat/serve/chat"
@@ -19,7 +18,7 @@ func card(h *qat.Header, i engine.Info, t *chat.Template) *serve.Card {
 		WeightBits: q.Bits.W, ActivationBits: q.Bits.A, KVBits: q.Bits.KV, KVScheme: string(q.KVScheme),
 		LMHeadBits: q.LMHeadBits, Float: q.Float, Method: q.Method,
 
-		Device: i.Device, MaxSeqs: i.MaxSeqs, KVPages: i.KVPages, PageTokens: kernels.PageTokens,
+		Device: i.Device, MaxSeqs: i.MaxSeqs, KVPages: i.KVPages, PageTokens: engine.PageTokens,
 		WeightBytes: i.WeightBytes, KVBytes: i.KVBytes, ScratchBytes: i.ScratchBytes,
 
 		Provenance: serve.Provenance(h.Provenance), Server: "llmqat " + version,

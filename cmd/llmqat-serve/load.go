@@ -12,7 +12,6 @@ import (
 
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/internal/progress"
-	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/device"
 	"github.com/llmqat/llmqat/runtime/engine"
 	"github.com/llmqat/llmqat/serve"
@@ -153,6 +152,6 @@ func describe(path string, h *qat.Header, i engine.Info, dev *device.Opened) {
 	slog.Info("numbers", "bits", i.Bits, "kv_scheme", i.KVScheme, "lm_head_bits", h.Quantization.LMHeadBits,
 		"float", h.Quantization.Float, "method", h.Quantization.Method)
 	slog.Info("device", "name", i.Device, "why", dev.Why, "threads", dev.Threads, "max_seqs", i.MaxSeqs, "tokens_a_step", i.Budget)
-	slog.Info("memory", "weights", bytes(i.WeightBytes), "kv_cache", bytes(i.KVBytes), "kv_tokens", i.KVPages*kernels.PageTokens,
-		"scratch", bytes(i.ScratchBytes), "total", bytes(i.WeightBytes+i.KVBytes+i.ScratchBytes))
+	slog.Info("memory", "weights", bytes(i.WeightBytes), "kv_cache", bytes(i.KVBytes), "kv_tokens", i.KVTokens(),
+		"scratch", bytes(i.ScratchBytes), "total", bytes(i.Bytes()))
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/engine"
 )
 
@@ -32,8 +31,8 @@ func plan(f *flags, w io.Writer) error {
 	row("together", fmt.Sprintf("%d sequences", i.MaxSeqs), "of at most %d tokens, %d tokens a step", i.MaxContext, i.Budget)
 	fmt.Fprintln(t)
 	row("weights", bytes(i.WeightBytes).String(), "mapped from the file, where the device shares the host's memory")
-	row("KV cache", bytes(i.KVBytes).String(), "%d tokens in pages of %d", i.KVPages*kernels.PageTokens, kernels.PageTokens)
+	row("KV cache", bytes(i.KVBytes).String(), "%d tokens in pages of %d", i.KVTokens(), engine.PageTokens)
 	row("scratch", bytes(i.ScratchBytes).String(), "of one step")
-	row("total", bytes(i.WeightBytes+i.KVBytes+i.ScratchBytes).String(), "fits")
+	row("total", bytes(i.Bytes()).String(), "fits")
 	return t.Flush()
 }

@@ -48,16 +48,22 @@ type Info struct {
 	MaxContext   int // tokens
 	MaxSeqs      int
 	Budget       int   // tokens of a step
-	KVPages      int   // of kernels.PageTokens tokens
+	KVPages      int   // of PageTokens tokens
 	WeightBytes  int64 // of the file, mapped where the device shares the host's memory
 	KVBytes      int64
 	ScratchBytes int64
 }
 
+// KVTokens is how many tokens' K and V the cache has room for.
+func (i *Info) KVTokens() int { return i.KVPages * PageTokens }
+
+// Bytes is what weights, cache and scratch take together.
+func (i *Info) Bytes() int64 { return i.WeightBytes + i.KVBytes + i.ScratchBytes }
+
 // Stats counts what an engine did and does.
 type Stats struct {
 	Waiting, Running int           // requests
-	WaitingTokens    int64         // their prompts and answers, at most
+	WaitingTokens    int64         // of those that wait: their prompts, and up to 1024 of each answer
 	FreePages        int           // of Info.KVPages, that no request holds
 	CachedPages      int           // of FreePages, that hold prefixes which a later request may share
 	Steps            int64         // forward passes

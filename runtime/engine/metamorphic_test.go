@@ -3,15 +3,14 @@ package engine
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/internal/long"
 	"github.com/llmqat/llmqat/kernels/cpu"
 	"github.com/llmqat/llmqat/kernels/quant"
 	"github.com/llmqat/llmqat/runtime/kvcache"
@@ -77,11 +76,10 @@ func TestSameTokensEverywhere(t *testing.T) {
 	if testing.Short() {
 		settings, requests = settings[:3], 6
 	}
-	sets, _ := strconv.Atoi(os.Getenv("LLMQAT_LONG"))
 	for i, o := range settings {
 		n := 1
 		if i == 0 {
-			n = max(n, sets)
+			n = long.Rounds(t, 1, 1)
 		}
 		t.Run(fmt.Sprintf("%v/%s/%s", o.Bits, o.KVScheme, o.Float), func(t *testing.T) {
 			f := random(t, o)

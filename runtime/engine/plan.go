@@ -113,13 +113,13 @@ const maxPages = (1<<31 - 1) / kernels.PageTokens
 
 // fits returns ErrMemory with the sums where i needs more than there is room for.
 func (i *Info) fits(r room) error {
-	need := i.WeightBytes + i.KVBytes + i.ScratchBytes
+	need := i.Bytes()
 	if r.bytes < 0 || need <= r.bytes {
 		return nil
 	}
 	return fmt.Errorf("weights %s + KV cache %s (%d tokens) + scratch %s = %s, and %s are available%s: "+
 		"shorten the context, run fewer sequences, or take a smaller model or another device: %w", Size(i.WeightBytes), Size(i.KVBytes),
-		i.KVPages*kernels.PageTokens, Size(i.ScratchBytes), Size(need), Size(r.bytes), r.told, ErrMemory)
+		i.KVTokens(), Size(i.ScratchBytes), Size(need), Size(r.bytes), r.told, ErrMemory)
 }
 
 // Size spells a number of bytes, in decimal units.

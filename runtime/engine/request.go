@@ -95,8 +95,8 @@ type request struct {
 // Generate queues a request. Its events come through a channel. Nobody waits for its
 // reader; the last event is KindDone, then the channel is closed. When ctx ends, so does the
 // request, within one step, and a reader that is behind may miss its last events. Who stops
-// reading ends ctx. An error comes
-// at once: a *sample.ParamError, ErrTooLong, ErrQueueFull, ErrClosed or ErrLost.
+// reading ends ctx. An error comes at once: a *sample.ParamError, ErrTooLong, ErrQueueFull,
+// ErrClosed or ErrLost.
 func (e *Engine) Generate(ctx context.Context, r Request) (<-chan Event, error) {
 	if err := e.check(&r); err != nil {
 		return nil, err
