@@ -9,17 +9,7 @@ import (
 )
 
 // chatCompletions answers POST /v1/chat/completions.
-func (s *Server) chatCompletions(ctx *fasthttp.RequestCtx) error {
-	m, err := s.current()
-	if err != nil {
-		return err
-	}
-	r, bad := parseChat(ctx.PostBody(), m)
-	if bad != nil {
-		return bad
-	}
-	return s.generate(ctx, m, r)
-}
+func (s *Server) chatCompletions(ctx *fasthttp.RequestCtx) error { return s.generate(ctx, parseChat) }
 
 var chatAPI = &api{
 	idPrefix: "chatcmpl-", object: "chat.completion", chunk: "chat.completion.chunk",

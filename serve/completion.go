@@ -3,17 +3,7 @@ package serve
 import "github.com/valyala/fasthttp"
 
 // completions answers POST /v1/completions.
-func (s *Server) completions(ctx *fasthttp.RequestCtx) error {
-	m, err := s.current()
-	if err != nil {
-		return err
-	}
-	r, bad := parseCompletion(ctx.PostBody(), m)
-	if bad != nil {
-		return bad
-	}
-	return s.generate(ctx, m, r)
-}
+func (s *Server) completions(ctx *fasthttp.RequestCtx) error { return s.generate(ctx, parseCompletion) }
 
 var completionAPI = &api{
 	idPrefix: "cmpl-", object: "text_completion", chunk: "text_completion",

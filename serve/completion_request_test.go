@@ -39,7 +39,7 @@ func FuzzParseCompletion(f *testing.F) {
 			if len(p.ids) == 0 || len(p.ids)+r.maxTokens > m.MaxContext {
 				t.Fatalf("%q: prompt %d has %d tokens, max_tokens %d", body, i, len(p.ids), r.maxTokens)
 			}
-			q := r.engineRequest(p, 0)
+			q := r.engineRequest(p, 0, "")
 			if err := q.Sampling.Check(m.Tokenizer.VocabSize()); err != nil {
 				t.Fatalf("%q: %v", body, err)
 			}

@@ -38,13 +38,20 @@ type choiceEvent struct {
 	event  engine.Event
 }
 
-// generate answers with what the model makes of r, in one piece or as a stream.
-func (s *Server) generate(ctx *fasthttp.RequestCtx, m *Model, r *request) error {
+// generate answers with what the model makes of the request that parse reads, in one piece or as a stream.
+func (s *Server) generate(ctx *fasthttp.RequestCtx, parse func(body []byte, m *Model) (*request, *apiError)) error {
+	m, err := s.current()
+	if err != nil {
+		return err
+	}
+	r, bad := parse(ctx.PostBody(), m)
+	if bad != nil {
+		return bad
+	}
 	if r.stream && !ctx.Request.Header.IsHTTP11() {
 		return badParam("stream", "stream: needs HTTP/1.1")
 	}
 	showPrefix(ctx, m, r)
-	r.client = callOf(ctx).client
 	g, err := s.start(ctx.Conn(), callOf(ctx), m, r)
 	if err != nil {
 		return err
@@ -87,7 +94,7 @@ func (s *Server) start(conn net.Conn, c *call, m *Model, r *request) (*generatio
 			if !one.generates() {
 				continue
 			}
-			if err := g.run(one, r.engineRequest(p, i)); err != nil {
+			if err := g.run(one, r.engineRequest(p, i, c.client)); err != nil {
 				if all := len(r.prompts) * r.bestOf; all > 1 && errors.Is(err, engine.ErrQueueFull) {
 					return nil, queueFull(fmt.Sprintf("the queue has no room for all %d choices of this request: ask for fewer at once, or try again later", all))
 				}

@@ -36,8 +36,7 @@ type request struct {
 	ignoreEOS bool
 	echo      bool
 
-	priority  int    // as engine.Request has them
-	client    string // set by generate
+	priority  int // as engine.Request has them
 	cacheSalt string
 
 	stream       bool
@@ -78,8 +77,8 @@ func parseRequest(a *api, body []byte, m *Model) (*request, *fields, *apiError) 
 	return r, f, f.err
 }
 
-// engineRequest is what the model is asked for choice i of p.
-func (r *request) engineRequest(p prompt, i int) engine.Request {
+// engineRequest is what the model is asked for choice i of p, by a client.
+func (r *request) engineRequest(p prompt, i int, client string) engine.Request {
 	s := r.sampling
 	if r.seeded {
 		s.Seed += uint64(i)
@@ -88,7 +87,7 @@ func (r *request) engineRequest(p prompt, i int) engine.Request {
 	}
 	q := engine.Request{IDs: p.ids, MaxTokens: r.maxTokens, Sampling: s, Logprobs: r.logprobs,
 		PromptLogprobs: r.echo && r.logprobs >= 0, Ends: r.ends, IgnoreEOS: r.ignoreEOS,
-		Priority: r.priority, Client: r.client, CacheSalt: r.cacheSalt}
+		Priority: r.priority, Client: client, CacheSalt: r.cacheSalt}
 	if r.bestOf > r.n {
 		q.Logprobs = max(q.Logprobs, 0) // to choose by
 	}
