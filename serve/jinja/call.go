@@ -48,29 +48,15 @@ func (e *call) eval(r *run) value {
 	return f(r, a)
 }
 
-type filterCall struct {
-	name      string
-	apply     func(r *run, v value, a arguments) value
+// applied is a filter of a value, or a test, whose result is a bool.
+type applied[T any] struct {
+	apply     func(r *run, v value, a arguments) T
 	value     expression
 	arguments argumentList
 	at        int
 }
 
-func (e *filterCall) eval(r *run) value {
-	v, a := r.eval(e.value), e.arguments.eval(r)
-	r.at = e.at
-	return e.apply(r, v, a)
-}
-
-type testCall struct {
-	name      string
-	apply     func(r *run, v value, a arguments) bool
-	value     expression
-	arguments argumentList
-	at        int
-}
-
-func (e *testCall) eval(r *run) value {
+func (e *applied[T]) eval(r *run) value {
 	v, a := r.eval(e.value), e.arguments.eval(r)
 	r.at = e.at
 	return e.apply(r, v, a)

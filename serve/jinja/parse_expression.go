@@ -158,7 +158,7 @@ func (p *parser) filters(e expression) expression {
 func (p *parser) filter(e expression, at int) expression {
 	t := p.peek()
 	name := p.name()
-	f := &filterCall{name: name, apply: filters[name], value: e, at: at}
+	f := &applied[value]{apply: filters[name], value: e, at: at}
 	if f.apply == nil {
 		p.fail(t, "no filter is called %.40q", name)
 	}
@@ -173,7 +173,7 @@ func (p *parser) test(e expression, at int) expression {
 	not := p.keyword("not")
 	t := p.peek()
 	name := p.name()
-	c := &testCall{name: name, apply: tests[name], value: e, at: at}
+	c := &applied[bool]{apply: tests[name], value: e, at: at}
 	if c.apply == nil {
 		p.fail(t, "no test is called %.40q", name)
 	}
