@@ -322,7 +322,7 @@ func TestLogitsAreTheServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, ids := range windows {
-		events, err := e.Generate(context.Background(), engine.Request{IDs: ids, PromptLogprobs: true})
+		events, err := e.Generate(context.Background(), engine.Request{IDs: ids, LogprobsFrom: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

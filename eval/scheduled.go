@@ -77,7 +77,8 @@ func (s *scheduled) step(m *model.Model, pool *kvcache.Pool, seqs int) (int, err
 			s.settle()
 			continue
 		}
-		q := &sched.Sequence{ID: int64(s.added), Prompt: len(w) - min(decoded, len(w)/2), Unshared: true}
+		prompt := len(w) - min(decoded, len(w)/2)
+		q := &sched.Sequence{ID: int64(s.added), Prompt: prompt, Logits: prompt}
 		q.Tokens = w[:q.Prompt:q.Prompt]
 		if n := len(w) - q.Prompt; n > 0 {
 			q.MaxTokens = n + 1 // the last one's logits are wanted, too

@@ -37,7 +37,7 @@ func TestCompletion(t *testing.T) {
 	if wantIDs := append([]int32{1}, s.tok.Encode("hello")...); !reflect.DeepEqual(r.IDs, wantIDs) {
 		t.Errorf("ids %v, want BOS before the prompt's: %v", r.IDs, wantIDs)
 	}
-	if r.MaxTokens != 16 || r.Logprobs != -1 || r.PromptLogprobs || r.IgnoreEOS || r.Priority != 0 || r.CacheSalt != "" {
+	if r.MaxTokens != 16 || r.Logprobs != -1 || r.LogprobsFrom != 0 || r.IgnoreEOS || r.Priority != 0 || r.CacheSalt != "" {
 		t.Errorf("defaults: %+v", r)
 	}
 	r.Sampling.Seed = 0

@@ -142,7 +142,7 @@ func done(reason engine.FinishReason) engine.Event {
 // says answers every request with ids, cut at its MaxTokens, then EOS.
 func says(ids []int32) func(context.Context, engine.Request, func(engine.Event)) {
 	return func(ctx context.Context, r engine.Request, send func(engine.Event)) {
-		if r.PromptLogprobs {
+		if r.LogprobsFrom > 0 {
 			var prompt []engine.Token
 			for i, id := range r.IDs[1:] {
 				lp := -float32(i+1) / 8

@@ -85,9 +85,11 @@ func (r *request) engineRequest(p prompt, i int, client string) engine.Request {
 	} else {
 		s.Seed = rand.Uint64()
 	}
-	q := engine.Request{IDs: p.ids, MaxTokens: r.maxTokens, Sampling: s, Logprobs: r.logprobs,
-		PromptLogprobs: r.echo && r.logprobs >= 0, Ends: r.ends, IgnoreEOS: r.ignoreEOS,
+	q := engine.Request{IDs: p.ids, MaxTokens: r.maxTokens, Sampling: s, Logprobs: r.logprobs, Ends: r.ends, IgnoreEOS: r.ignoreEOS,
 		Priority: r.priority, Client: client, CacheSalt: r.cacheSalt}
+	if r.echo && r.logprobs >= 0 {
+		q.LogprobsFrom = 1
+	}
 	if r.bestOf > r.n {
 		q.Logprobs = max(q.Logprobs, 0) // to choose by
 	}

@@ -133,8 +133,10 @@ func some(r *rand.Rand) Request {
 	case 1:
 		q.Sampling.LogitBias = map[int32]float32{int32(r.IntN(mute)): 2}
 	}
-	if q.PromptLogprobs = q.Logprobs >= 0 && r.IntN(2) == 0; q.PromptLogprobs && r.IntN(3) == 0 {
-		q.MaxTokens = 0
+	if q.Logprobs >= 0 && r.IntN(2) == 0 {
+		if q.LogprobsFrom = 1 + r.IntN(len(q.IDs)); r.IntN(3) == 0 {
+			q.MaxTokens = 0
+		}
 	}
 	return q
 }
@@ -204,11 +206,12 @@ func TestBadRequests(t *testing.T) {
 		{"nothing to do", Request{IDs: ids, Logprobs: -1}, "max_tokens", nil},
 		{"negative length", Request{IDs: ids, MaxTokens: -5, Logprobs: -1}, "max_tokens", nil},
 		{"too many logprobs", Request{IDs: ids, MaxTokens: 1, Logprobs: 21}, "logprobs", nil},
-		{"prompt logprobs without", Request{IDs: ids, MaxTokens: 1, Logprobs: -1, PromptLogprobs: true}, "logprobs", nil},
+		{"prompt logprobs without", Request{IDs: ids, MaxTokens: 1, Logprobs: -1, LogprobsFrom: 1}, "logprobs", nil},
 		{"sampling", Request{IDs: ids, MaxTokens: 1, Logprobs: -1, Sampling: sample.Params{TopP: 2}}, "top_p", nil},
 		{"too long", Request{IDs: ids, MaxTokens: 300, Logprobs: -1}, "", ErrTooLong},
 		{"far too long", Request{IDs: ids, MaxTokens: 1<<63 - 1, Logprobs: -1}, "", ErrTooLong},
-		{"long prompt", Request{IDs: make([]int32, 301), PromptLogprobs: true}, "", ErrTooLong},
+		{"logprobs from behind the prompt", Request{IDs: ids, MaxTokens: 1, LogprobsFrom: 2}, "logprobs_from", nil},
+		{"long prompt", Request{IDs: make([]int32, 302), LogprobsFrom: 1}, "", ErrTooLong},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			events, err := e.Generate(context.Background(), c.r)
@@ -540,7 +543,8 @@ func TestPrefixesAreShared(t *testing.T) {
 		{"the same", Request{IDs: ids}, 149},
 		{"its beginning", Request{IDs: append(slices.Clone(ids[:100]), 1, 2, 3)}, 100},
 		{"another salt", Request{IDs: ids, CacheSalt: "x"}, 0},
-		{"logprobs of the prompt", Request{IDs: ids, PromptLogprobs: true}, 0},
+		{"logprobs of the prompt", Request{IDs: ids, LogprobsFrom: 1}, 0},
+		{"logprobs of its end", Request{IDs: ids, LogprobsFrom: 121}, 120},
 		{"another beginning", Request{IDs: append([]int32{9}, ids...)}, 0},
 	} {
 		c.r.MaxTokens = 3
@@ -552,6 +556,14 @@ func TestPrefixesAreShared(t *testing.T) {
 			t.Errorf("%s: %d tokens of the prompt were in the cache, %d counted; want %d", c.name, done.Cached, counted, c.cached)
 		}
 	}
+}
+
+// The last token of a prompt that nothing follows takes no place in the context.
+func TestLogprobOfTheTokenBehindTheContext(t *testing.T) {
+	e := fakeEngine(t, newFake())
+	r := Request{IDs: make([]int32, 301), LogprobsFrom: 300}
+	prompt, answer, done := collect(t, generate(t, e, context.Background(), r))
+	check(t, r, prompt, answer, done)
 }
 
 // Choices of one prompt that come together compute it once.
@@ -584,7 +596,7 @@ func TestChoicesShareTheirPrompt(t *testing.T) {
 // Nobody reads, and nobody waits: the channel holds everything.
 func TestReadersAreNotWaitedFor(t *testing.T) {
 	e := fakeEngine(t, newFake())
-	r := Request{IDs: make([]int32, 100), MaxTokens: 200, Logprobs: 0, PromptLogprobs: true, IgnoreEOS: true}
+	r := Request{IDs: make([]int32, 100), MaxTokens: 200, Logprobs: 0, LogprobsFrom: 1, IgnoreEOS: true}
 	events := generate(t, e, context.Background(), r)
 	other := Request{IDs: []int32{2}, MaxTokens: 290, Logprobs: -1, IgnoreEOS: true}
 	prompt, answer, done := collect(t, generate(t, e, context.Background(), other))

@@ -139,7 +139,7 @@ func alone(r Request) (prompt, answer []Token) {
 		}
 		return t
 	}
-	for i := 1; i < len(tokens) && r.PromptLogprobs; i++ {
+	for i := r.LogprobsFrom; i > 0 && i < len(tokens); i++ {
 		prompt = append(prompt, told(tokens[:i], tokens[i]))
 	}
 	for range r.MaxTokens {

@@ -258,10 +258,11 @@ func (l *loop) pack(step sched.Step) {
 		q := l.request(r.Sequence)
 		l.begin(q)
 		l.runs = append(l.runs, model.Run{Tokens: r.Tokens[r.From:r.To], Position: r.From, Pages: r.Pages})
-		if q.PromptLogprobs && !q.told {
-			q.prompt = q.prompt[:r.From] // a preempted one begins anew
-			for i := r.From; i < min(r.To, r.Prompt-1); i++ {
-				l.want(row+int32(i-r.From), want{q: q, next: r.Tokens[i+1]})
+		if q.untold() {
+			first := max(r.From, q.LogprobsFrom-1)
+			q.prompt = q.prompt[:first-(q.LogprobsFrom-1)] // a preempted one begins anew
+			for i := first; i < min(r.To, len(q.IDs)-1); i++ {
+				l.want(row+int32(i-r.From), want{q: q, next: q.IDs[i+1]})
 			}
 		}
 		row += int32(r.To - r.From)
@@ -290,9 +291,9 @@ func (l *loop) deliver(step sched.Step) {
 	}
 	finished := l.sched.Advance(step, l.drawn)
 	for _, r := range step.Runs {
-		if q := l.request(r.Sequence); q.PromptLogprobs && !q.told && r.To >= r.Prompt {
+		if q := l.request(r.Sequence); q.untold() && r.To >= r.Prompt {
 			q.out.send(Event{Kind: KindPrompt, Prompt: q.prompt})
-			q.prompt, q.told = nil, true
+			q.prompt, q.told, q.seq.Logits = nil, true, 0
 		}
 	}
 	for i := range l.wants {

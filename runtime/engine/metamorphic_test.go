@@ -28,9 +28,7 @@ type way struct {
 	preempts bool
 }
 
-// The first is what the others are compared with: the definition, nothing shared.
 var ways = []way{
-	{name: "generic, alone", isa: "generic", threads: 1},
 	{name: "generic, batched", isa: "generic", threads: 3, together: true},
 	{name: "alone", threads: 1},
 	{name: "batched", threads: 2, together: true},
@@ -44,7 +42,7 @@ var ways = []way{
 // the answers grow by pages.
 func conversation(r *rand.Rand, n int) (requests []Request) {
 	for i := range n {
-		q := Request{MaxTokens: 5 + r.IntN(60), Logprobs: i % 3, IgnoreEOS: true, PromptLogprobs: i%3 == 2 && r.IntN(2) == 0}
+		q := Request{MaxTokens: 5 + r.IntN(60), Logprobs: i % 3, IgnoreEOS: true}
 		if i > 0 && r.IntN(2) == 0 {
 			ids := requests[r.IntN(i)].IDs
 			q.IDs = slices.Clone(ids[:1+r.IntN(len(ids))])
@@ -52,8 +50,14 @@ func conversation(r *rand.Rand, n int) (requests []Request) {
 		for len(q.IDs) == 0 || len(q.IDs) < 160 && r.IntN(60) > 0 {
 			q.IDs = append(q.IDs, int32(r.IntN(300)))
 		}
-		if i%3 == 0 {
+		switch i % 3 {
+		case 0:
 			q.MaxTokens = 240 - len(q.IDs)
+		case 2:
+			q.LogprobsFrom = r.IntN(1 + len(q.IDs))
+			if q.LogprobsFrom > 0 && r.IntN(2) == 0 {
+				q.MaxTokens = 0
+			}
 		}
 		if r.IntN(2) == 0 {
 			q.Sampling = sample.Params{Temperature: 1, TopP: 0.9, Seed: uint64(i), RepetitionPenalty: 1.1}
@@ -65,7 +69,8 @@ func conversation(r *rand.Rand, n int) (requests []Request) {
 
 // Alone or together, in small steps or large, preempted, or with prompts that others
 // have computed before, on any instruction set, with any number of threads: a request's
-// tokens and logprobs are the same to the bit. LLMQAT_LONG is the number of sets of
+// tokens and logprobs are the same to the bit, and so is the logprob of a prompt's token
+// whether or not those of the tokens before it are wanted. LLMQAT_LONG is the number of sets of
 // requests of the 4-8-4 model.
 func TestSameTokensEverywhere(t *testing.T) {
 	settings := []convert.Options{
@@ -94,10 +99,28 @@ func TestSameTokensEverywhere(t *testing.T) {
 	}
 }
 
+// unshared answers each request by the definition, alone, and with all of its prompt computed.
+func unshared(t *testing.T, f *qat.File, requests []Request) (want []answer) {
+	e := realEngine(t, f, "generic", 1, Options{})
+	defer e.Close()
+	for i, r := range requests {
+		r.LogprobsFrom, r.CacheSalt = min(1, r.LogprobsFrom), fmt.Sprint(i)
+		a := answers(t, e, []Request{r}, false)[0]
+		if from := requests[i].LogprobsFrom; from > 0 {
+			a.Prompt = a.Prompt[from-1:]
+		}
+		want = append(want, a)
+	}
+	if n := e.Stats().CachedTokens; n > 0 {
+		t.Fatalf("%d tokens were shared by what must share none", n)
+	}
+	return want
+}
+
 // everywhere runs a set of n requests in all ways, and returns how often one was preempted.
 func everywhere(t *testing.T, f *qat.File, seed uint64, n int) (preempted int64) {
 	requests := conversation(rand.New(rand.NewPCG(5, seed)), n)
-	var want []answer
+	want := unshared(t, f, requests)
 	for _, w := range ways {
 		if w.isa != "" && !slices.Contains(cpu.ISAs(), w.isa) {
 			continue
@@ -108,14 +131,11 @@ func everywhere(t *testing.T, f *qat.File, seed uint64, n int) (preempted int64)
 		}
 		e := realEngine(t, f, w.isa, w.threads, w.o)
 		for _, again := range []bool{false, true} { // the second time prompts are in the cache
-			if want != nil && again && !w.together {
+			if again && !w.together {
 				continue
 			}
 			before := e.Stats()
 			got := answers(t, e, requests, w.together)
-			if want == nil {
-				want = got
-			}
 			for i := range want {
 				if d := cmp.Diff(want[i], got[i], cmp.Comparer(sameBits)); d != "" {
 					t.Fatalf("seed %d, %s, again %v: request %d (-want +got):\n%s", seed, w.name, again, i, d)

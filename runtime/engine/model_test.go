@@ -123,7 +123,7 @@ func TestSameTokensWhereTheDeviceDraws(t *testing.T) {
 		p.Seed = uint64(i)
 		requests = append(requests, Request{IDs: []int32{1, int32(i)}, MaxTokens: 40, Logprobs: -1, IgnoreEOS: true, Sampling: p})
 	}
-	requests[8].Logprobs, requests[8].PromptLogprobs = 2, true
+	requests[8].Logprobs, requests[8].LogprobsFrom = 2, 1
 	var got [2][]answer
 	for i, dev := range []kernels.Device{dev, kerneltest.Drawing{Device: dev}} {
 		e, err := New(f, Options{Device: dev})
@@ -151,7 +151,7 @@ func TestSameBitsOnEveryArchitecture(t *testing.T) {
 	} {
 		h := fnv.New64a()
 		word := func(v uint32) { h.Write(binary.LittleEndian.AppendUint32(nil, v)) }
-		r := Request{IDs: make([]int32, 100), MaxTokens: 100, PromptLogprobs: true, IgnoreEOS: true, Sampling: sample.Params{Temperature: 1, TopP: 0.95, Seed: 9}}
+		r := Request{IDs: make([]int32, 100), MaxTokens: 100, LogprobsFrom: 1, IgnoreEOS: true, Sampling: sample.Params{Temperature: 1, TopP: 0.95, Seed: 9}}
 		for i := range r.IDs {
 			r.IDs[i] = int32(i*i) % 300
 		}

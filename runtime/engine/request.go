@@ -26,13 +26,13 @@ const MaxLogprobs = 20
 
 // Request is one sequence to be continued.
 type Request struct {
-	IDs            []int32 // prompt, BOS included if wanted; at least one; not changed, not to be changed
-	MaxTokens      int     // 1 or more, or 0 with PromptLogprobs
-	Sampling       sample.Params
-	Logprobs       int     // -1: none; 0..20: the chosen token's and as many of the most likely
-	PromptLogprobs bool    // also for every prompt token after the first; takes Logprobs >= 0
-	Ends           []int32 // tokens that end the answer as EOS does: a template's end of turn
-	IgnoreEOS      bool    // go on to MaxTokens past EOS, BOS and Ends
+	IDs          []int32 // prompt, BOS included if wanted; at least one; not changed, not to be changed
+	MaxTokens    int     // 1 or more, or 0 with LogprobsFrom
+	Sampling     sample.Params
+	Logprobs     int     // -1: none; 0..20: the chosen token's and as many of the most likely
+	LogprobsFrom int     // those of the prompt's tokens from this one on, too: 1 to len(IDs); 0: of none; takes Logprobs >= 0
+	Ends         []int32 // tokens that end the answer as EOS does: a template's end of turn
+	IgnoreEOS    bool    // go on to MaxTokens past EOS, BOS and Ends
 
 	Priority  int    // requests of lower numbers go first, and stay longest where the cache is short
 	Client    string // who asks: those of one priority that wait get even shares of the tokens
@@ -54,7 +54,7 @@ type Token struct {
 type EventKind uint8
 
 const (
-	KindPrompt EventKind = iota // Prompt: once, before the first token, where PromptLogprobs was asked
+	KindPrompt EventKind = iota // Prompt: once, before the first token, where LogprobsFrom asked for it
 	KindToken                   // Token: a generated one, the one that ends the answer apart
 	KindDone                    // Reason or Err: the last event
 )
@@ -70,7 +70,7 @@ const (
 // Event is a piece of a request's answer.
 type Event struct {
 	Kind   EventKind
-	Prompt []Token // those after the first
+	Prompt []Token // those from LogprobsFrom on
 	Token  Token
 	Reason FinishReason
 	Err    error         // the context's, the device's, ErrClosed, a *PanicError
@@ -91,6 +91,9 @@ type request struct {
 	arrived time.Time
 	waited  time.Duration // until begun
 }
+
+// untold says that logprobs of the prompt are still to be sent.
+func (q *request) untold() bool { return q.LogprobsFrom > 0 && !q.told }
 
 // Generate queues a request. Its events come through a channel. Nobody waits for its
 // reader; the last event is KindDone, then the channel is closed. When ctx ends, so does the
@@ -115,13 +118,15 @@ func (e *Engine) check(r *Request) error {
 	switch {
 	case len(r.IDs) == 0:
 		return bad("prompt", "empty", "at least one token")
-	case r.MaxTokens < 0 || r.MaxTokens == 0 && !r.PromptLogprobs:
+	case r.MaxTokens < 0 || r.MaxTokens == 0 && r.LogprobsFrom == 0:
 		return bad("max_tokens", r.MaxTokens, "1 or more, or 0 with the prompt's logprobs")
 	case r.Logprobs < -1 || r.Logprobs > MaxLogprobs:
 		return bad("logprobs", r.Logprobs, fmt.Sprintf("-1 (none) to %d", MaxLogprobs))
-	case r.PromptLogprobs && r.Logprobs < 0:
+	case r.LogprobsFrom < 0 || r.LogprobsFrom > len(r.IDs):
+		return bad("logprobs_from", r.LogprobsFrom, fmt.Sprintf("0 (none) to the prompt's %d tokens", len(r.IDs)))
+	case r.LogprobsFrom > 0 && r.Logprobs < 0:
 		return bad("logprobs", r.Logprobs, "0 or more for the prompt's logprobs")
-	case len(r.IDs) > e.info.MaxContext || r.MaxTokens > e.info.MaxContext-len(r.IDs):
+	case r.computed() > e.info.MaxContext || r.MaxTokens > e.info.MaxContext-r.computed():
 		return fmt.Errorf("%w: prompt %d + max_tokens %d > %d", ErrTooLong, len(r.IDs), r.MaxTokens, e.info.MaxContext)
 	}
 	for i, id := range r.IDs {
@@ -155,14 +160,27 @@ func (e *Engine) enqueue(q *request) error {
 	return nil
 }
 
+// computed is how many of the prompt's tokens the model runs: not the last where nothing is to
+// follow it.
+func (r *Request) computed() int {
+	if r.MaxTokens == 0 {
+		return max(1, len(r.IDs)-1)
+	}
+	return len(r.IDs)
+}
+
 // cost is what q counts in the queue. A handful of requests without a limit would fill that
 // of a model with a long context.
 func (q *request) cost() int64 { return sched.Cost(len(q.IDs), q.MaxTokens) }
 
 // prepare makes what the loop needs, so that the loop need not.
 func (q *request) prepare(vocab int, eos []int32) {
-	q.seq = &sched.Sequence{Tokens: slices.Clone(q.IDs), Prompt: len(q.IDs), MaxTokens: q.MaxTokens, EOS: slices.Concat(eos, q.Ends),
-		Priority: q.Priority, Client: q.Client, Salt: q.CacheSalt, Unshared: q.PromptLogprobs}
+	n := q.computed()
+	q.seq = &sched.Sequence{Tokens: slices.Clone(q.IDs[:n]), Prompt: n, MaxTokens: q.MaxTokens, EOS: slices.Concat(eos, q.Ends),
+		Priority: q.Priority, Client: q.Client, Salt: q.CacheSalt}
+	if q.LogprobsFrom > 0 {
+		q.seq.Logits = n - (q.LogprobsFrom - 1) // a token's logprob is in the logits of the one before
+	}
 	if q.IgnoreEOS {
 		q.seq.EOS = nil
 	}

@@ -74,7 +74,7 @@ func (w *world) add() {
 		like := rapid.SampledFrom(w.all).Draw(w.T, "like").Tokens
 		copy(q.Tokens[:rapid.IntRange(0, min(prompt, len(like))).Draw(w.T, "same")], like)
 	}
-	q.Unshared = q.MaxTokens == 0
+	q.Logits = rapid.IntRange(0, prompt).Draw(w.T, "logits")
 	w.s.Add(q)
 	w.all = append(w.all, q)
 }
@@ -243,9 +243,9 @@ func TestLeavingIsFree(t *testing.T) {
 // What leaves after it began has had its share.
 func TestLeavingLate(t *testing.T) {
 	s := New(Options{Budget: 200, Chunk: 200, Sequences: 2}, kvcache.NewPages(3))
-	first := &Sequence{Tokens: make([]int32, 60), Prompt: 60, MaxTokens: 10, Unshared: true}
-	second := &Sequence{ID: 1, Tokens: make([]int32, 60), Prompt: 60, MaxTokens: 10, Unshared: true}
-	third := &Sequence{ID: 2, Tokens: make([]int32, 60), Prompt: 60, MaxTokens: 10, Unshared: true}
+	first := &Sequence{Tokens: make([]int32, 60), Prompt: 60, MaxTokens: 10, Logits: 60}
+	second := &Sequence{ID: 1, Tokens: make([]int32, 60), Prompt: 60, MaxTokens: 10, Logits: 60}
+	third := &Sequence{ID: 2, Tokens: make([]int32, 60), Prompt: 60, MaxTokens: 10, Logits: 60}
 	for _, q := range []*Sequence{first, second, third} {
 		s.Add(q)
 	}

@@ -24,7 +24,7 @@ var rewrite = flag.Bool("rewrite", false, "record what the scheduler does in tes
 //	add id=N prompt=N max=N    the tokens generated are 1, 2, 3, ...; further words:
 //	    eos=N
 //	    like=N same=N          it begins with so many tokens of sequence like
-//	    priority=N client=N salt=N unshared=1
+//	    priority=N client=N salt=N logits=N
 //	step [n=N]                 Next and Advance, N times
 //	remove id=N
 func TestScripts(t *testing.T) {
@@ -96,7 +96,7 @@ func (p *player) do(t *testing.T, command string, args map[string]int) string {
 	case "add":
 		q := &Sequence{ID: int64(args["id"]), Tokens: make([]int32, args["prompt"]), Prompt: args["prompt"],
 			MaxTokens: args["max"], EOS: []int32{int32(args["eos"])}, Priority: args["priority"],
-			Client: strconv.Itoa(args["client"]), Salt: strconv.Itoa(args["salt"]), Unshared: args["unshared"] > 0}
+			Client: strconv.Itoa(args["client"]), Salt: strconv.Itoa(args["salt"]), Logits: args["logits"]}
 		for i := range q.Tokens {
 			q.Tokens[i] = int32(args["id"]*10_000 + i)
 		}

@@ -17,7 +17,7 @@ type Sequence struct {
 	Priority int    // lower goes first
 	Client   string // those of one priority get even shares
 	Salt     string // shares pages with sequences of the same salt
-	Unshared bool   // computes its whole prompt
+	Logits   int    // so many of the prompt's last tokens are computed even where their K and V are there: their logits are wanted; the last one's always are
 
 	Pages  []int32 // while it runs
 	Shared int     // tokens of the prompt that were in the cache when it began
@@ -44,6 +44,14 @@ func (q *Sequence) Done() bool {
 		return q.cached == q.Prompt
 	}
 	return q.Generated() == q.MaxTokens || q.Stopped()
+}
+
+// shareable is how many of q's tokens it may have of others: none whose logits are wanted.
+func (q *Sequence) shareable() int {
+	if q.Logits > 0 {
+		return q.Prompt - q.Logits
+	}
+	return len(q.Tokens) - 1
 }
 
 // decoding reports whether q is past its prompt and lacks its last token's K and V alone.

@@ -19,12 +19,9 @@ type match struct {
 
 func (m *match) tokens() int { return len(m.pages)*kvcache.PageTokens + m.copied }
 
-// find looks q's tokens up, all but the last, whose logits are wanted.
+// find looks up those of q's tokens that it may share.
 func (s *Scheduler) find(q *Sequence) (m match) {
-	if q.Unshared {
-		return m
-	}
-	known := q.Tokens[:len(q.Tokens)-1]
+	known := q.Tokens[:q.shareable()]
 	n := 0
 	for ; (n+1)*kvcache.PageTokens <= len(known); n++ {
 		id, ok := s.pages.Find(q.key(n + 1))
@@ -99,13 +96,10 @@ func (s *Scheduler) start(q *Sequence, m *match) {
 // computing says whether a prompt that runs has yet to compute tokens that q could share,
 // enough of them beyond the cached ones. It does not wait for one of less priority.
 func (s *Scheduler) computing(q *Sequence, cached int) bool {
-	if q.Unshared {
-		return false
-	}
 	n := cached / kvcache.PageTokens
 	from, to := n*kvcache.PageTokens, cached+minCopied
 	return slices.ContainsFunc(s.running, func(p *Sequence) bool {
-		return !p.decoding() && p.Priority <= q.Priority && min(len(p.Tokens), len(q.Tokens)-1) >= to &&
+		return !p.decoding() && p.Priority <= q.Priority && min(len(p.Tokens), q.shareable()) >= to &&
 			p.key(n) == q.key(n) && slices.Equal(p.Tokens[from:to], q.Tokens[from:to])
 	})
 }
