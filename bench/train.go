@@ -165,7 +165,7 @@ func trainConfig(m *format.Config, q qat.Quantization, p point, steps int) (c tr
 		}
 		d.Add(ids, c.Length)
 	}
-	plan, err = train.PlanOf(c, m, d)
+	plan, err = train.PlanOf(c, m, d.Tokens(), d.Longest())
 	return c, d, plan, err
 }
 

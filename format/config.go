@@ -167,6 +167,22 @@ func (c *Config) Tensors() []TensorSpec {
 	return list
 }
 
+// MACs returns the multiply-adds of one token with the weights of layers and lm_head.
+func (c *Config) MACs() (n int64) {
+	for _, t := range c.Tensors() {
+		if t.Linear || t.LMHead || t.Embedding && c.TieWordEmbeddings {
+			n += int64(t.Out) * int64(t.In)
+		}
+	}
+	return n
+}
+
+// ScoreMACs returns the multiply-adds of one token's queries with the keys of context tokens,
+// of all layers: those of its weights with the values are as many.
+func (c *Config) ScoreMACs(context float64) float64 {
+	return float64(c.NumHiddenLayers) * float64(c.NumAttentionHeads*c.HeadDim) * context
+}
+
 // Parameters counts the model's numbers, a tied head once.
 func (c *Config) Parameters() int64 {
 	var n int64

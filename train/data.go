@@ -42,8 +42,8 @@ func (d *Data) Tokens() int {
 // Window returns window i, which must not be changed.
 func (d *Data) Window(i int) []int32 { return d.ids[d.start[i]:d.start[i+1]] }
 
-// longest is how many tokens the longest window has.
-func (d *Data) longest() (n int) {
+// Longest is how many tokens the longest window has.
+func (d *Data) Longest() (n int) {
 	for i := range d.Len() {
 		n = max(n, len(d.Window(i)))
 	}

@@ -26,10 +26,10 @@ func (p *Plan) Bytes() int64 {
 	return n
 }
 
-// PlanOf says what a run of c on a model of shape m takes, with windows that are no longer
-// than those of d.
-func PlanOf(c Config, m *format.Config, d *Data) (Plan, error) {
-	c.Length = min(c.Length, d.longest())
+// PlanOf says what a run of c on a model of shape m takes, with windows of so many tokens in
+// all, of which the longest has longest.
+func PlanOf(c Config, m *format.Config, tokens, longest int) (Plan, error) {
+	c.Length = min(c.Length, longest)
 	o := nn.Options{Quantization: floats(), MaxTokens: c.Pass * c.Length, MaxLength: c.Length, KeepMaps: c.AttentionLoss > 0}
 	var p Plan
 	var err error
@@ -42,17 +42,10 @@ func PlanOf(c Config, m *format.Config, d *Data) (Plan, error) {
 		return p, err
 	}
 	p.Moments = 2 * p.Student.Weights
-	p.Data = 4 * int64(d.Tokens())
+	p.Data = 4 * int64(tokens)
 	p.StepTokens = c.Batch * c.Length
-	perToken := 0.0
-	for _, t := range m.Tensors() {
-		if t.Linear || t.LMHead || t.Embedding && m.TieWordEmbeddings {
-			perToken += float64(t.Out) * float64(t.In)
-		}
-	}
-	// Scores, half of which causality leaves, and as much for values.
-	scores := float64(m.NumHiddenLayers) * float64(m.NumAttentionHeads*m.HeadDim) * float64(c.Length) / 2
-	perToken += 2 * scores
+	scores := m.ScoreMACs(float64(c.Length) / 2) // causality leaves half
+	perToken := float64(m.MACs()) + 2*scores
 	passes := 4.0
 	if c.Recompute {
 		passes++

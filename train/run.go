@@ -181,7 +181,7 @@ func floats() qat.Quantization {
 
 // open makes the models and finds the state to begin with.
 func (r *run) open() error {
-	r.longest = max(r.Data.longest(), r.Held.longest())
+	r.longest = max(r.Data.Longest(), r.Held.Longest())
 	var err error
 	if r.Logits == nil {
 		if err = r.loadTeacher(); err != nil {

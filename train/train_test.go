@@ -659,7 +659,7 @@ func TestCurvesOfLayers(t *testing.T) {
 func TestPlan(t *testing.T) {
 	c := config()
 	d := data(1, 30)
-	p, err := PlanOf(c, teacher().Config(), d)
+	p, err := PlanOf(c, teacher().Config(), d.Tokens(), d.Longest())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -691,23 +691,23 @@ func TestPlan(t *testing.T) {
 	}
 	longer := c // which the data's windows are not
 	longer.Length = 60
-	if same, err := PlanOf(longer, teacher().Config(), d); err != nil || same != p {
+	if same, err := PlanOf(longer, teacher().Config(), d.Tokens(), d.Longest()); err != nil || same != p {
 		t.Errorf("for windows of up to 60 tokens, of which none has more than 16: %+v, want %+v (%v)", same, p, err)
 	}
 	// Beside them, with attention's loss, twice the scores of both models; and the teacher's q
 	// [24], k and v [12], padded to 64, and sums and maxima [8], kept of a second layer.
 	c.AttentionLoss = 1
-	if maps, err := PlanOf(c, teacher().Config(), d); err != nil || maps.MACs != p.MACs+float64(4*2*24*8*5*16) || maps.Bytes()-p.Bytes() != 2*16*(64+64)*4 {
+	if maps, err := PlanOf(c, teacher().Config(), d.Tokens(), d.Longest()); err != nil || maps.MACs != p.MACs+float64(4*2*24*8*5*16) || maps.Bytes()-p.Bytes() != 2*16*(64+64)*4 {
 		t.Errorf("with --attention-loss %v bytes and %v multiply-adds, without %v and %v (%v)", maps.Bytes(), maps.MACs, p.Bytes(), p.MACs, err)
 	}
 	c.AttentionLoss, c.TopK = 0, 4
 	// Of the teacher's four likeliest tokens a row of ids and one of 5 logarithms, padded.
-	if known, err := PlanOf(c, teacher().Config(), d); err != nil || known.MACs != 0.75*p.MACs || known.Bytes()-p.Bytes() != 2*16*(4+64)*4 {
+	if known, err := PlanOf(c, teacher().Config(), d.Tokens(), d.Longest()); err != nil || known.MACs != 0.75*p.MACs || known.Bytes()-p.Bytes() != 2*16*(4+64)*4 {
 		t.Errorf("with stored logits %v bytes and %v multiply-adds, without %v and %v (%v)", known.Bytes(), known.MACs, p.Bytes(), p.MACs, err)
 	}
 	c.TopK = 0
 	c.Recompute = true
-	if again, err := PlanOf(c, teacher().Config(), d); err != nil || again.MACs != 1.25*p.MACs || again.Bytes() >= p.Bytes() {
+	if again, err := PlanOf(c, teacher().Config(), d.Tokens(), d.Longest()); err != nil || again.MACs != 1.25*p.MACs || again.Bytes() >= p.Bytes() {
 		t.Errorf("with --recompute %v bytes and %v multiply-adds, without %v and %v (%v)", again.Bytes(), again.MACs, p.Bytes(), p.MACs, err)
 	}
 }

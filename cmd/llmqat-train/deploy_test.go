@@ -89,7 +89,7 @@ func TestSlurmEndsInGoodOrder(t *testing.T) {
 
 // What the scripts set are flags, and both sides of the Job speak of one number of shards.
 func TestManifests(t *testing.T) {
-	k, err := kong.New(&generateCmd{}, kong.DefaultEnvars("LLMQAT_TRAIN"))
+	k, err := kong.New(&generateCmd{}, vars(), kong.DefaultEnvars("LLMQAT_TRAIN"))
 	if err != nil {
 		t.Fatal(err)
 	}

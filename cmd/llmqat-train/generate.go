@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/llmqat/llmqat/format/convert"
+	"github.com/llmqat/llmqat/format/source"
 	"github.com/llmqat/llmqat/format/tokens"
 	"github.com/llmqat/llmqat/internal/progress"
 	"github.com/llmqat/llmqat/runtime/device"
@@ -18,9 +19,10 @@ import (
 )
 
 type generateCmd struct {
-	Model     string `help:"The teacher: Hugging Face directory, GGUF or llama2.c file, or a .qat file of 16-16-16." required:"" type:"path" placeholder:"PATH"`
+	Model     string `help:"The teacher: Hugging Face directory, GGUF or llama2.c file, or a .qat file of 16-16-16." xor:"model" required:"" type:"path" placeholder:"PATH"`
+	Shape     string `help:"With --dry-run, instead of --model: a model that is not here, by its name or config.json (${shapes})." xor:"model" required:"" placeholder:"NAME"`
 	Tokenizer string `help:"tokenizer.model, tokenizer.json or llama2.c's tokenizer.bin; unset: the model's own." type:"path" placeholder:"FILE"`
-	Out       string `help:"Directory for the shards." required:"" type:"path" placeholder:"DIR"`
+	Out       string `help:"Directory for the shards." type:"path" placeholder:"DIR"`
 	Shard     shard  `help:"Make shard i of n, i from 0 to n-1." default:"0/1" placeholder:"I/N"`
 
 	Samples   int64  `help:"Samples of all shards. 0: one for each start token and each of --greedy; of a text, all." default:"0" placeholder:"N"`
@@ -38,6 +40,9 @@ type generateCmd struct {
 	Threads int    `help:"Threads that compute. 0: one a core." default:"0"`
 	Device  string `help:"What computes: cpu, cuda (the first GPU), cuda:N, or auto: the first GPU where one runs, else the CPU." default:"auto"`
 	Cache   string `help:"Directory for the teacher as a .qat file, which is made of other files and kept. Unset: --out." type:"path" placeholder:"DIR"`
+
+	DryRun bool `help:"Say what the samples take in memory and time, and end."`
+	planFlags
 }
 
 func (generateCmd) Help() string {
@@ -47,6 +52,8 @@ at any moment, by whatever, the same command goes on where it was, and gives the
 
   llmqat-train generate --model TinyLlama-1.1B/ --out data/ --samples 96000
   llmqat-train generate --model TinyLlama-1.1B/ --out data/ --samples 96000 --shard 0/8
+  llmqat-train generate --model TinyLlama-1.1B/ --samples 96000 --dry-run             # memory and time
+  llmqat-train generate --shape llama-7b --samples 96000 --batch 64 --dry-run         # of a model that is not here
   llmqat-train generate --model TinyLlama-1.1B/ --out wiki/ --text wiki.txt --max-tokens 512`
 }
 
@@ -65,12 +72,15 @@ func (c *generateCmd) Run(ctx context.Context) (err error) {
 	if c.Batch < 1 || c.Batch > generate.MaxBatch {
 		return fmt.Errorf("--batch %d: want 1 to %d samples drawn together", c.Batch, generate.MaxBatch)
 	}
-	if err := os.MkdirAll(c.Out, 0o777); err != nil {
-		return err
+	switch {
+	case c.Shape != "" && !c.DryRun:
+		return errors.New("--shape says nothing of a model's weights: name them by --model, or give --dry-run")
+	case c.Text != "" && c.DryRun:
+		return errors.New("--dry-run: cutting a text takes no model and seconds: leave it out")
+	case c.Out == "" && !c.DryRun:
+		return errors.New("--out: name a directory for the shards")
 	}
-	step, end := progress.Bar(os.Stderr, "reading "+filepath.Base(c.Model))
-	t, err := generate.OpenTeacher(ctx, c.Model, c.Tokenizer, step)
-	end()
+	t, err := c.teacher(ctx)
 	if err != nil {
 		return err
 	}
@@ -90,11 +100,31 @@ func (c *generateCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.DryRun {
+		return c.foresee(ctx, os.Stdout, t, p)
+	}
 	return c.write(p.Header, func(w *tokens.Writer) error { return c.draw(ctx, t, p, w) })
+}
+
+// teacher opens --model, or is of --shape.
+func (c *generateCmd) teacher(ctx context.Context) (*generate.Teacher, error) {
+	if c.Shape != "" {
+		m, err := source.Shape(c.Shape)
+		if err != nil {
+			return nil, fmt.Errorf("--shape: %w", err)
+		}
+		return &generate.Teacher{Name: c.Shape, Config: &m}, nil
+	}
+	step, end := progress.Bar(os.Stderr, "reading "+filepath.Base(c.Model))
+	defer end()
+	return generate.OpenTeacher(ctx, c.Model, c.Tokenizer, step)
 }
 
 // write has fill write what the shard of h lacks.
 func (c *generateCmd) write(h tokens.Header, fill func(w *tokens.Writer) error) (err error) {
+	if err := os.MkdirAll(c.Out, 0o777); err != nil {
+		return err
+	}
 	w, err := tokens.Append(filepath.Join(c.Out, tokens.ShardName(h.Shard, h.Shards)), h)
 	if err != nil {
 		return err

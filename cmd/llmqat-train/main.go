@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/llmqat/llmqat/format/source"
 	"github.com/llmqat/llmqat/train/ptq"
 )
 
@@ -40,13 +41,18 @@ type commands struct {
 	Version kong.VersionFlag `help:"Print the version." env:"-"`
 }
 
+// vars are what help says of other packages.
+func vars() kong.Vars {
+	return kong.Vars{"version": version, "methods": strings.Join(ptq.Methods(), ", "), "shapes": source.Shapes()}
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c commands
 	context.AfterFunc(ctx, stop) // a second interrupt ends at once
 	k := kong.Parse(&c, kong.Name("llmqat-train"), kong.Description(about), kong.DefaultEnvars("LLMQAT_TRAIN"),
-		kong.Vars{"version": version, "methods": strings.Join(ptq.Methods(), ", ")}, kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+		vars(), kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
 	err := k.Run()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		again := "run the same again"

@@ -24,12 +24,13 @@ import (
 )
 
 type qatCmd struct {
-	Teacher   string   `help:"The float model: Hugging Face directory, GGUF or llama2.c file." required:"" type:"path" placeholder:"PATH"`
+	Teacher   string   `help:"The float model: Hugging Face directory, GGUF or llama2.c file." xor:"teacher" required:"" type:"path" placeholder:"PATH"`
+	Shape     string   `help:"With --dry-run, instead of --teacher and --data: a model that is not here, by its name or config.json (${shapes})." xor:"teacher" required:"" placeholder:"NAME"`
 	Tokenizer string   `help:"tokenizer.model, tokenizer.json or llama2.c's tokenizer.bin; unset: the teacher's own." type:"path" placeholder:"FILE"`
-	Data      []string `help:"Shards that llmqat-train generate made, or directories of them." required:"" type:"path" placeholder:"PATH,..."`
+	Data      []string `help:"Shards that llmqat-train generate made, or directories of them." type:"path" placeholder:"PATH,..."`
 	Held      []string `help:"Shards to evaluate on. Unset: some windows of --data, which are then not trained on." type:"path" placeholder:"PATH,..."`
 	Logits    string   `help:"What llmqat-train teach wrote of this teacher and these data: the student learns from that, and the teacher is loaded for evaluations alone." type:"path" placeholder:"FILE"`
-	Out       string   `help:"Directory for the run: log, checkpoints and student.qat." required:"" type:"path" placeholder:"DIR"`
+	Out       string   `help:"Directory for the run: log, checkpoints and student.qat." type:"path" placeholder:"DIR"`
 	Resume    bool     `help:"Go on with the run in --out, as if it had never stopped."`
 
 	Bits       string `help:"The student's setting W-A-KV." default:"4-8-4"`
@@ -63,8 +64,9 @@ type qatCmd struct {
 	SaveEvery   int `help:"Steps between checkpoints. 0: at the end alone." default:"100"`
 	Keep        int `help:"Checkpoints kept beside the best." default:"2"`
 
-	Threads   int  `help:"Threads that compute; the numbers do not depend on it. 0: one a core." default:"0"`
-	DryRun    bool `help:"Say what the run takes in memory and time, and end."`
+	Threads int  `help:"Threads that compute; the numbers do not depend on it. 0: one a core." default:"0"`
+	DryRun  bool `help:"Say what the run takes in memory and time, and end."`
+	planFlags
 	GradCheck bool `help:"Compare gradients with differences of the loss, on the teacher itself, and end."`
 	Overfit   bool `help:"Train on one step's windows again and again: their KL must go to almost 0, or something is wrong."`
 }
@@ -75,7 +77,8 @@ cache rounded as they will be served, to give the teacher's distribution of the 
 (LLM-QAT, arXiv:2305.17888). It ends as student.qat, ready for llmqat-serve.
 
   llmqat-train generate --model TinyLlama-1.1B/ --out data/
-  llmqat-train qat --teacher TinyLlama-1.1B/ --data data/ --out run/ --dry-run
+  llmqat-train qat --teacher TinyLlama-1.1B/ --data data/ --dry-run
+  llmqat-train qat --shape llama-7b --steps 12000 --batch 8 --pass 1 --dry-run    # a model that is not here
   llmqat-train qat --teacher TinyLlama-1.1B/ --data data/ --out run/
   llmqat-serve --model run/student.qat
 
@@ -84,12 +87,21 @@ with --resume goes on, with the same numbers as a run that never stopped.`
 }
 
 func (c *qatCmd) Run(ctx context.Context) (err error) {
+	if c.Shape != "" {
+		return c.foresee(ctx)
+	}
+	switch {
+	case len(c.Data) == 0:
+		return errors.New("--data: name what the student is trained on: shards of llmqat-train generate")
+	case c.Out == "" && !c.DryRun && !c.GradCheck:
+		return errors.New("--out: name a directory for the run")
+	}
 	src, err := source.Open(c.Teacher, c.Tokenizer)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	config, err := c.config(ctx, src)
+	config, err := c.config(ctx, src.Config(), src)
 	if err != nil {
 		return err
 	}
@@ -122,12 +134,12 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer dev.Close()
-	plan, err := train.PlanOf(config, src.Config(), data)
+	plan, err := train.PlanOf(config, src.Config(), data.Tokens(), data.Longest())
 	if err != nil {
 		return err
 	}
 	if c.DryRun {
-		return describe(os.Stdout, &plan, config, data, held, dev)
+		return c.describe(os.Stdout, &plan, config, data.Len(), data.Tokens(), held.Len(), dev)
 	}
 	if c.GradCheck {
 		return checkGradients(os.Stdout, src, data, config, dev)
@@ -194,8 +206,9 @@ func (c *qatCmd) begin(ctx context.Context, src format.Source, d *train.Data, co
 	return m, steps.Of, err
 }
 
-// config is what the flags say of the run's numbers.
-func (c *qatCmd) config(ctx context.Context, src format.Source) (train.Config, error) {
+// config is what the flags say of the run's numbers, for a model of shape m. src is asked where they leave
+// something to its weights: the type of floats and the learning rate.
+func (c *qatCmd) config(ctx context.Context, m *format.Config, src format.Source) (train.Config, error) {
 	for _, f := range []struct { // of which train.Config.Resolve would take 0 for unset
 		name, instead string
 		v             float64
@@ -250,7 +263,7 @@ func (c *qatCmd) config(ctx context.Context, src format.Source) (train.Config, e
 		Soft: c.Soft, LearnSteps: lsq, StepsRate: c.StepsRate, Gate: c.Gate, Compat: c.Compat, Recompute: c.Recompute,
 		AttentionLoss: c.AttentionLoss, HiddenLoss: c.HiddenLoss,
 		Seed: c.Seed, EvalEvery: c.EvalEvery, EvalWindows: c.EvalWindows, SaveEvery: c.SaveEvery, Keep: c.Keep,
-	}.Resolve(src.Config())
+	}.Resolve(m)
 }
 
 // hashOf is what the student's provenance says of its teacher, read with a bar.
@@ -291,35 +304,6 @@ func (c *qatCmd) log(tell func(string), l train.Line, steps int) {
 	}
 	tell(fmt.Sprintf("step %d of %d: KL %.4f%s, gradient %.3g, learning rate %.2g, %.0f tokens/s, %v left",
 		l.Step, steps, l.KL, beside, l.GradNorm, l.LearningRate, l.TokensPerSecond, time.Duration(l.ETA*float64(time.Second)).Round(time.Second)))
-}
-
-// describe prints the plan of a run.
-func describe(w io.Writer, p *train.Plan, c train.Config, data, held *train.Data, dev *cpu.Device) error {
-	peak := dev.Float32Peak()
-	const reached = 0.5 // of the peak, by a step as a whole
-	seconds := p.MACs / (reached * peak)
-	total := p.Bytes()
-	rows := []struct {
-		name  string
-		bytes int64
-	}{
-		{"teacher's weights", p.Teacher.Weights}, {"student's weights", p.Student.Weights}, {"rounded weights", p.Student.Rounded},
-		{"gradients", p.Student.Gradients}, {"AdamW's moments", p.Moments},
-		{"activations, logits", p.Teacher.Activations + p.Student.Activations}, {"windows", p.Data}, {"all", total},
-	}
-	for _, r := range rows {
-		if _, err := fmt.Fprintf(w, "%-20s %10.1f MB\n", r.name, float64(r.bytes)/1e6); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintf(w, `
-%d windows of %d tokens in all to train on, %d to evaluate on
-%d steps of up to %d tokens: %.3g epochs
-%.3g multiply-adds a step; this machine does %.3g a second at most on %d threads
-at %.0f %% of that: %.0f tokens/s, %v in all
-`, data.Len(), data.Tokens(), held.Len(), c.Steps, p.StepTokens, float64(c.Steps*c.Batch)/float64(data.Len()),
-		p.MACs, peak, dev.Workers(), 100*reached, float64(p.StepTokens)/seconds, time.Duration(seconds*float64(c.Steps)*float64(time.Second)).Round(time.Second))
-	return err
 }
 
 // overfit leaves the windows of one step, to train and to evaluate on.

@@ -26,6 +26,7 @@ const (
 )
 
 const (
+	configName = "config.json"
 	singleFile = "model.safetensors"
 	indexFile  = "model.safetensors.index.json"
 )
@@ -41,6 +42,17 @@ func Open(dir, tokenizerPath string) (format.FileSource, error) {
 		return nil, err
 	}
 	return m.Source(), nil
+}
+
+// ReadConfig reads a config.json, and beside it generation_config.json where there is one:
+// the shape of a model whose weights need not be there.
+func ReadConfig(path string) (format.Config, error) {
+	if name := filepath.Base(path); name != configName {
+		return format.Config{}, fmt.Errorf("%s: want a file named %s", path, configName)
+	}
+	d := &directory{path: filepath.Dir(path)}
+	defer func() { weights.CloseAll(d.files) }()
+	return d.config()
 }
 
 // directory is a model's directory while it is opened.
@@ -93,7 +105,7 @@ func (d *directory) read(name string, limit int64) (*mapped.File, error) {
 
 // config reads config.json and generation_config.json, where there is one.
 func (d *directory) config() (format.Config, error) {
-	file, err := d.read("config.json", maxConfig)
+	file, err := d.read(configName, maxConfig)
 	if err != nil {
 		return format.Config{}, err
 	}

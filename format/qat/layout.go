@@ -71,6 +71,12 @@ func (h *Header) layout(tokenizerName string, tokenizerSize int64) ([]Tensor, in
 	return list, at
 }
 
+// DataBytes is how many bytes the tensors of such a file have, its tokenizer aside.
+func (h *Header) DataBytes() int64 {
+	_, n := h.layout("", 0)
+	return n
+}
+
 func evenness(size int64) int64 { return min(size&-size, dataAlign) }
 
 // weights lists the model's tensors: those of its config in their order, each

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/kernels"
@@ -35,9 +36,20 @@ func Plan(f *qat.File, o Options) (Info, error) {
 	return info, nil
 }
 
+// Foresee says what New would take for a model that is not there, of which h says all, whatever room there
+// is; of a device with memory of its own, without what its operators take for themselves.
+func Foresee(h *qat.Header, o Options) (Info, error) {
+	o.MemoryBytes = math.MaxInt64
+	info, _, err := planOf(h, h.DataBytes(), o, func(model.Options) (int64, error) { return 0, nil })
+	return info, err
+}
+
 // plan fills in o's defaults and says what the engine will take, before it is taken.
 func plan(f *qat.File, o Options) (Info, Options, error) {
-	h := f.Header()
+	return planOf(f.Header(), int64(len(f.Bytes())), o, func(m model.Options) (int64, error) { return model.DeviceScratch(o.Device, f, m) })
+}
+
+func planOf(h *qat.Header, weights int64, o Options, deviceScratch func(model.Options) (int64, error)) (Info, Options, error) {
 	if o.Device == nil {
 		return Info{}, o, errors.New("engine: no device")
 	}
@@ -72,9 +84,9 @@ func plan(f *qat.File, o Options) (Info, Options, error) {
 		Device: o.Device.Name(), Bits: h.Quantization.Bits, KVScheme: h.Quantization.KVScheme,
 		Parameters: h.Config.Parameters(), VocabSize: h.Config.VocabSize,
 		MaxContext: o.MaxContext, MaxSeqs: o.MaxSeqs, Budget: o.Budget,
-		WeightBytes: int64(len(f.Bytes())),
+		WeightBytes: weights,
 	}
-	scratch, err := model.DeviceScratch(o.Device, f, m)
+	scratch, err := deviceScratch(m)
 	if err != nil {
 		return Info{}, o, err
 	}

@@ -32,10 +32,17 @@ func (p *Plan) Engine(f *qat.File, dev *device.Opened, batch int, progress func(
 	if batch < 1 || batch > MaxBatch {
 		return nil, fmt.Errorf("a batch of %d samples, want 1 to %d", batch, MaxBatch)
 	}
-	return engine.New(f, engine.Options{
+	o := p.EngineOptions(dev, batch)
+	o.Progress = progress
+	return engine.New(f, o)
+}
+
+// EngineOptions are those of Engine.
+func (p *Plan) EngineOptions(dev *device.Opened, batch int) engine.Options {
+	return engine.Options{
 		Device: dev.Device, Threads: dev.Threads, MaxContext: p.Header.MaxTokens, MaxSeqs: batch, Budget: max(batch, 512),
-		MaxQueue: batch, MaxQueueTokens: int64(batch) * int64(p.Header.MaxTokens), Progress: progress,
-	})
+		MaxQueue: batch, MaxQueueTokens: int64(batch) * int64(p.Header.MaxTokens),
+	}
 }
 
 // ahead is how many samples for each of a batch may be finished before the oldest one

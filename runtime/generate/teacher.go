@@ -17,7 +17,7 @@ import (
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
-// Teacher is the float model whose data are made.
+// Teacher is the float model whose data are made. One with a Name and a Config alone says what that would take.
 type Teacher struct {
 	Name      string // of its file or directory
 	SHA256    string // of the files it was read from, as a .qat file's provenance has it
@@ -75,6 +75,19 @@ func (t *Teacher) openFile(path, tokenizerPath string) error {
 var floatBits = quant.Bits{W: 16, A: 16, KV: 16}
 
 func isFloat(q qat.Quantization) bool { return q.Bits == floatBits && q.LMHeadBits == 16 }
+
+// Header says what the .qat file that Float returns is, before it is made.
+func (t *Teacher) Header(ctx context.Context) (*qat.Header, error) {
+	if t.file != nil {
+		return t.file.Header(), nil
+	}
+	q := qat.Quantization{Bits: floatBits, KVScheme: quant.KVHeadZP, LMHeadBits: 16, Float: qat.Float16}
+	var err error
+	if t.src != nil {
+		q.Float, err = convert.ChooseFloat(ctx, t.src, q)
+	}
+	return &qat.Header{Config: *t.Config, Quantization: q}, err
+}
 
 // Float returns the teacher as a .qat file of 16 bits, open until Close. What is none
 // is converted to one in dir, as o says of CreatedBy and Progress, which is used again
