@@ -134,7 +134,7 @@ func (c *Config) check(m *format.Config) error {
 	if c.Start != "" {
 		if start, err := ptq.Parse(c.Start); err != nil {
 			return fmt.Errorf("start: %w", err)
-		} else if start.Hadamard && c.HiddenLoss > 0 {
+		} else if start.Hadamard != ptq.RotateNone && c.HiddenLoss > 0 {
 			return fmt.Errorf("hidden loss is %v, want 0 where the student starts by %s: its hidden states are rotated and the teacher's are not", c.HiddenLoss, c.Start)
 		}
 	}

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/llmqat/llmqat/train/ptq"
 )
 
 var version = "dev" // set by the linker
@@ -26,7 +29,7 @@ their tokenizer in one safetensors file that llmqat-serve maps into memory.
 llmqat COMMAND --help tells more of each. Every flag is also a variable: --bits is LLMQAT_BITS.`
 
 type commands struct {
-	Quantize quantizeCmd `cmd:"" help:"Quantize a float model by rounding to nearest."`
+	Quantize quantizeCmd `cmd:"" help:"Quantize a float model: round it to nearest, or by a method that loses less."`
 	Run      runCmd      `cmd:"" help:"Continue a text, on standard output."`
 	Eval     evalCmd     `cmd:"" help:"Measure a model's quality: perplexity, and how near it is to its teacher."`
 	Inspect  inspectCmd  `cmd:"" help:"Print what is in a .qat file, and check it."`
@@ -41,7 +44,7 @@ func main() {
 	var c commands
 	context.AfterFunc(ctx, stop) // a second interrupt ends at once
 	k := kong.Parse(&c, kong.Name("llmqat"), kong.Description(about), kong.DefaultEnvars("LLMQAT"),
-		kong.Vars{"version": version}, kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+		kong.Vars{"version": version, "methods": strings.Join(ptq.Methods(), ", ")}, kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
 	err := k.Run()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "llmqat: interrupted")

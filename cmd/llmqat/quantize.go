@@ -6,10 +6,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
+	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/format/source"
 	"github.com/llmqat/llmqat/internal/progress"
+	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/train/ptq"
 )
 
 type quantizeCmd struct {
@@ -17,14 +22,34 @@ type quantizeCmd struct {
 	formatFlags
 	Tokenizer string `help:"tokenizer.model, tokenizer.json or llama2.c's tokenizer.bin; unset: the model's own." type:"path" placeholder:"FILE"`
 	Out       string `help:"File to write." required:"" type:"path" placeholder:"FILE"`
+
+	Method      string  `help:"How weights are chosen: some of ${methods}, joined by +." default:"rtn" placeholder:"METHOD+..."`
+	SmoothAlpha float64 `help:"SmoothQuant's α: how much of what is hard to round moves from activations into weights, 0 to 1. 0: searched for each group of layers." default:"0" placeholder:"ALPHA"`
+	calibrationFlags
+	Threads int `help:"Threads that compute; 0: one a core. No result depends on it." default:"0" placeholder:"N"`
 }
 
 func (quantizeCmd) Help() string {
-	return `Every weight row is rounded to nearest with one MinMax scale. That needs no data and takes
-seconds to minutes; a model trained by llmqat-train keeps more of its quality at 4-8-4. Memory
-stays small whatever the model's size. --out is replaced once the new file is whole.
+	return `rtn rounds every weight row to nearest with one MinMax scale. That needs no data and takes seconds
+to minutes, and memory stays small whatever the model's size. The others lose less, and hold the
+model in memory, 4 bytes a parameter (docs/quantize.md). All are free of training; a model trained by
+llmqat-train keeps more of its quality at 4-8-4.
+
+  clip              searches each row's scale: what changes its weights the least
+  smoothquant       moves outliers of activations into weights
+  gptq              rounds weights column by column, and lets those to come make up for errors;
+                    act-order is that with the columns that matter most first
+  awq               scales the channels that matter most, and searches scales by layers' outputs
+  hadamard          rotates the residual stream and values, so that no channel is an outlier
+  smooth-attention  evens out keys' channels, for the KV cache's sake
+  qoq               QServe's: rotated residual stream, smoothed keys and outputs, searched scales
+
+What looks at activations reads --calibrate: shards of llmqat-train generate or a text file. Unset,
+the model makes up a text itself. --out is replaced once the new file is whole.
 
   llmqat quantize --model TinyLlama-1.1B/ --bits 4-8-4 --out tinyllama.qat
+  llmqat quantize --model TinyLlama-1.1B/ --bits 4-8-4 --method clip+gptq --out gptq.qat
+  llmqat quantize --model TinyLlama-1.1B/ --bits 4-8-4 --method qoq+gptq --calibrate data/ --out qoq.qat
   llmqat quantize --model model.gguf --bits 8-8-8 --out m8.qat
   llmqat quantize --model stories15M.bin --tokenizer tokenizer.bin --bits 16-16-16 --out s.qat
   llmqat quantize --model TinyLlama-1.1B/ --bits 4-8-4 --kv-scheme token --lm-head-bits 16 --out paper.qat`
@@ -35,6 +60,10 @@ func (c *quantizeCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	recipe, err := ptq.Parse(c.Method)
+	if err != nil {
+		return fmt.Errorf("--method: %w", err)
+	}
 	src, err := source.Open(c.Model, c.Tokenizer)
 	if err != nil {
 		return err
@@ -43,13 +72,81 @@ func (c *quantizeCmd) Run(ctx context.Context) (err error) {
 	if src.Tokenizer() == nil {
 		fmt.Fprintf(os.Stderr, "%s has no tokenizer: the file will run only where text is not asked for; give one by --tokenizer\n", c.Model)
 	}
+	o.Source = filepath.Base(c.Model)
+	var from format.Source = src
+	if recipe != (ptq.Recipe{}) {
+		recipe.Seed, recipe.SmoothAlpha = c.Seed, c.SmoothAlpha
+		if from, err = c.apply(ctx, recipe, src, &o); err != nil {
+			return err
+		}
+	}
 	var end func()
 	o.Progress, end = progress.Bar(os.Stderr, "quantize")
-	o.Source = filepath.Base(c.Model)
-	err = convert.Quantize(ctx, src, c.Out, o)
+	err = convert.Quantize(ctx, from, c.Out, o)
 	end()
 	if err != nil {
 		return err
 	}
 	return wrote(c.Out)
+}
+
+// apply reads all of src and applies the recipe to it. What was done goes into o.
+func (c *quantizeCmd) apply(ctx context.Context, recipe ptq.Recipe, src format.FileSource, o *convert.Options) (format.Source, error) {
+	o.Seed, o.Trained = c.Seed, convert.Trained{Method: c.Method, Notes: map[string]string{}}
+	q, err := o.Quantization(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	o.Float = q.Float
+	if o.Trained.SourceHash, err = hashOf(ctx, src, c.Model); err != nil {
+		return nil, err
+	}
+	calibration := &ptq.Calibration{}
+	if recipe.NeedsTokens() {
+		text, err := c.text(ctx, src, c.Model, c.Tokenizer, c.Threads)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintln(os.Stderr, "calibration:", text.is)
+		dev, err := cpu.New(c.Threads, "")
+		if err != nil {
+			return nil, err
+		}
+		defer dev.Close()
+		calibration.Device, calibration.Tokens = dev, text.windows
+		o.Trained.Notes["calibration"] = text.is
+	}
+	m, err := ptq.Load(src)
+	if err != nil {
+		return nil, err
+	}
+	tell, end := progress.Line(os.Stderr, 10*time.Second)
+	defer end()
+	start := time.Now()
+	calibration.Progress = func(name string, layer, layers int) {
+		tell(layerProgress(name, layer, layers, time.Since(start)))
+		if layer == layers {
+			start = time.Now() // of the next method
+		}
+	}
+	steps, err := recipe.Apply(ctx, m, calibration, q)
+	if err != nil {
+		return nil, fmt.Errorf("--method %s: %w", c.Method, err)
+	}
+	o.Trained.Scales, o.Trained.Notes["methods"] = steps.Of, strings.Join(m.Applied(), ", ")
+	return m, nil
+}
+
+// hashOf is what provenance says of the model, read with a bar.
+func hashOf(ctx context.Context, src format.FileSource, path string) (string, error) {
+	step, end := progress.Bar(os.Stderr, "reading "+filepath.Base(path))
+	defer end()
+	done := int64(0)
+	return src.Hash(ctx, func(n int) { done += int64(n); step(done, src.Size()) })
+}
+
+// layerProgress says how far a method is that goes through a model's layers.
+func layerProgress(method string, layer, layers int, took time.Duration) string {
+	left := time.Duration(float64(took) / float64(layer) * float64(layers-layer))
+	return fmt.Sprintf("%s: layer %d of %d, %v left", method, layer, layers, left.Round(time.Second))
 }

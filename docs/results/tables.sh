@@ -28,7 +28,7 @@ data() { # NAME FLAGS...
 settings() {
 	for bits in 4-8-4 4-8-8 4-6-16 4-8-16 4-16-16 8-8-4 8-8-8 8-8-16 4-4-4 4-4-16; do
 		echo "settings-$bits --bits $bits --start clip --steps 300 --lr 2e-3"
-		echo "settings-$bits-smooth --bits $bits --start smooth+clip --steps 300 --lr 2e-3"
+		echo "settings-$bits-smoothquant --bits $bits --start smoothquant+clip --steps 300 --lr 2e-3"
 	done
 }
 
@@ -36,7 +36,7 @@ options() {
 	plain="--lr 3e-3 --steps 200"
 	echo "options-plain --no-lsq $plain"
 	echo "options-lsq $plain"
-	for start in clip clip+gptq clip+act-order smooth smooth-attention hadamard awq qoq; do
+	for start in clip clip+gptq clip+act-order smoothquant smooth-attention hadamard awq qoq; do
 		echo "options-lsq+$start $plain --start $start"
 	done
 	echo "options-lsq+clip+gate $plain --start clip --gate 2"

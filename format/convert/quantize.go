@@ -17,14 +17,9 @@ import (
 // whatever the model's size. A file already at path stays until the new one is whole;
 // it may not be one of those that src is read from.
 func Quantize(ctx context.Context, src format.Source, path string, o Options) error {
-	q, err := o.quantization(cmp.Or(o.Trained.Method, "rtn"))
+	q, err := o.Quantization(ctx, src)
 	if err != nil {
 		return err
-	}
-	if q.Float == "" {
-		if q.Float, err = ChooseFloat(ctx, src, q); err != nil {
-			return err
-		}
 	}
 	h := &qat.Header{Config: *src.Config(), Quantization: q, Tokenizer: o.Tokenizer, ChatTemplate: cmp.Or(o.Chat, src.ChatTemplate())}
 	if h.Tokenizer == nil {
@@ -49,6 +44,15 @@ func Quantize(ctx context.Context, src format.Source, path string, o Options) er
 		}
 		return quantizeTensor(ctx, w, t, src, scales, step)
 	}, beside...)
+}
+
+// Quantization returns the formats that Quantize gives src.
+func (o *Options) Quantization(ctx context.Context, src format.Source) (qat.Quantization, error) {
+	q, err := o.quantization(cmp.Or(o.Trained.Method, "rtn"))
+	if err == nil && q.Float == "" {
+		q.Float, err = ChooseFloat(ctx, src, q)
+	}
+	return q, err
 }
 
 // notFrom refuses to replace a file that is being read.

@@ -62,6 +62,12 @@ func (o *Options) header(t *Teacher, method string) (h tokens.Header, err error)
 	return h, nil
 }
 
+// BeginsWithBOS reports whether t's samples begin with BOS where options don't say.
+func (t *Teacher) BeginsWithBOS() bool {
+	h, err := (&Options{}).header(t, tokens.MethodGenerate)
+	return err == nil && h.BOS >= 0
+}
+
 // Plan says what each sample of a data set begins with and how it is drawn.
 type Plan struct {
 	Header tokens.Header

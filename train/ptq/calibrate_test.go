@@ -4,8 +4,6 @@ import (
 	"context"
 	"math"
 	"testing"
-
-	"github.com/llmqat/llmqat/train/nn"
 )
 
 // near is true of a float32 that long sums of float32s led to.
@@ -34,12 +32,12 @@ func TestHessians(t *testing.T) {
 		if len(r.batches) < 2 {
 			t.Error("all tokens fit one pass")
 		}
-		for i, g := range groups {
+		all, err := r.hessians(context.Background(), true, groups[:]...)
+		if err != nil {
+			return err
+		}
+		for i, h := range all {
 			w := want[[2]int{layer, i}]
-			h, err := r.hessian(context.Background(), g.reads, w.n)
-			if err != nil {
-				return err
-			}
 			for a := range w.n {
 				for b := range w.n {
 					// Off the diagonal terms cancel: the error is of their size.
@@ -50,7 +48,7 @@ func TestHessians(t *testing.T) {
 				}
 			}
 		}
-		return r.run(context.Background(), true, func(nn.Inputs) error { return nil })
+		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -93,13 +91,16 @@ func TestFactors(t *testing.T) {
 		}
 		return float64(w.v[at(channel)]) / float64(f.v[at(channel)]) * float64(f.v[0]) / float64(w.v[0])
 	}
-	smooth, attention, awq := m.clone(), m.clone(), m.clone()
+	smooth, outputs, attention, awq := m.clone(), m.clone(), m.clone(), m.clone()
 	ctx := context.Background()
 	q := setting(t, "4-8-16", "head-zp")
-	if err := smooth.Smooth(ctx, c, 0.7); err != nil {
+	if err := smooth.SmoothQuant(ctx, c, 0.7, q.Bits); err != nil {
 		t.Fatal(err)
 	}
-	if err := attention.SmoothAttention(ctx, c, 0.6); err != nil {
+	if err := outputs.SmoothOutputs(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	if err := attention.SmoothAttention(ctx, c); err != nil {
 		t.Fatal(err)
 	}
 	if err := awq.AWQ(ctx, c, q.Bits); err != nil {
@@ -119,14 +120,18 @@ func TestFactors(t *testing.T) {
 			}
 			// AWQ has one exponent a group: what two channels say of it must agree.
 			ratio := math.Log(factor(awq, l, g.from, 1)) / math.Log(sum[at][1]/sum[at][0])
-			exponent := math.Round(ratio*awqGrid) / awqGrid
+			exponent := math.Round(ratio*searchGrid) / searchGrid
 			if !(exponent >= 0 && exponent < 1) || i == 0 && exponent == 0 {
 				t.Errorf("awq: layer %d, %s: exponent %v", l, g.from, ratio)
 			}
-			scale := func(ch int) float64 { return math.Pow(largest[at][ch], 0.7) / math.Pow(weights[ch], 0.3) }
+			folded, alpha := smooth, 0.7
+			if i%2 == 1 { // what a block's last layers read
+				folded, alpha = outputs, 0.1
+			}
+			scale := func(ch int) float64 { return math.Pow(largest[at][ch], alpha) / math.Pow(weights[ch], 1-alpha) }
 			for ch := range n {
-				if got, want := factor(smooth, l, g.from, ch), scale(ch)/scale(0); !near(got, want) {
-					t.Errorf("smooth: layer %d, %s: channel %d is divided by %v, want %v", l, g.from, ch, got, want)
+				if got, want := factor(folded, l, g.from, ch), scale(ch)/scale(0); !near(got, want) {
+					t.Errorf("smoothing: layer %d, %s: channel %d is divided by %v, want %v", l, g.from, ch, got, want)
 				}
 				if got, want := factor(awq, l, g.from, ch), math.Pow(sum[at][ch]/sum[at][0], exponent); !near(got, want) {
 					t.Errorf("awq: layer %d, %s: channel %d is divided by %v, want %v", l, g.from, ch, got, want)
@@ -134,7 +139,7 @@ func TestFactors(t *testing.T) {
 			}
 		}
 		keys := largest[[2]int{l, -1}]
-		scale := func(ch int) float64 { return math.Pow(max(keys[ch], keys[ch/6*6+(ch%6+3)%6]), 0.6) }
+		scale := func(ch int) float64 { return math.Pow(max(keys[ch], keys[ch/6*6+(ch%6+3)%6]), 0.5) }
 		for ch := range keys {
 			if got, want := factor(attention, l, "self_attn.k_proj.weight", ch), scale(ch)/scale(0); !near(got, want) {
 				t.Errorf("smooth-attention: layer %d: K's channel %d is divided by %v, want %v", l, ch, got, want)

@@ -10,6 +10,15 @@ type symmetric struct {
 
 func newSymmetric(n int) *symmetric { return &symmetric{n, make([]float64, n*n)} }
 
+// float32s returns a, rounded.
+func (a *symmetric) float32s() []float32 {
+	v := make([]float32, len(a.v))
+	for i, x := range a.v {
+		v[i] = float32(x)
+	}
+	return v
+}
+
 func (a *symmetric) row(i int) []float64 { return a.v[i*a.n:][:a.n] }
 
 // factorBlock is how many columns a step of invertedFactor takes, so that a row is read

@@ -27,6 +27,12 @@ var groups = [...]group{
 	{"mlp.up_proj.weight", []string{"mlp.down_proj.weight"}, func(in nn.Inputs) kernels.Floats { return in.Down }},
 }
 
+// Those behind a norm and those in front of a residual: a block's input and output.
+var (
+	inputGroups  = []group{groups[0], groups[2]}
+	outputGroups = []group{groups[1], groups[3]}
+)
+
 // channels returns the number of channels of a layer's group, and for each column of
 // what is read its channel. The query heads that share a KV head share v's channels.
 func (m *Model) channels(layer int, g *group) (n int, of []int) {

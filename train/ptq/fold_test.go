@@ -55,7 +55,7 @@ func outliers(m *Model) *Model {
 	return m
 }
 
-var folds = []string{"hadamard", "smooth", "smooth-attention", "awq"}
+var folds = []string{"hadamard", "smoothquant", "smooth-attention", "awq", "qoq"}
 
 // Folds change logits by no more than what weights lose when they are rounded to
 // float32, 2⁻²⁴ of themselves: outliers make attention's scores as large as some
@@ -72,7 +72,7 @@ func TestFoldsKeepTheFunction(t *testing.T) {
 			top = max(top, slices.Max(row), -slices.Min(row))
 		}
 		teacher := student(t, m, float32s, nil)
-		for _, method := range append(folds, "hadamard+smooth+smooth-attention+awq") {
+		for _, method := range append(folds, "hadamard+smoothquant+smooth-attention+awq+qoq") {
 			f := m.clone()
 			apply(t, f, method, c, setting(t, "4-8-4", quant.KVHeadZP))
 			for i, row := range logits(f, ids) {
@@ -108,7 +108,7 @@ func TestRotateUnties(t *testing.T) {
 		for i := range norm {
 			norm[i] = w
 		}
-		m.Rotate(1)
+		m.Rotate(1, RotateValues)
 		_, own := m.tensors[format.LMHeadName]
 		if tied := m.Config().TieWordEmbeddings; tied != (w == 1) || own == tied {
 			t.Errorf("norm %v: tied %v, a head of its own %v", w, tied, own)
@@ -134,8 +134,8 @@ func TestFoldsHelp(t *testing.T) {
 		scheme       quant.KVScheme
 	}{
 		{"hadamard", "8-4-16", quant.KVHeadZP},
-		{"smooth", "8-4-16", quant.KVHeadZP},
-		{"smooth", "16-16-4", quant.KVHead}, // v's large channels
+		{"smoothquant", "8-4-16", quant.KVHeadZP},
+		{"qoq", "8-16-4", quant.KVHead},
 		{"smooth-attention", "16-16-4", quant.KVHead},
 		{"awq", "8-4-16", quant.KVHeadZP},
 		{"awq", "4-16-16", quant.KVHeadZP},

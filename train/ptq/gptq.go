@@ -30,11 +30,11 @@ const damp = 0.01
 func (m *Model) GPTQ(ctx context.Context, c *Calibration, q qat.Quantization, steps Steps, byActivation bool) error {
 	return m.calibrate(ctx, c, fmt.Sprintf("gptq act-order=%v", byActivation), q, func(r *runner, layer int) error {
 		for _, g := range groups {
-			h, err := r.hessian(ctx, g.reads, m.of(layer, g.to[0]).cols)
+			h, err := r.hessians(ctx, false, g)
 			if err != nil {
 				return err
 			}
-			f := newColumns(h, byActivation)
+			f := newColumns(h[0], byActivation)
 			if f == nil {
 				return fmt.Errorf("%s: what it reads has no positive definite Hessian: is it all finite numbers?", g.to[0])
 			}
@@ -47,25 +47,36 @@ func (m *Model) GPTQ(ctx context.Context, c *Calibration, q qat.Quantization, st
 	})
 }
 
-// hessian returns Σ x·xᵀ of what a group of layers reads: within a batch in float32 in
-// the device's order, of batches in float64.
-func (r *runner) hessian(ctx context.Context, reads func(nn.Inputs) kernels.Floats, n int) (*symmetric, error) {
+// hessians returns, for each of a layer's groups, Σ x·xᵀ of what it reads: within a batch
+// in float32 in the device's order, of batches in float64. advance is run's.
+func (r *runner) hessians(ctx context.Context, advance bool, of ...group) ([]*symmetric, error) {
 	d := r.c.Device
-	sums, err := kernels.NewFloats(d, n, n)
-	if err != nil {
-		return nil, err
+	all, sums := make([]*symmetric, len(of)), make([]kernels.Floats, len(of))
+	defer func() {
+		for _, f := range sums {
+			if f.Mem != nil {
+				d.Free(f.Mem)
+			}
+		}
+	}()
+	for i, g := range of {
+		n := r.m.of(r.at, g.to[0]).cols
+		all[i] = newSymmetric(n)
+		var err error
+		if sums[i], err = kernels.NewFloats(d, n, n); err != nil {
+			return nil, err
+		}
 	}
-	defer d.Free(sums.Mem)
-	h := newSymmetric(n)
-	err = r.run(ctx, false, func(in nn.Inputs) error {
-		x := reads(in)
-		d.MatMul(sums, x, x, kernels.MatMulTN, false)
-		for i, v := range r.values(sums) {
-			h.v[i] += float64(v)
+	return all, r.run(ctx, advance, func(in nn.Inputs) error {
+		for i, g := range of {
+			x := g.reads(in)
+			d.MatMul(sums[i], x, x, kernels.MatMulTN, false)
+			for j, v := range r.values(sums[i]) {
+				all[i].v[j] += float64(v)
+			}
 		}
 		return d.Sync()
 	})
-	return h, err
 }
 
 // columns is the order in which GPTQ takes a weight's columns, and U of H⁻¹ = Uᵀ·U in

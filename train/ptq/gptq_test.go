@@ -188,11 +188,11 @@ func TestGPTQGoesInOrder(t *testing.T) {
 	again := 0
 	if err := m.calibrate(context.Background(), c, "again", q, func(r *runner, layer int) error {
 		for _, g := range groups {
-			h, err := r.hessian(context.Background(), g.reads, m.of(layer, g.to[0]).cols)
+			h, err := r.hessians(context.Background(), false, g)
 			if err != nil {
 				return err
 			}
-			f := newColumns(h, false)
+			f := newColumns(h[0], false)
 			for _, tail := range g.to {
 				w := float.of(layer, tail)
 				f.round(w, steps[format.LayerName(layer, tail)], 4)

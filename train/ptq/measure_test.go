@@ -83,7 +83,7 @@ func TestMethods(t *testing.T) {
 		method string
 		helps  bool
 	}{
-		{"rtn", false}, {"clip", true}, {"smooth", false}, {"hadamard", false}, {"gptq", true}, {"awq", false},
+		{"rtn", false}, {"clip", true}, {"smoothquant", false}, {"hadamard", false}, {"gptq", true}, {"awq", false},
 		{"qoq", false}, {"clip+gptq", true}, {"awq+clip+act-order", true},
 	} {
 		m, err := Load(src)

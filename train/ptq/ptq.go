@@ -15,32 +15,47 @@ import (
 
 // Recipe says which methods change a model. They are applied in the order of the fields.
 type Recipe struct {
-	Hadamard        bool
-	Seed            uint64  // of Hadamard
-	Smooth          float64 // SmoothQuant's α, 0 for none
-	SmoothAttention float64 // its α, 0 for none
+	Hadamard        Rotations
+	Seed            uint64 // of Hadamard
+	SmoothQuant     bool
+	SmoothAlpha     float64 // of SmoothQuant; 0: searched for each group of layers
+	SmoothAttention bool
+	SmoothOutputs   bool // what o_proj and down_proj read, as QoQ does
 	AWQ             bool
-	Clip            bool
+	Clip            Clipping
 	GPTQ            bool
 	ActOrder        bool // of GPTQ
 }
 
-// methods are the names that Parse knows.
+// Clipping says by what the weights' steps are searched.
+type Clipping int
+
+const (
+	ClipNone      Clipping = iota // MinMax steps
+	ClipByOutputs                 // what changes the layers' outputs the least
+	ClipByWeights                 // what changes the weights themselves the least
+)
+
+// methods are the names that Parse knows. Where two of a recipe search steps, clip wins.
 var methods = []struct {
 	name string
 	set  func(*Recipe)
 }{
 	{"rtn", func(*Recipe) {}},
-	{"hadamard", func(r *Recipe) { r.Hadamard = true }},
-	{"smooth", func(r *Recipe) { r.Smooth = 0.85 }},
-	{"smooth-attention", func(r *Recipe) { r.SmoothAttention = 0.5 }},
-	{"awq", func(r *Recipe) { r.AWQ = true }},
-	{"clip", func(r *Recipe) { r.Clip = true }},
+	{"clip", func(r *Recipe) { r.Clip = ClipByWeights }},
+	{"smoothquant", func(r *Recipe) { r.SmoothQuant = true }},
 	{"gptq", func(r *Recipe) { r.GPTQ = true }},
 	{"act-order", func(r *Recipe) { r.GPTQ, r.ActOrder = true, true }},
-	// QServe's recipe (arXiv:2405.04532), without what weights of one step a row have no
-	// use for.
-	{"qoq", func(r *Recipe) { r.Hadamard, r.SmoothAttention, r.Clip = true, 0.5, true }},
+	{"awq", func(r *Recipe) { r.AWQ = true; r.Clip = max(r.Clip, ClipByOutputs) }},
+	{"hadamard", func(r *Recipe) { r.Hadamard = RotateValues }},
+	{"smooth-attention", func(r *Recipe) { r.SmoothAttention = true }},
+	// QServe's recipe (arXiv:2405.04532) without what weights of one step a row have no
+	// use for; its released configuration is qoq+gptq.
+	{"qoq", func(r *Recipe) {
+		r.Hadamard = max(r.Hadamard, RotateStream)
+		r.SmoothAttention, r.SmoothOutputs = true, true
+		r.Clip = max(r.Clip, ClipByOutputs)
+	}},
 }
 
 // Methods lists the names that Parse knows.
@@ -69,53 +84,58 @@ next:
 
 // NeedsTokens reports whether the recipe looks at activations.
 func (r Recipe) NeedsTokens() bool {
-	return r.Smooth != 0 || r.SmoothAttention != 0 || r.AWQ || r.GPTQ
+	return r.SmoothQuant || r.SmoothAttention || r.SmoothOutputs || r.AWQ || r.Clip == ClipByOutputs || r.GPTQ
 }
 
 // Apply changes m for weights, activations and KV cache of q's bits, and returns the
 // steps of its weights, nil where they are MinMax's. c may be nil unless NeedsTokens.
 func (r Recipe) Apply(ctx context.Context, m *Model, c *Calibration, q qat.Quantization) (Steps, error) {
-	for name, alpha := range map[string]float64{"smooth": r.Smooth, "smooth-attention": r.SmoothAttention} {
-		if !(alpha >= 0 && alpha <= 1) {
-			return nil, fmt.Errorf("%s: alpha is %v, want 0 to 1", name, alpha)
-		}
+	if !(r.SmoothAlpha >= 0 && r.SmoothAlpha <= 1) {
+		return nil, fmt.Errorf("smoothquant: alpha is %v, want 0 to 1", r.SmoothAlpha)
 	}
 	if r.NeedsTokens() {
 		if err := c.check(&m.config); err != nil {
 			return nil, err
 		}
 	}
-	if (r.AWQ || r.Clip || r.GPTQ) && q.Bits.W == 16 {
-		return nil, fmt.Errorf("awq, clip and gptq are about weights of 4 or 8 bits, these have %d", q.Bits.W)
+	if (r.AWQ || r.Clip != ClipNone || r.GPTQ) && q.Bits.W == 16 {
+		return nil, fmt.Errorf("awq, clip, gptq and qoq are about weights of 4 or 8 bits, these have %d", q.Bits.W)
 	}
-	if r.Hadamard {
-		m.Rotate(r.Seed)
+	if r.Hadamard != RotateNone {
+		m.Rotate(r.Seed, r.Hadamard)
 	}
-	if r.Smooth != 0 {
-		if err := m.Smooth(ctx, c, r.Smooth); err != nil {
-			return nil, err
+	for _, fold := range []struct {
+		wanted bool
+		apply  func() error
+	}{
+		{r.SmoothQuant, func() error { return m.SmoothQuant(ctx, c, r.SmoothAlpha, q.Bits) }},
+		{r.SmoothAttention, func() error { return m.SmoothAttention(ctx, c) }},
+		{r.SmoothOutputs, func() error { return m.SmoothOutputs(ctx, c) }},
+		{r.AWQ, func() error { return m.AWQ(ctx, c, q.Bits) }},
+	} {
+		if fold.wanted {
+			if err := fold.apply(); err != nil {
+				return nil, err
+			}
 		}
 	}
-	if r.SmoothAttention != 0 {
-		if err := m.SmoothAttention(ctx, c, r.SmoothAttention); err != nil {
-			return nil, err
-		}
-	}
-	if r.AWQ {
-		if err := m.AWQ(ctx, c, q.Bits); err != nil {
-			return nil, err
-		}
-	}
-	if !r.Clip && !r.GPTQ {
-		return nil, nil
-	}
-	find := m.MinMax
-	if r.Clip {
-		find = m.Clip
-	}
-	steps, err := find(ctx, q.Bits.W)
+	steps, err := r.steps(ctx, m, c, q.Bits.W)
 	if err != nil || !r.GPTQ {
 		return steps, err
 	}
 	return steps, m.GPTQ(ctx, c, q, steps, r.ActOrder)
+}
+
+// steps are those that the recipe gives weights, nil for MinMax's where all is left to
+// who writes the file.
+func (r Recipe) steps(ctx context.Context, m *Model, c *Calibration, bits int) (Steps, error) {
+	switch {
+	case r.Clip == ClipByWeights:
+		return m.Clip(ctx, bits)
+	case r.Clip == ClipByOutputs:
+		return m.ClipOutputs(ctx, c, bits)
+	case r.GPTQ:
+		return m.MinMax(ctx, bits)
+	}
+	return nil, nil
 }

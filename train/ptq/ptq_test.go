@@ -121,7 +121,7 @@ func apply(t testing.TB, m *Model, method string, c *Calibration, q qat.Quantiza
 func TestThreads(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	q := setting(t, "4-8-4", quant.KVHeadZP)
-	const all = "hadamard+smooth+smooth-attention+awq+clip+act-order"
+	const all = "hadamard+smoothquant+smooth-attention+awq+clip+act-order"
 	var want *Model
 	var steps Steps
 	for _, n := range []int{1, 3} {
@@ -142,7 +142,7 @@ func TestThreads(t *testing.T) {
 			t.Error("steps depend on the number of threads")
 		}
 	}
-	applied := "hadamard seed=3, smooth alpha=0.85, smooth-attention alpha=0.5, awq, clip, gptq act-order=true"
+	applied := "hadamard R1 R2 seed=3, smoothquant alpha=searched, smooth-attention alpha=0.5, awq, clip, gptq act-order=true"
 	if got := strings.Join(want.Applied(), ", "); got != applied {
 		t.Errorf("applied %q, want %q", got, applied)
 	}
@@ -151,9 +151,11 @@ func TestThreads(t *testing.T) {
 func TestParse(t *testing.T) {
 	for s, want := range map[string]Recipe{
 		"rtn":                {},
-		"smooth+clip":        {Smooth: 0.85, Clip: true},
-		"hadamard+act-order": {Hadamard: true, GPTQ: true, ActOrder: true},
-		"qoq+gptq":           {Hadamard: true, SmoothAttention: 0.5, Clip: true, GPTQ: true},
+		"smoothquant+clip":   {SmoothQuant: true, Clip: ClipByWeights},
+		"clip+awq":           {AWQ: true, Clip: ClipByWeights},
+		"hadamard+act-order": {Hadamard: RotateValues, GPTQ: true, ActOrder: true},
+		"qoq+gptq":           {Hadamard: RotateStream, SmoothAttention: true, SmoothOutputs: true, Clip: ClipByOutputs, GPTQ: true},
+		"hadamard+qoq":       {Hadamard: RotateValues, SmoothAttention: true, SmoothOutputs: true, Clip: ClipByOutputs},
 	} {
 		if got, err := Parse(s); err != nil || got != want {
 			t.Errorf("Parse(%q) = %+v, %v", s, got, err)
@@ -179,14 +181,15 @@ func TestApplyErrors(t *testing.T) {
 		say string
 	}{
 		{Recipe{GPTQ: true}, nil, w4, "no tokens"},
-		{Recipe{Smooth: 0.5}, &Calibration{Device: d}, w4, "no tokens"},
-		{Recipe{AWQ: true, Hadamard: true}, with(40), w4, "sequence 1 has token 40, want one of the vocabulary's 40"},
+		{Recipe{SmoothQuant: true}, &Calibration{Device: d}, w4, "no tokens"},
+		{Recipe{AWQ: true, Hadamard: RotateValues}, with(40), w4, "sequence 1 has token 40, want one of the vocabulary's 40"},
 		{Recipe{AWQ: true}, with(-1), w4, "sequence 1 has token -1"},
-		{Recipe{SmoothAttention: 1}, with(), w4, "sequence 1 has 0 tokens"},
-		{Recipe{SmoothAttention: 1}, with(make([]int32, 65)...), w4, "sequence 1 has 65 tokens, want 1 to the model's 64"},
-		{Recipe{Smooth: 1.5}, with(1), w4, "smooth: alpha is 1.5"},
-		{Recipe{SmoothAttention: math.NaN()}, with(1), w4, "smooth-attention: alpha is NaN"},
-		{Recipe{Clip: true}, nil, w16, "these have 16"},
+		{Recipe{SmoothAttention: true}, with(), w4, "sequence 1 has 0 tokens"},
+		{Recipe{SmoothAttention: true}, with(make([]int32, 65)...), w4, "sequence 1 has 65 tokens, want 1 to the model's 64"},
+		{Recipe{SmoothQuant: true, SmoothAlpha: 1.5}, with(1), w4, "smoothquant: alpha is 1.5"},
+		{Recipe{SmoothQuant: true, SmoothAlpha: math.NaN()}, with(1), w4, "smoothquant: alpha is NaN"},
+		{Recipe{Clip: ClipByOutputs}, nil, w4, "no tokens"},
+		{Recipe{Clip: ClipByWeights}, nil, w16, "these have 16"},
 		{Recipe{GPTQ: true}, with(1), w16, "these have 16"},
 	} {
 		if _, err := c.r.Apply(context.Background(), m, c.c, c.q); err == nil || !strings.Contains(err.Error(), c.say) {
@@ -201,7 +204,7 @@ func TestApplyErrors(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	for _, method := range []string{"gptq", "smooth", "awq", "smooth-attention"} {
+	for _, method := range []string{"gptq", "smoothquant", "awq", "smooth-attention", "qoq"} {
 		c, calls := calibration(t, m), 0
 		c.Progress = func(string, int, int) { calls++; cancel() }
 		r, _ := Parse(method)
