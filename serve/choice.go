@@ -79,8 +79,11 @@ func (c *choice) event(e engine.Event) (piece, error) {
 	if e.Err != nil {
 		return piece{}, e.Err
 	}
-	if e.Reason == engine.ReasonStop {
-		c.count(e.Token) // EOS
+	if e.Reason == engine.ReasonStop { // EOS
+		c.count(e.Token)
+		if c.request.echo && c.wantsLogprobs() { // who scores a text counts on the lists' length
+			c.entry(e.Token, "")
+		}
 	}
 	return c.done(string(e.Reason)), nil
 }
@@ -116,11 +119,16 @@ func (c *choice) token(tok engine.Token) piece {
 	c.count(tok)
 	text := c.decoder.Push(tok.ID)
 	if c.wantsLogprobs() {
-		e := newTokenLogprobs(c.t, tok, text)
-		e.offset, e.start = c.runes, c.decoded
-		c.entries = append(c.entries, e)
+		c.entry(tok, text)
 	}
 	return c.grow(text, "")
+}
+
+// entry adds a generated token, whose text is not counted yet, to those with logprobs.
+func (c *choice) entry(tok engine.Token, text string) {
+	e := newTokenLogprobs(c.t, tok, text)
+	e.offset, e.start = c.runes, c.decoded
+	c.entries = append(c.entries, e)
 }
 
 // done ends the text: what was held back is shown.

@@ -245,6 +245,44 @@ func TestLogprobsOfThePrompt(t *testing.T) {
 	}
 }
 
+// The request of lm-evaluation-harness's local-completions, which takes each choice's list from
+// the context's length on, without its last element: one token beside the prompt's, whatever it is.
+func TestLMEvaluationHarness(t *testing.T) {
+	f := &fake{}
+	s := newSite(t, f, Options{})
+	eos := s.tok.EOS()
+	for _, next := range []int32{s.tok.Encode("hello")[0], eos} {
+		f.answer = func(ctx context.Context, r engine.Request, send func(engine.Event)) {
+			if next != eos {
+				says([]int32{next})(ctx, r, send)
+				return
+			}
+			r.MaxTokens = 0
+			says([]int32{0})(ctx, r, func(e engine.Event) {
+				if e.Kind == engine.KindDone {
+					e.Reason, e.Token = engine.ReasonStop, engine.Token{ID: eos, Logprob: -0.5, Top: top(r, eos, -0.5)}
+				}
+				send(e)
+			})
+		}
+		a := s.complete(`{"model":"tiny","prompt":[[1,280,281],[1,282,283,284]],"temperature":0,"max_tokens":1,"logprobs":1,"seed":1234,"echo":true}`)
+		for i, c := range a.Choices {
+			l, n := c.Logprobs, 3+i
+			if c.Index != i || len(l.Tokens) != n+1 || len(l.TokenLogprobs) != n+1 || len(l.TopLogprobs) != n+1 || len(l.TextOffset) != n+1 {
+				t.Fatalf("choice %d: %d tokens, %d logprobs, %d top; want the prompt's %d and one", c.Index, len(l.Tokens), len(l.TokenLogprobs), len(l.TopLogprobs), n)
+			}
+			for at := 1; at < n; at++ {
+				if want := -float64(at) / 8; *l.TokenLogprobs[at] != want || l.TopLogprobs[at][l.Tokens[at]] != want {
+					t.Errorf("choice %d, token %d: logprob %v, top %v, want %v", i, at, *l.TokenLogprobs[at], l.TopLogprobs[at], want)
+				}
+			}
+			if *l.TokenLogprobs[n] != -0.5 || next == eos && l.Tokens[n] != "</s>" {
+				t.Errorf("the token behind the prompt is %q, %v", l.Tokens[n], *l.TokenLogprobs[n])
+			}
+		}
+	}
+}
+
 func TestLogprobsOfBytesAndMinusInfinity(t *testing.T) {
 	f := &fake{}
 	s := newSite(t, f, Options{})
