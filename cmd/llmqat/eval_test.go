@@ -46,13 +46,13 @@ func (c evalCmd) outcome(t *testing.T) string {
 
 func TestEval(t *testing.T) {
 	model, teacher, text := evalFiles(t)
-	table := evalCmd{Model: model, Teacher: teacher, Text: text}.outcome(t)
+	table := evalCmd{Model: model, Teacher: teacher, textFlags: textFlags{Text: text}}.outcome(t)
 	for _, want := range []string{"4-8-4, KV cache head-zp", "windows of 80 tokens", `\nperplexity +\d+`, `\nKL to the teacher +\d`, `99 %: \d`, `same first +\d.*%`} {
 		if !regexp.MustCompile(want).MatchString(table) {
 			t.Errorf("no %q in\n%s", want, table)
 		}
 	}
-	alone := evalCmd{Model: model, Text: text, Length: 50, Hash: true}.outcome(t)
+	alone := evalCmd{Model: model, textFlags: textFlags{Text: text, Length: 50, Hash: true}}.outcome(t)
 	if strings.Contains(alone, "eacher") || !strings.Contains(alone, "windows of 50 tokens") || !regexp.MustCompile("SHA-256 of logits +[0-9a-f]{64}\n").MatchString(alone) {
 		t.Errorf("without a teacher:\n%s", alone)
 	}
@@ -72,11 +72,11 @@ func TestEval(t *testing.T) {
 		}
 		return r
 	}
-	r := read(evalCmd{Model: model, Teacher: teacher, Text: text, Each: true})
+	r := read(evalCmd{Model: model, Teacher: teacher, textFlags: textFlags{Text: text, Each: true}})
 	if r.Bits != "4-8-4" || r.Text.Length != 80 || r.Tokens != 79*r.Windows || len(r.Each) != r.Windows || r.KL == nil || r.KL.Value <= 0 || r.KL.SE <= 0 {
 		t.Errorf("%+v", r)
 	}
-	if r = read(evalCmd{Model: model, Text: text, Divider: "a line of words"}); r.KL != nil || r.Each != nil {
+	if r = read(evalCmd{Model: model, textFlags: textFlags{Text: text, Divider: "a line of words"}}); r.KL != nil || r.Each != nil {
 		t.Errorf("%+v: a teacher's numbers without one, or windows not asked for", r)
 	}
 }
@@ -87,7 +87,7 @@ func TestEvalDivides(t *testing.T) {
 	if err := os.WriteFile(text, []byte("one\n--\ntwo\n\nthree--\n--\n\n--\nfour\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if out := (evalCmd{Model: model, Text: text, Divider: "--"}).outcome(t); !strings.Contains(out, ": 3 windows") || !strings.Contains(out, "BOS before each") {
+	if out := (evalCmd{Model: model, textFlags: textFlags{Text: text, Divider: "--"}}).outcome(t); !strings.Contains(out, ": 3 windows") || !strings.Contains(out, "BOS before each") {
 		t.Errorf("3 documents:\n%s", out)
 	}
 }
@@ -98,14 +98,14 @@ func TestEvalFails(t *testing.T) {
 		c    evalCmd
 		says string
 	}{
-		{evalCmd{Model: model + "x.qat", Text: text}, "no such file"},
-		{evalCmd{Model: model, Text: text + "x"}, "no such file"},
-		{evalCmd{Model: model, Text: text, Length: 101}, "this model takes 1 to 100"},
-		{evalCmd{Model: model, Teacher: teacher, Text: text, Length: 90}, "t.qat: context of 90 tokens"},
-		{evalCmd{Model: model, Text: text, Length: 1}, "--length 1"},
-		{evalCmd{Model: model, Data: []string{text}}, "the header of a shard"},
-		{evalCmd{Model: model, Data: []string{text}, Wikitext: true}, "with --text"},
-		{evalCmd{Model: model, Text: text, Device: "cuda:999"}, "device cuda:999"},
+		{evalCmd{Model: model + "x.qat", textFlags: textFlags{Text: text}}, "no such file"},
+		{evalCmd{Model: model, textFlags: textFlags{Text: text + "x"}}, "no such file"},
+		{evalCmd{Model: model, textFlags: textFlags{Text: text, Length: 101}}, "this model takes 1 to 100"},
+		{evalCmd{Model: model, Teacher: teacher, textFlags: textFlags{Text: text, Length: 90}}, "t.qat: context of 90 tokens"},
+		{evalCmd{Model: model, textFlags: textFlags{Text: text, Length: 1}}, "--length 1"},
+		{evalCmd{Model: model, textFlags: textFlags{Data: []string{text}}}, "the header of a shard"},
+		{evalCmd{Model: model, textFlags: textFlags{Data: []string{text}, Wikitext: true}}, "with --text"},
+		{evalCmd{Model: model, Device: "cuda:999", textFlags: textFlags{Text: text}}, "device cuda:999"},
 	} {
 		var out, log bytes.Buffer
 		if err := c.c.run(context.Background(), &out, &log); err == nil || !strings.Contains(err.Error(), c.says) {
@@ -127,14 +127,14 @@ func TestEvalOfAFloatModel(t *testing.T) {
 	t.Setenv("TMPDIR", tmp)
 	_, _, text := evalFiles(t)
 	float := filepath.Join(dir, "hf", "stories260K")
-	out := evalCmd{Model: float, Teacher: float, Text: text, Length: 64}.outcome(t)
+	out := evalCmd{Model: float, Teacher: float, textFlags: textFlags{Text: text, Length: 64}}.outcome(t)
 	if !regexp.MustCompile(`KL to the teacher +0\.00000 `).MatchString(out) || !strings.Contains(out, "16-16-16") {
 		t.Errorf("a float model and itself:\n%s", out)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	var log bytes.Buffer
-	c := evalCmd{Model: float, Text: text, Device: "cpu", Length: 64}
+	c := evalCmd{Model: float, Device: "cpu", textFlags: textFlags{Text: text, Length: 64}}
 	if err := c.run(ctx, &log, &log); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}

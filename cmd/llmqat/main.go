@@ -24,6 +24,7 @@ their tokenizer in one safetensors file that llmqat-serve maps into memory.
   llmqat inspect tinyllama.qat --verify
   llmqat run --model tinyllama.qat "Once upon a time"
   llmqat eval --model tinyllama.qat --teacher TinyLlama-1.1B/ --text book.txt
+  llmqat eval --model tinyllama.qat --tasks all --task-data eval/
   llmqat synth --shape llama-7b --bits 4-8-4 --out speed.qat
 
 llmqat COMMAND --help tells more of each. Every flag is also a variable: --bits is LLMQAT_BITS.`
@@ -31,7 +32,7 @@ llmqat COMMAND --help tells more of each. Every flag is also a variable: --bits 
 type commands struct {
 	Quantize quantizeCmd `cmd:"" help:"Quantize a float model: round it to nearest, or by a method that loses less."`
 	Run      runCmd      `cmd:"" help:"Continue a text, on standard output."`
-	Eval     evalCmd     `cmd:"" help:"Measure a model's quality: perplexity, and how near it is to its teacher."`
+	Eval     evalCmd     `cmd:"" help:"Measure a model's quality: perplexity, how near it is to its teacher, multiple-choice tasks."`
 	Inspect  inspectCmd  `cmd:"" help:"Print what is in a .qat file, and check it."`
 	Synth    synthCmd    `cmd:"" help:"Make a model of a real shape with random weights, to measure speed."`
 

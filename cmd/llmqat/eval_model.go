@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/llmqat/llmqat/format/convert"
+	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/format/source"
+	"github.com/llmqat/llmqat/internal/progress"
+	"github.com/llmqat/llmqat/kernels/quant"
+)
+
+// evalModel is a .qat file, perhaps a temporary one.
+type evalModel struct {
+	*qat.File
+	dir string // to be removed
+}
+
+// openEval opens a .qat file, or makes one of a float model.
+func openEval(ctx context.Context, path string, log io.Writer) (m *evalModel, err error) {
+	if strings.HasSuffix(path, ".qat") {
+		f, err := qat.Open(path)
+		return &evalModel{File: f}, err
+	}
+	src, err := source.Open(path, "")
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	m = &evalModel{}
+	if m.dir, err = os.MkdirTemp("", "llmqat-eval-"); err != nil {
+		return nil, err
+	}
+	o := convert.Options{Bits: quant.Bits{W: 16, A: 16, KV: 16}, Float: qat.Float32, Source: filepath.Base(path), CreatedBy: "llmqat " + version}
+	var end func()
+	o.Progress, end = progress.Bar(log, "converting "+filepath.Base(path))
+	file := filepath.Join(m.dir, "m.qat")
+	err = convert.Quantize(ctx, src, file, o)
+	if end(); err == nil {
+		m.File, err = qat.Open(file)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s as a temporary .qat file: %w", path, err), os.RemoveAll(m.dir))
+	}
+	return m, nil
+}
+
+func (m *evalModel) close() error {
+	err := m.File.Close()
+	if m.dir != "" {
+		err = errors.Join(err, os.RemoveAll(m.dir))
+	}
+	return err
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const tasksDir = "../../eval/task/testdata/original"
+
+func limit(n int) *int { return &n }
+
+// All tasks are asked, beside a teacher, and what is written to a file is not asked again.
+func TestEvalTasks(t *testing.T) {
+	model, teacher, text := evalFiles(t)
+	items := filepath.Join(t.TempDir(), "items.jsonl")
+	all := taskFlags{Tasks: []string{"all", "mmlu_elementary_mathematics"}, TaskData: tasksDir, Shots: 1, Limit: limit(2), Items: items}
+	table := evalCmd{Model: model, Teacher: teacher, taskFlags: all}.outcome(t)
+	for _, want := range []string{`boolq +2 +1 +\d+\.00`, `(?m)^mmlu_elementary_mathematics +2 +1 `, `(?m)^model less teacher`, `(?m)^average +16 `, "cut from the left"} {
+		if !regexp.MustCompile(want).MatchString(table) {
+			t.Errorf("no %q in\n%s", want, table)
+		}
+	}
+	for _, path := range []string{items, filepath.Join(filepath.Dir(items), "items.teacher.jsonl")} {
+		if b, err := os.ReadFile(path); err != nil || bytes.Count(b, []byte("\n")) != 1+2*9*2 {
+			t.Errorf("%s: %v, %d lines", path, err, bytes.Count(b, []byte("\n")))
+		}
+	}
+	again := evalCmd{Model: model, Teacher: teacher, taskFlags: all}.outcome(t)
+	if rest, ok := strings.CutPrefix(again, strings.TrimRight(table, "\n")); !ok || strings.TrimSpace(rest) != "18 items stood in the file of items before" {
+		t.Errorf("again:\n%s\nwant the same as\n%s", again, table)
+	}
+
+	type result struct {
+		Task, Protocol string
+		Shots, Items   int
+		Acc            *struct{ Value, SE float64 }
+		AccNorm        *struct{ Value, SE float64 } `json:"acc_norm"`
+	}
+	var report struct {
+		Bits       string
+		Tasks      []result
+		Average    []result `json:"tasks_average"`
+		Perplexity *struct{ Value float64 }
+		Source     string
+	}
+	read := func(c evalCmd) {
+		t.Helper()
+		c.JSON = true
+		report.Perplexity, report.Tasks = nil, nil
+		if err := json.Unmarshal([]byte(c.outcome(t)), &report); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(evalCmd{Model: model, taskFlags: taskFlags{Tasks: []string{"arc_easy"}, TaskData: tasksDir, Protocol: "lm-eval"}})
+	if r := report.Tasks; len(r) != 1 || r[0].Task != "arc_easy" || r[0].Protocol != "lm-eval" || r[0].Items != 2 || r[0].Acc == nil || r[0].AccNorm == nil || report.Perplexity != nil || report.Source != "" {
+		t.Errorf("%+v", report)
+	}
+	read(evalCmd{Model: model, textFlags: textFlags{Text: text}, taskFlags: taskFlags{Tasks: []string{"piqa", "boolq"}, TaskData: tasksDir}})
+	if len(report.Tasks) != 4 || len(report.Average) != 2 || report.Perplexity == nil || report.Source != text || report.Tasks[1].AccNorm != nil {
+		t.Errorf("tasks beside a text: %+v", report)
+	}
+}
+
+func TestEvalTasksFails(t *testing.T) {
+	model, _, _ := evalFiles(t)
+	one := []string{"piqa"}
+	for _, c := range []struct {
+		c    taskFlags
+		says string
+	}{
+		{taskFlags{}, "--text, --data or --tasks"},
+		{taskFlags{Tasks: one}, "--task-data"},
+		{taskFlags{TaskData: tasksDir}, "--text, --data or --tasks"},
+		{taskFlags{Tasks: one, TaskData: tasksDir, Limit: limit(0)}, "--limit 0: want 1 or more"},
+		{taskFlags{Tasks: one, TaskData: tasksDir, Limit: limit(-3)}, "--limit -3: want 1 or more"},
+		{taskFlags{Tasks: one, TaskData: tasksDir, Shots: -2}, "--shots -2"},
+		{taskFlags{Tasks: []string{"pica"}, TaskData: tasksDir}, `no task "pica": there are boolq, piqa`},
+		{taskFlags{Tasks: one, TaskData: tasksDir + "x"}, "no such file"},
+		{taskFlags{Tasks: one, TaskData: tasksDir, Items: t.TempDir()}, "is a directory"},
+	} {
+		var out, log bytes.Buffer
+		cmd := evalCmd{Model: model, Device: "cpu", Threads: 1, taskFlags: c.c}
+		if err := cmd.run(context.Background(), &out, &log); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: error %v, want one that says %q", c.c, err, c.says)
+		}
+	}
+}
