@@ -2,6 +2,7 @@
 package chart
 
 import (
+	"cmp"
 	"fmt"
 	"image/color"
 	"io"
@@ -24,12 +25,14 @@ type Panel struct {
 }
 
 // Bar is one value of a panel. Limit, where positive, is the most that the machine
-// allows: it is drawn as a tick on the bar's scale. Note stands behind the value. Bars
+// allows: it is drawn as a tick on the bar's scale; Error is the value's standard error. Label
+// stands behind the bar, the number where it is "", and Note behind that. Bars
 // with the same Colour, 1 and up, look the same; with 0 each has its own.
 type Bar struct {
 	Name         string
 	Value, Limit float64
-	Note         string
+	Error        float64
+	Label, Note  string
 	Colour       int
 }
 
@@ -41,19 +44,49 @@ var palette = []color.Color{
 	color.RGBA{0x00, 0x9e, 0x73, 0xff},
 	color.RGBA{0xcc, 0x79, 0xa7, 0xff},
 	color.RGBA{0x56, 0xb4, 0xe9, 0xff},
+	color.RGBA{0xe6, 0x9f, 0x00, 0xff},
+	color.RGBA{0x33, 0x33, 0x33, 0xff},
+}
+
+// Colours is how many there are.
+var Colours = len(palette)
+
+// colour is number i of the palette, from 0; there are as many as it has, again and again.
+func colour(i int) color.Color { return palette[i%len(palette)] }
+
+// Hex spells colour i as a page does.
+func Hex(i int) string {
+	r, g, b, _ := colour(i).RGBA()
+	return fmt.Sprintf("#%02x%02x%02x", r>>8, g>>8, b>>8)
 }
 
 var sans = font.Font{Typeface: "Liberation", Variant: "Sans"}
 
 const (
-	width     = 7.2 * vg.Inch
 	barHeight = 0.26 * vg.Inch
 	panelPad  = 0.55 * vg.Inch
 )
 
+// wide is how wide a picture is: one without a title is a part of a page, which has headings
+// of its own, and narrow enough to be read on a phone.
+func wide(title string) vg.Length {
+	if title == "" {
+		return 4.8 * vg.Inch
+	}
+	return 7.2 * vg.Inch
+}
+
+// top is the height of the title.
+func top(title string) vg.Length {
+	if title == "" {
+		return 0
+	}
+	return 0.4 * vg.Inch
+}
+
 // Bars draws panels one below the other. format is "svg" or "png".
 func Bars(w io.Writer, format, title string, panels []Panel) error {
-	height := titleHeight
+	height := top(title)
 	for _, p := range panels {
 		height += panelHeight(p)
 	}
@@ -61,13 +94,13 @@ func Bars(w io.Writer, format, title string, panels []Panel) error {
 	if err != nil {
 		return err
 	}
-	top := height - titleHeight
+	at := height - top(title)
 	for _, p := range panels {
 		h := panelHeight(p)
-		if err := p.draw(draw.Crop(dc, 0, 0, top-h, top-height)); err != nil {
+		if err := p.draw(draw.Crop(dc, 0, 0, at-h, at-height)); err != nil {
 			return err
 		}
-		top -= h
+		at -= h
 	}
 	_, err = canvas.WriteTo(w)
 	return err
@@ -75,18 +108,20 @@ func Bars(w io.Writer, format, title string, panels []Panel) error {
 
 func panelHeight(p Panel) vg.Length { return barHeight*vg.Length(len(p.Bars)) + panelPad }
 
-const titleHeight = 0.4 * vg.Inch
-
-// newPicture returns a white canvas with a title.
+// newPicture returns a white canvas with a title. Without one it is transparent, for a page
+// to give it its own ground.
 func newPicture(format, title string, height vg.Length) (vg.CanvasWriterTo, draw.Canvas, error) {
-	canvas, err := newCanvas(format, width, height)
+	canvas, err := newCanvas(format, wide(title), height)
 	if err != nil {
 		return nil, draw.Canvas{}, err
 	}
 	dc := draw.New(canvas)
+	if title == "" {
+		return canvas, dc, nil
+	}
 	dc.SetColor(color.White)
 	dc.Fill(dc.Rectangle.Path())
-	dc.FillText(style(12, draw.XLeft, draw.YCenter), vg.Point{X: 0.1 * vg.Inch, Y: height - titleHeight/2}, title)
+	dc.FillText(style(12, draw.XLeft, draw.YCenter), vg.Point{X: 0.1 * vg.Inch, Y: height - top(title)/2}, title)
 	return canvas, dc, nil
 }
 
@@ -115,11 +150,11 @@ func (p Panel) draw(dc draw.Canvas) error {
 	most := 0.0
 	for i := len(p.Bars) - 1; i >= 0; i-- { // gonum counts from the bottom
 		b := p.Bars[i]
-		if bad(b.Value) || bad(b.Limit) {
-			return fmt.Errorf("chart: bar %q of %q: value %v, limit %v", b.Name, p.Title, b.Value, b.Limit)
+		if bad(b.Value) || bad(b.Limit) || bad(b.Error) {
+			return fmt.Errorf("chart: bar %q of %q: value %v ± %v, limit %v", b.Name, p.Title, b.Value, b.Error, b.Limit)
 		}
 		names = append(names, b.Name)
-		most = max(most, b.Value, b.Limit)
+		most = max(most, b.end())
 	}
 	for i := range names {
 		b := p.Bars[len(p.Bars)-1-i]
@@ -128,12 +163,22 @@ func (p Panel) draw(dc draw.Canvas) error {
 			return err
 		}
 		bar.Horizontal, bar.XMin = true, float64(i)
-		colour := len(p.Bars) - 1 - i
+		place := len(p.Bars) - 1 - i
 		if b.Colour > 0 {
-			colour = b.Colour
+			place = b.Colour
 		}
-		bar.Color, bar.LineStyle.Width = palette[colour%len(palette)], 0
+		bar.Color, bar.LineStyle.Width = colour(place), 0
 		pl.Add(bar)
+		if b.Error > 0 {
+			low, high, y := max(0, b.Value-b.Error), b.Value+b.Error, float64(i)
+			for _, l := range []plotter.XYs{{{X: low, Y: y}, {X: high, Y: y}}, {{X: low, Y: y - 0.15}, {X: low, Y: y + 0.15}}, {{X: high, Y: y - 0.15}, {X: high, Y: y + 0.15}}} {
+				whisker, err := plotter.NewLine(l)
+				if err != nil {
+					return err
+				}
+				pl.Add(whisker)
+			}
+		}
 		if b.Limit > 0 {
 			tick, err := plotter.NewLine(plotter.XYs{{X: b.Limit, Y: float64(i) - 0.4}, {X: b.Limit, Y: float64(i) + 0.4}})
 			if err != nil {
@@ -142,17 +187,14 @@ func (p Panel) draw(dc draw.Canvas) error {
 			tick.Width = vg.Points(1.5)
 			pl.Add(tick)
 		}
-		label := number(b.Value)
-		if b.Note != "" {
-			label += ", " + b.Note
-		}
 		behind, err := plotter.NewLabels(plotter.XYLabels{
-			XYs:    plotter.XYs{{X: max(b.Value, b.Limit) + most*0.01, Y: float64(i)}},
-			Labels: []string{label},
+			XYs:    plotter.XYs{{X: b.end(), Y: float64(i)}},
+			Labels: []string{b.label()},
 		})
 		if err != nil {
 			return err
 		}
+		behind.Offset.X = vg.Points(4)
 		behind.TextStyle[0] = style(9, draw.XLeft, draw.YCenter)
 		pl.Add(behind)
 	}
@@ -165,6 +207,17 @@ func (p Panel) draw(dc draw.Canvas) error {
 	dc.FillText(style(10, draw.XLeft, draw.YCenter), title, p.Title)
 	pl.Draw(draw.Crop(dc, 0.1*vg.Inch, 0, 0, -0.4*vg.Inch))
 	return nil
+}
+
+// end is how far a bar reaches, with its tick and error.
+func (b *Bar) end() float64 { return max(b.Value+b.Error, b.Limit) }
+
+func (b *Bar) label() string {
+	s := cmp.Or(b.Label, number(b.Value))
+	if b.Note != "" {
+		s += ", " + b.Note
+	}
+	return s
 }
 
 func bad(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) || v < 0 }

@@ -13,8 +13,8 @@ import (
 )
 
 var panels = []Panel{
-	{"decode, tokens/s", []Bar{{"16-16-16", 15, 20, "75 % of read bandwidth", 0}, {"4-8-4", 60, 70, "", 0}}},
-	{"prefill, tokens/s", []Bar{{"16-16-16", 0, 0, "", 0}, {"4-8-4 <&>", 240, 300, "", 2}}},
+	{"decode, tokens/s", []Bar{{Name: "16-16-16", Value: 15, Limit: 20, Note: "75 % of read bandwidth"}, {Name: "4-8-4", Value: 60, Limit: 70}}},
+	{"prefill, tokens/s", []Bar{{Name: "16-16-16"}, {Name: "4-8-4 <&>", Value: 240, Limit: 300, Colour: 2}}},
 }
 
 func TestSVGHoldsEveryValue(t *testing.T) {
@@ -59,7 +59,7 @@ func TestBadInput(t *testing.T) {
 		t.Error("gif: no error")
 	}
 	for _, v := range []float64{math.NaN(), math.Inf(1), -1} {
-		if err := Bars(io.Discard, "svg", "x", []Panel{{"p", []Bar{{"b", v, 0, "", 0}}}}); err == nil {
+		if err := Bars(io.Discard, "svg", "x", []Panel{{"p", []Bar{{Name: "b", Value: v}}}}); err == nil {
 			t.Errorf("value %v: no error", v)
 		}
 	}

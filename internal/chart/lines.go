@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -32,17 +33,17 @@ const curvesHeight = 2.2 * vg.Inch
 
 // Lines draws panels one below the other over an axis named x. format is "svg" or "png".
 func Lines(w io.Writer, format, title, x string, panels []Curves) error {
-	height := titleHeight + curvesHeight*vg.Length(len(panels))
+	height := top(title) + curvesHeight*vg.Length(len(panels))
 	canvas, dc, err := newPicture(format, title, height)
 	if err != nil {
 		return err
 	}
-	top := height - titleHeight
+	at := height - top(title)
 	for _, p := range panels {
-		if err := p.draw(draw.Crop(dc, 0.1*vg.Inch, -0.2*vg.Inch, top-curvesHeight, top-height), x); err != nil {
+		if err := p.draw(draw.Crop(dc, 0.1*vg.Inch, -0.2*vg.Inch, at-curvesHeight, at-height), x); err != nil {
 			return err
 		}
-		top -= curvesHeight
+		at -= curvesHeight
 	}
 	_, err = canvas.WriteTo(w)
 	return err
@@ -77,7 +78,7 @@ func (p Curves) draw(dc draw.Canvas, x string) error {
 		if err != nil {
 			return err
 		}
-		line.Color, line.Width = palette[(i+1)%len(palette)], vg.Points(1.2)
+		line.Color, line.Width = colour(i+1), vg.Points(1.2)
 		pl.Add(line)
 		if l.Name != "" {
 			pl.Legend.Add(l.Name, line)
@@ -90,13 +91,25 @@ func (p Curves) draw(dc draw.Canvas, x string) error {
 	return nil
 }
 
-// logTicks labels decades or, where an axis has not two of them, numbers at equal distances.
+// logTicks labels decades or, where an axis has not two of them, numbers that begin with 1, 2 or
+// 5 or, where it has not three of these, numbers at equal distances.
 type logTicks struct{}
 
 func (logTicks) Ticks(low, high float64) []plot.Tick {
-	if math.Floor(math.Log10(high)) > math.Ceil(math.Log10(low)) {
+	first, last := math.Ceil(math.Log10(low)), math.Floor(math.Log10(high))
+	if last > first {
 		return plot.LogTicks{Prec: -1}.Ticks(low, high)
 	}
-	ticks := plot.DefaultTicks{}.Ticks(low, high)
+	var ticks []plot.Tick
+	for decade := first - 1; decade <= last; decade++ {
+		for _, digit := range []float64{1, 2, 5} {
+			if v := digit * math.Pow(10, decade); v >= low && v <= high {
+				ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 3, 64)})
+			}
+		}
+	}
+	if len(ticks) < 3 {
+		ticks = plot.DefaultTicks{}.Ticks(low, high)
+	}
 	return slices.DeleteFunc(ticks, func(t plot.Tick) bool { return t.Value < low || t.Value > high })
 }
