@@ -32,14 +32,14 @@ func Perplexity(ctx context.Context, dev kernels.Device, f *qat.File, windows []
 // memory, beside the KV cache of a few windows; on the host the logits of a pass and,
 // for the percentile, a number per token are kept.
 func Compare(ctx context.Context, dev kernels.Device, student, teacher *qat.File, windows [][]int32, o Options) (*Result, error) {
-	if err := sameVocabulary(student, teacher); err != nil {
+	if err := SameVocabulary(student, teacher); err != nil {
 		return nil, err
 	}
 	return evaluate(ctx, dev, windows, o, student, teacher)
 }
 
-// sameVocabulary checks that ids mean the same to both.
-func sameVocabulary(student, teacher *qat.File) error {
+// SameVocabulary checks that ids mean the same to both.
+func SameVocabulary(student, teacher *qat.File) error {
 	s, t := student.Header(), teacher.Header()
 	if a, b := s.Config.VocabSize, t.Config.VocabSize; a != b {
 		return fmt.Errorf("%s has a vocabulary of %d, %s one of %d: compare a student with its own teacher", student.Path(), a, teacher.Path(), b)

@@ -32,6 +32,7 @@ multipliers' peak prefill.
   bench --shape stories3m --train --threads 1,2       a step of llmqat-train
   bench --shape llama-7b --device cuda --batch 1,64 --context 1024
   bench serve --help                                  load on a server, of any make
+  bench report --help                                 quality and speed of a set of models, as one page
 
 The first column is the base of the ratios. --out NAME also writes NAME.json, NAME.svg and NAME.txt.
 Every flag is also a variable: --shape is LLMQAT_BENCH_SHAPE.`
@@ -70,6 +71,11 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second interrupt ends at once
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
 		k, err := serve(ctx, os.Args[2:])
+		fatal(ctx, k, err)
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "report" {
+		k, err := runReport(ctx, os.Args[2:])
 		fatal(ctx, k, err)
 		return
 	}
