@@ -23,6 +23,7 @@ their tokenizer in one safetensors file that llmqat-serve maps into memory.
   llmqat quantize --model TinyLlama-1.1B/ --bits 4-8-4 --out tinyllama.qat
   llmqat inspect tinyllama.qat --verify
   llmqat run --model tinyllama.qat "Once upon a time"
+  llmqat export --model tinyllama.qat --format hf --out tinyllama-hf
   llmqat eval --model tinyllama.qat --teacher TinyLlama-1.1B/ --text book.txt
   llmqat eval --model tinyllama.qat --tasks all --task-data eval/
   llmqat synth --shape llama-7b --bits 4-8-4 --out speed.qat
@@ -34,6 +35,7 @@ type commands struct {
 	Run      runCmd      `cmd:"" help:"Continue a text, on standard output."`
 	Eval     evalCmd     `cmd:"" help:"Measure a model's quality: perplexity, how near it is to its teacher, multiple-choice tasks."`
 	Inspect  inspectCmd  `cmd:"" help:"Print what is in a .qat file, and check it."`
+	Export   exportCmd   `cmd:"" help:"Write a model as other programs load it: for transformers, vLLM, llama.cpp."`
 	Synth    synthCmd    `cmd:"" help:"Make a model of a real shape with random weights, to measure speed."`
 
 	Version kong.VersionFlag `help:"Print the version." env:"-"`

@@ -1,5 +1,5 @@
 // Package replace writes files so that at every moment, of a crash too, there is the
-// old file or the whole new one.
+// old file or the whole new one, and folders so that there is none or the whole one.
 package replace
 
 import (
@@ -37,10 +37,15 @@ func File(path string, write func(w io.Writer) error) (err error) {
 	if err := os.Rename(temporary, path); err != nil {
 		return err
 	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes a rename within a folder last.
+func syncDir(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil // folders cannot be synced there
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}
