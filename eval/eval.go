@@ -58,8 +58,8 @@ func SameVocabulary(student, teacher *qat.File) error {
 // evaluate runs the student and, where it is given, the teacher.
 func evaluate(ctx context.Context, dev kernels.Device, windows [][]int32, o Options, files ...*qat.File) (*Result, error) {
 	for i, w := range windows {
-		if len(w) < 2 {
-			return nil, fmt.Errorf("window %d has %d tokens, want 2 at least: one to begin with and one to predict", i, len(w))
+		if err := checkWindow(i, w); err != nil {
+			return nil, err
 		}
 	}
 	var all []float64 // KL of every token
@@ -87,6 +87,14 @@ func evaluate(ctx context.Context, dev kernels.Device, windows [][]int32, o Opti
 		return nil, err
 	}
 	return result(sum, all), nil
+}
+
+// checkWindow wants a token that can be predicted.
+func checkWindow(i int, w []int32) error {
+	if len(w) < 2 {
+		return fmt.Errorf("window %d has %d tokens, want 2 at least: one to begin with and one to predict", i, len(w))
+	}
+	return nil
 }
 
 // measureAll appends what is measured of each row of a pass, by several threads; of a

@@ -12,6 +12,21 @@ import (
 	"github.com/llmqat/llmqat/format/tokenizer"
 )
 
+// Tokenizer reads the tokenizer of a model's directory, whose weights need not be there.
+func Tokenizer(dir string) (*tokenizer.Tokenizer, error) {
+	d := &directory{path: dir}
+	defer func() { weights.CloseAll(d.files) }()
+	c, err := d.config()
+	if err != nil {
+		return nil, err
+	}
+	t, err := d.openTokenizer(c.VocabSize)
+	if err == nil && t == nil {
+		err = fmt.Errorf("%s: neither a tokenizer.model nor a tokenizer.json: %w", dir, fs.ErrNotExist)
+	}
+	return t, err
+}
+
 // openTokenizer reads the directory's tokenizer, nil where it has none.
 func (d *directory) openTokenizer(vocab int) (*tokenizer.Tokenizer, error) {
 	t, err := d.tokenizerFile("tokenizer.model", vocab)
