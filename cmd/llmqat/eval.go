@@ -13,8 +13,9 @@ import (
 )
 
 type evalCmd struct {
-	Model   string `help:"The .qat file. A float model (Hugging Face directory, GGUF or llama2.c file) is taken, too." required:"" type:"path" placeholder:"FILE"`
+	Model   string `help:"The .qat file. A float model (Hugging Face directory, GGUF or llama2.c file) is taken, too." xor:"model" required:"" type:"path" placeholder:"FILE"`
 	Teacher string `help:"What it was made of, to compare with: a float model, or a .qat file." type:"path" placeholder:"PATH"`
+	serverFlags
 
 	textFlags
 	taskFlags
@@ -54,6 +55,11 @@ which names and layouts are read.
   llmqat eval --model m.qat --teacher TinyLlama-1.1B/ --tasks all --task-data eval/ --items scores.jsonl
   llmqat eval --model m.qat --tasks mmlu --task-data mmlu/
 
+--url asks another server instead of running a model, so that it is measured by the same code: tasks, and
+the perplexity of texts. It has to answer "echo" with "logprobs", and is asked in ids of --tokenizer.
+
+  llmqat eval --url http://localhost:8080/v1 --tokenizer tokenizer.model --tasks all --task-data eval/
+
 A float model becomes a .qat file of 16-16-16 in float32 for the time, in $TMPDIR: 4 bytes a parameter.`
 }
 
@@ -62,16 +68,17 @@ func (c *evalCmd) Run(ctx context.Context) error { return c.run(ctx, os.Stdout, 
 // evalReport is what --json prints.
 type evalReport struct {
 	Model    string `json:"model"`
-	Bits     string `json:"bits"`
-	KVScheme string `json:"kv_scheme"`
-	KVBytes  int    `json:"kv_bytes_per_token"`
+	URL      string `json:"url,omitempty"` // of a server, of which no more is known
+	Bits     string `json:"bits,omitempty"`
+	KVScheme string `json:"kv_scheme,omitempty"`
+	KVBytes  int    `json:"kv_bytes_per_token,omitempty"`
 	Teacher  string `json:"teacher,omitempty"`
-	Device   string `json:"device"`
+	Device   string `json:"device,omitempty"`
 	*textReport
 	*task.Report
 }
 
-func (c *evalCmd) run(ctx context.Context, out, log io.Writer) (err error) {
+func (c *evalCmd) run(ctx context.Context, out, log io.Writer) error {
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -79,38 +86,14 @@ func (c *evalCmd) run(ctx context.Context, out, log io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	student, err := openEval(ctx, c.Model, log)
+	var r *evalReport
+	if c.URL != "" {
+		r, err = c.evalServer(ctx, sets, log)
+	} else {
+		r, err = c.evalModels(ctx, sets, log)
+	}
 	if err != nil {
 		return err
-	}
-	defer func() { err = errors.Join(err, student.close()) }()
-	var teacher *evalModel
-	if c.Teacher != "" {
-		if teacher, err = openEval(ctx, c.Teacher, log); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, teacher.close()) }()
-	}
-	dev, err := device.Open(c.Device, c.Threads)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, dev.Close()) }()
-
-	q, m := student.Header().Quantization, &student.Header().Config
-	r := evalReport{
-		Model: c.Model, Bits: q.Bits.String(), KVScheme: string(q.KVScheme), KVBytes: m.NumHiddenLayers * q.KV().TokenBytes(m.NumKeyValueHeads, m.HeadDim),
-		Teacher: c.Teacher, Device: dev.Device.Name(),
-	}
-	if c.hasText() {
-		if r.textReport, err = c.evalText(ctx, dev, student, teacher, log); err != nil {
-			return err
-		}
-	}
-	if sets != nil {
-		if r.Report, err = c.evalTasks(ctx, dev, sets, student, teacher, log); err != nil {
-			return err
-		}
 	}
 	if c.JSON {
 		e := json.NewEncoder(out)
@@ -118,6 +101,48 @@ func (c *evalCmd) run(ctx context.Context, out, log io.Writer) (err error) {
 		return e.Encode(r)
 	}
 	return r.print(out)
+}
+
+// evalModels runs models itself.
+func (c *evalCmd) evalModels(ctx context.Context, sets []*task.Set, log io.Writer) (r *evalReport, err error) {
+	student, err := openEval(ctx, c.Model, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, student.close()) }()
+	var teacher *evalModel
+	if c.Teacher != "" {
+		if teacher, err = openEval(ctx, c.Teacher, log); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, teacher.close()) }()
+	}
+	dev, err := device.Open(c.Device, c.Threads)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, dev.Close()) }()
+
+	q, m := student.Header().Quantization, &student.Header().Config
+	r = &evalReport{
+		Model: c.Model, Bits: q.Bits.String(), KVScheme: string(q.KVScheme), KVBytes: m.NumHiddenLayers * q.KV().TokenBytes(m.NumKeyValueHeads, m.HeadDim),
+		Teacher: c.Teacher, Device: dev.Device.Name(),
+	}
+	if c.hasText() {
+		if r.textReport, err = c.evalText(ctx, dev, student, teacher, log); err != nil {
+			return nil, err
+		}
+	}
+	if sets != nil {
+		models := []asked{byEngine(student, dev)}
+		if teacher != nil {
+			models = append(models, byEngine(teacher, dev))
+		}
+		if r.Report, err = c.evalTasks(ctx, sets, models, log); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
 // check refuses flags that say nothing together, before anything is opened.
@@ -128,12 +153,19 @@ func (c *evalCmd) check() error {
 	if err := c.textFlags.check(); err != nil {
 		return err
 	}
-	return c.taskFlags.check()
+	if err := c.taskFlags.check(); err != nil {
+		return err
+	}
+	return c.serverFlags.check(c.Hash, c.Teacher)
 }
 
 // print is the report for people.
 func (r *evalReport) print(w io.Writer) error {
-	fmt.Fprintf(w, "%s: %s, KV cache %s, %d bytes a token; on %s\n", r.Model, r.Bits, r.KVScheme, r.KVBytes, r.Device)
+	if r.URL != "" {
+		fmt.Fprintf(w, "%s at %s\n", r.Model, r.URL)
+	} else {
+		fmt.Fprintf(w, "%s: %s, KV cache %s, %d bytes a token; on %s\n", r.Model, r.Bits, r.KVScheme, r.KVBytes, r.Device)
+	}
 	if r.textReport != nil {
 		if err := r.textReport.print(w, r.Teacher); err != nil {
 			return err

@@ -61,39 +61,47 @@ func (c *taskFlags) protocols() []task.Protocol {
 	return []task.Protocol{task.Protocol(c.Protocol)}
 }
 
-// evalTasks asks the student and, where there is one, the teacher, one after the other.
-func (c *taskFlags) evalTasks(ctx context.Context, dev *device.Opened, sets []*task.Set, student, teacher *evalModel, log io.Writer) (*task.Report, error) {
-	models := []*evalModel{student}
-	if teacher != nil {
-		models = append(models, teacher)
+// asked is a model, and what it is scored by.
+type asked struct {
+	task.Model // without a Scorer
+	open       func() (score.Scorer, error)
+}
+
+// byEngine asks a model that we run.
+func byEngine(m *evalModel, dev *device.Opened) asked {
+	return asked{task.Model{Name: m.Path(), Tokenizer: m.Header().Tokenizer, ID: task.FileID(m.File)}, func() (score.Scorer, error) {
+		return score.NewEngine(m.File, engine.Options{Device: dev.Device, Threads: dev.Threads})
+	}}
+}
+
+// evalTasks asks a student and, where there is one, its teacher, one after the other.
+func (c *taskFlags) evalTasks(ctx context.Context, sets []*task.Set, models []asked, log io.Writer) (*task.Report, error) {
+	tell, end := progress.Line(log, 10*time.Second)
+	defer end()
+	told := progress.Every(2*time.Second, func(done, total int64, left time.Duration) {
+		tell(fmt.Sprintf("tasks: %.1f %%, %v left", 100*float64(done)/float64(total), left.Round(time.Second)))
+	})
+	items := []string{c.Items, ""}
+	if c.Items != "" {
+		items[1] = strings.TrimSuffix(c.Items, ".jsonl") + ".teacher.jsonl"
 	}
 	answers := make([]*task.Answers, 2)
 	for i, m := range models {
 		var err error
-		if answers[i], err = c.ask(ctx, dev, sets, m, i, len(models), log); err != nil {
+		answers[i], err = m.ask(ctx, sets, task.RunOptions{Protocols: c.protocols(), Items: items[i], Progress: func(done, total int64) {
+			told(int64(i)*total+done, int64(len(models))*total)
+		}})
+		if err != nil {
 			return nil, err
 		}
 	}
 	return task.Summarize(answers[0], answers[1]), nil
 }
 
-// ask asks model number n of so many.
-func (c *taskFlags) ask(ctx context.Context, dev *device.Opened, sets []*task.Set, m *evalModel, n, of int, log io.Writer) (_ *task.Answers, err error) {
-	items := c.Items
-	if items != "" && n > 0 {
-		items = strings.TrimSuffix(items, ".jsonl") + ".teacher.jsonl"
-	}
-	tell, end := progress.Line(log, 10*time.Second)
-	defer end()
-	s, err := score.NewEngine(m.File, engine.Options{Device: dev.Device, Threads: dev.Threads})
-	if err != nil {
+func (m *asked) ask(ctx context.Context, sets []*task.Set, o task.RunOptions) (_ *task.Answers, err error) {
+	if m.Scorer, err = m.open(); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	return task.Run(ctx, task.Model{Name: m.Path(), Scorer: s, Tokenizer: m.Header().Tokenizer, ID: task.FileID(m.File)}, sets, task.RunOptions{
-		Protocols: c.protocols(), Items: items,
-		Progress: progress.Every(2*time.Second, func(done, total int64, left time.Duration) {
-			tell(fmt.Sprintf("tasks, model %d of %d: %.1f %%, %v left", n+1, of, 100*float64(done)/float64(total), left.Round(time.Second)))
-		}),
-	})
+	defer func() { err = errors.Join(err, m.Scorer.Close()) }()
+	return task.Run(ctx, m.Model, sets, o)
 }

@@ -36,6 +36,12 @@ func TestEvalTasks(t *testing.T) {
 		t.Errorf("again:\n%s\nwant the same as\n%s", again, table)
 	}
 
+	var out, log bytes.Buffer
+	other := evalCmd{Model: teacher, Device: "cpu", Threads: 1, taskFlags: all}
+	if err := other.run(context.Background(), &out, &log); err == nil || !strings.Contains(err.Error(), "scores of another run: the model: sha256:") {
+		t.Errorf("another model's scores: %v", err)
+	}
+
 	type result struct {
 		Task, Protocol string
 		Shots, Items   int

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/llmqat/llmqat/eval"
+	"github.com/llmqat/llmqat/eval/score"
+	"github.com/llmqat/llmqat/format/tokenizer"
 	"github.com/llmqat/llmqat/internal/progress"
 	"github.com/llmqat/llmqat/runtime/device"
 )
@@ -50,24 +52,18 @@ type textReport struct {
 
 // evalText measures perplexity and, with a teacher, how near the model is to it.
 func (c *textFlags) evalText(ctx context.Context, dev *device.Opened, student, teacher *evalModel, log io.Writer) (r *textReport, err error) {
-	r = &textReport{}
-	length := min(maxLength, student.Header().Config.MaxPositionEmbeddings)
+	h := student.Header()
+	most := h.Config.MaxPositionEmbeddings
 	if teacher != nil {
-		length = min(length, teacher.Header().Config.MaxPositionEmbeddings)
+		most = min(most, teacher.Header().Config.MaxPositionEmbeddings)
 	}
-	if c.Length != 0 {
-		length = c.Length
-	}
-	if r.Text, r.Source, err = c.text(student, length); err != nil {
+	if r, err = c.text(student.Path(), h.Tokenizer, h.Config.VocabSize, most); err != nil {
 		return nil, err
 	}
 	tell, end := progress.Line(log, 10*time.Second)
 	defer end()
 	options := func(what string) eval.Options {
-		start := time.Now()
-		return eval.Options{Threads: dev.Threads, Progress: progress.Every(2*time.Second, func(done, total int64, left time.Duration) {
-			tell(fmt.Sprintf("%s: %d of %d tokens, %.0f tokens/s, %v left", what, done, total, float64(done)/time.Since(start).Seconds(), left.Round(time.Second)))
-		})}
+		return eval.Options{Threads: dev.Threads, Progress: tokensTold(tell, what)}
 	}
 	if teacher == nil {
 		r.Result, err = eval.Perplexity(ctx, dev.Device, student.File, r.Text.Windows, options("perplexity"))
@@ -77,43 +73,75 @@ func (c *textFlags) evalText(ctx context.Context, dev *device.Opened, student, t
 	if err == nil && c.Hash {
 		r.LogitsSHA256, err = eval.Hash(ctx, dev.Device, student.File, r.Text.Windows, options("hash"))
 	}
-	if err == nil && !c.Each {
-		r.Result.Each = nil
-	}
-	return r, err
+	return c.whole(r, err)
 }
 
-// text reads what the flags name, for a model.
-func (c *textFlags) text(f *evalModel, length int) (text *eval.Text, source string, err error) {
-	h := f.Header()
-	if c.Text == "" {
-		source = strings.Join(c.Data, ", ")
-		text, err = eval.Shards(c.Data, h.Config.VocabSize, length)
-		return text, source, err
+// scoreText measures the perplexity of a model that is only asked, by a server.
+func (c *textFlags) scoreText(ctx context.Context, s *score.Server, tok *tokenizer.Tokenizer, log io.Writer) (*textReport, error) {
+	r, err := c.text(s.URL(), tok, tok.VocabSize(), s.MaxTokens())
+	if err != nil {
+		return nil, err
 	}
-	if h.Tokenizer == nil {
-		return nil, "", fmt.Errorf("%s: no tokenizer inside, to read %s with: make it again by llmqat quantize --tokenizer FILE", f.Path(), c.Text)
+	tell, end := progress.Line(log, 10*time.Second)
+	defer end()
+	r.Result, err = eval.Scored(ctx, s, r.Text.Windows, tokensTold(tell, "perplexity"))
+	return c.whole(r, err)
+}
+
+// whole is the report without what was not asked for.
+func (c *textFlags) whole(r *textReport, err error) (*textReport, error) {
+	if err != nil {
+		return nil, err
+	}
+	if !c.Each {
+		r.Result.Each = nil
+	}
+	return r, nil
+}
+
+// tokensTold tells how far something has come.
+func tokensTold(tell func(text string), what string) func(done, total int64) {
+	start := time.Now()
+	return progress.Every(2*time.Second, func(done, total int64, left time.Duration) {
+		tell(fmt.Sprintf("%s: %d of %d tokens, %.0f tokens/s, %v left", what, done, total, float64(done)/time.Since(start).Seconds(), left.Round(time.Second)))
+	})
+}
+
+// text reads what the flags name, in windows for a model that takes so many tokens at most.
+func (c *textFlags) text(model string, tok *tokenizer.Tokenizer, vocab, most int) (_ *textReport, err error) {
+	length := min(maxLength, most)
+	if c.Length != 0 {
+		length = c.Length
+	}
+	if c.Text == "" {
+		r := &textReport{Source: strings.Join(c.Data, ", ")}
+		r.Text, err = eval.Shards(c.Data, vocab, length)
+		return r, err
+	}
+	if tok == nil {
+		return nil, fmt.Errorf("%s: no tokenizer inside, to read %s with: make it again by llmqat quantize --tokenizer FILE", model, c.Text)
 	}
 	raw, err := eval.ReadFile(c.Text)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
+	r := &textReport{Source: c.Text}
 	switch {
 	case c.Wikitext:
-		text, err = eval.Cut(h.Tokenizer, eval.WikiText(raw), length)
+		r.Text, err = eval.Cut(tok, eval.WikiText(raw), length)
 	case c.Divider != "":
 		var list []string
 		for _, s := range strings.Split("\n"+raw+"\n", "\n"+c.Divider+"\n") {
 			list = append(list, strings.Trim(s, "\n"))
 		}
-		text, err = eval.Documents(h.Tokenizer, list, length)
+		r.Text, err = eval.Documents(tok, list, length)
 	default:
-		text, err = eval.Cut(h.Tokenizer, raw, length)
+		r.Text, err = eval.Cut(tok, raw, length)
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", c.Text, err)
 	}
-	return text, c.Text, err
+	return r, err
 }
 
 // print is the report for people.

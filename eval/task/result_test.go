@@ -90,7 +90,7 @@ func TestTeacher(t *testing.T) {
 	near(t, "teacher", r.Teacher.Acc, 0.75, 0.25)
 	near(t, "one item better", r.Difference.Acc, 0.25, 0.25)
 	var b bytes.Buffer
-	if err := rep.Print(&b); err != nil || !strings.Contains(b.String(), "25.00 ± 25.00") || !strings.Contains(b.String(), "model less teacher") {
+	if err := rep.Print(&b); err != nil || !strings.Contains(b.String(), "+25.00 ± 25.00") || !strings.Contains(b.String(), "model less teacher") {
 		t.Errorf("%v:\n%s", err, b.String())
 	}
 }

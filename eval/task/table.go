@@ -25,10 +25,10 @@ var columns = []column{
 // teacher how far the model is from it.
 func (r *Report) Print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	r.table(t, "task", func(r *Result) *Accuracies { return &r.Accuracies })
+	r.table(t, "task", "%.2f", func(r *Result) *Accuracies { return &r.Accuracies })
 	if r.Tasks[0].Teacher != nil {
-		r.table(t, "\nteacher", func(r *Result) *Accuracies { return r.Teacher })
-		r.table(t, "\nmodel less teacher", func(r *Result) *Accuracies { return r.Difference })
+		r.table(t, "\nteacher", "%.2f", func(r *Result) *Accuracies { return r.Teacher })
+		r.table(t, "\nmodel less teacher", "%+.2f", func(r *Result) *Accuracies { return r.Difference })
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (r *Report) Print(w io.Writer) error {
 	return r.notes(w)
 }
 
-func (r *Report) table(w io.Writer, head string, of func(r *Result) *Accuracies) {
+func (r *Report) table(w io.Writer, head, format string, of func(r *Result) *Accuracies) {
 	var used []column
 	for _, c := range columns {
 		if r.find(r.Tasks[0].Task, c.protocol) != nil {
@@ -53,13 +53,12 @@ func (r *Report) table(w io.Writer, head string, of func(r *Result) *Accuracies)
 		fmt.Fprintf(w, "%s\t%d\t%d", name, first.Items, first.Shots)
 		for _, c := range used {
 			e := c.of(of(r.find(name, c.protocol)))
-			switch {
-			case e == nil:
-				fmt.Fprint(w, "\t")
-			case e.SE == 0:
-				fmt.Fprintf(w, "\t%.2f", 100*e.Value)
-			default:
-				fmt.Fprintf(w, "\t%.2f ± %.2f", 100*e.Value, 100*e.SE)
+			fmt.Fprint(w, "\t")
+			if e != nil {
+				fmt.Fprintf(w, format, 100*e.Value)
+			}
+			if e != nil && e.SE > 0 {
+				fmt.Fprintf(w, " ± %.2f", 100*e.SE)
 			}
 		}
 		fmt.Fprintln(w)

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/llmqat/llmqat/eval/score"
+	"github.com/llmqat/llmqat/eval/task"
+	"github.com/llmqat/llmqat/format/source"
+)
+
+// serverFlags name a server that is asked instead of a model.
+type serverFlags struct {
+	URL         string `name:"url" help:"Instead of --model: ask an OpenAI-compatible server whose completions answer echo with logprobs, as llmqat-serve's and vLLM's do." xor:"model" required:"" placeholder:"http://HOST/v1"`
+	ServedModel string `name:"served-model" help:"What the server calls the model. Unset: the first that it lists." placeholder:"NAME"`
+	APIKey      string `name:"api-key" help:"The server's key." placeholder:"KEY"`
+	Tokenizer   string `help:"The served model's tokenizer: tokenizer.model, tokenizer.json, a Hugging Face directory or a .qat file." type:"path" placeholder:"FILE"`
+}
+
+func (c *serverFlags) check(hash bool, teacher string) error {
+	switch {
+	case c.URL == "" && (c.ServedModel != "" || c.APIKey != "" || c.Tokenizer != ""):
+		return errors.New("--served-model, --api-key and --tokenizer are about a server: give its --url")
+	case c.URL != "" && c.Tokenizer == "":
+		return errors.New("--url: give the served model's tokenizer by --tokenizer: the server is asked in token ids")
+	case c.URL != "" && (hash || teacher != ""):
+		return errors.New("--teacher and --hash want all logits, which no server tells: they go with --model")
+	}
+	return nil
+}
+
+// evalServer asks a server.
+func (c *evalCmd) evalServer(ctx context.Context, sets []*task.Set, log io.Writer) (r *evalReport, err error) {
+	tok, err := source.Tokenizer(c.Tokenizer)
+	if err != nil {
+		return nil, err
+	}
+	s, err := score.NewServer(ctx, score.ServerOptions{URL: c.URL, Model: c.ServedModel, Key: c.APIKey, Tokenizer: tok})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	r = &evalReport{Model: s.Model(), URL: s.URL()}
+	if c.hasText() {
+		if r.textReport, err = c.scoreText(ctx, s, tok, log); err != nil {
+			return nil, err
+		}
+	}
+	if sets == nil {
+		return r, nil
+	}
+	_, file := tok.File()
+	m := asked{task.Model{Name: s.URL(), Tokenizer: tok, ID: fmt.Sprintf("%s %s, tokenizer sha256:%x", s.URL(), s.Model(), sha256.Sum256(file))},
+		func() (score.Scorer, error) { return s, nil }}
+	r.Report, err = c.evalTasks(ctx, sets, []asked{m}, log)
+	return r, err
+}
