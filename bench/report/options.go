@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/llmqat/llmqat/eval/task"
 	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/kernels/quant"
 )
@@ -28,6 +29,12 @@ type Options struct {
 	Held     []string
 	Length   int // tokens of a window; 0: 2048, or the models' context where that is less
 	Windows  int // of each text at most; 0: all
+
+	Tasks     []string // multiple-choice ones; nil: none
+	TaskData  string   // folder of their files
+	Shots     int      // examples before each item; -1: each task's own number
+	ShotsData string   // folder of files with these; "": where task.Options finds them
+	Limit     int      // items of each task at most; 0: all
 
 	Prompt, Context, Batch int
 	Repeats                int
@@ -67,8 +74,17 @@ func (o *Options) check() error {
 		return fmt.Errorf("%d windows: want 2 or more, as standard errors do, or 0 for all", o.Windows)
 	case o.Prompt < 1 || o.Context < 1 || o.Batch < 2 || o.Repeats < 1:
 		return fmt.Errorf("prompt of %d tokens, context of %d, batch of %d, %d repeats: want at least 1, and a batch of 2", o.Prompt, o.Context, o.Batch, o.Repeats)
+	case (len(o.Tasks) == 0) != (o.TaskData == ""):
+		return errors.New("tasks need their names and the folder of their files: give both --tasks and --task-data")
+	case o.Limit < 0 || o.Shots < -1:
+		return fmt.Errorf("%d items of a task, %d examples: want 1 or more items or 0 for all, and 0 or more examples or -1 for each task's own", o.Limit, o.Shots)
 	case len(o.Settings)+len(o.Models) == 0:
 		return errors.New("nothing to compare: give --settings or --models")
+	}
+	if len(o.Tasks) > 0 { // whose files may be missing
+		if _, err := task.Load(o.taskOptions()); err != nil {
+			return err
+		}
 	}
 	_, err := o.recipes()
 	return err

@@ -127,6 +127,9 @@ func (s *Set) facts() (list []fact) {
 		add("text", "%s: %s windows %s; %s tokens predicted; the teacher's perplexity there is %.3f ± %.3f", x.Name, commas(float64(x.Windows)), x.Is,
 			commas(float64(q.Tokens)), q.TeacherPerplexity.Value, q.TeacherPerplexity.SE)
 	}
+	if s.Models[0].Tasks != nil {
+		add("tasks", "items of %s", s.asked())
+	}
 	c := s.Speed.Machine.Ceilings[0]
 	add("machine", "%s, %s", s.machine(), s.Speed.Machine.OS)
 	floats := fmt.Sprintf("float32 peak %s GMAC/s", digits(c.Float32Peak/1e9))

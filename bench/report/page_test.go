@@ -137,6 +137,9 @@ func TestLoadRefuses(t *testing.T) {
 		{`"kl"`, `"kl": {"value": "x"}, "kl"`, "cannot unmarshal"},
 		{`"quality"`, `"x"`, "has figures on 0 of 2 texts"},
 		{`"prefill"`, `"x"`, "0 speeds of prefill"},
+		{`"tasks": [`, `"x": [`, "was not asked its tasks"},
+		{`"task": "piqa"`, `"task": "other"`, "was asked"},
+		{`"acc"`, `"x"`, "no accuracy of"},
 		{`"ceilings"`, `"x"`, "ceilings of 0"},
 	} {
 		if err := os.WriteFile(path, []byte(strings.Replace(whole, c[0], c[1], 1)), 0o666); err != nil {

@@ -70,7 +70,8 @@ type Model struct {
 	MACs          int64 `json:"macs_per_decoded_token"`
 	AttentionMACs int64 `json:"macs_per_token_of_context"`
 
-	Quality []Quality `json:"quality"` // on each text
+	Quality []Quality `json:"quality"`         // on each text
+	Tasks   *Tasks    `json:"tasks,omitempty"` // nil where there are none
 }
 
 // Quality is how near a model comes to its teacher on a text.
@@ -134,11 +135,14 @@ func (s *Set) whole() error {
 				return fmt.Errorf("%s was not compared with its teacher", m.Name)
 			}
 		}
+		if m.Tasks != nil && len(m.Tasks.Tasks) == 0 {
+			return fmt.Errorf("%s was not asked its tasks", m.Name)
+		}
 		if v := s.Speed.Models[i]; len(v.Prefill) != 1 || len(v.Decode) != 2 || v.KVTokenBytes < 1 {
 			return fmt.Errorf("%s has %d speeds of prefill and %d of decode, want 1 and 2", m.Name, len(v.Prefill), len(v.Decode))
 		}
 	}
-	return nil
+	return s.sameTasks()
 }
 
 // Merge puts the sets of several reports into one.

@@ -50,6 +50,9 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 	if err := o.quality(ctx, s, f, texts, old, save); err != nil {
 		return nil, err
 	}
+	if err := o.tasks(ctx, s, f, old, save); err != nil {
+		return nil, err
+	}
 	if s.Speed == nil {
 		if err := v.measure(ctx, s); err != nil {
 			return nil, err

@@ -25,6 +25,7 @@ func small(t *testing.T) Options {
 	}
 	return Options{
 		Teacher: demoTeacher, Settings: []string{"16-16-16", "4-8-4"}, Models: []string{demoStudent}, LMHeadBits: 16, Float: "f16",
+		Tasks: []string{"piqa", "boolq"}, TaskData: "../../eval/task/testdata/adapters", Shots: -1,
 		Text: text, Length: 32, Windows: 3, Prompt: 8, Context: 4, Batch: 2, Repeats: 1, Device: "cpu", Threads: 1,
 		Out: filepath.Join(t.TempDir(), "out"), Version: "test", Command: "bench report",
 	}
@@ -50,6 +51,9 @@ func TestRun(t *testing.T) {
 	// 5 layers of 64·64·2 + 2·32·64 + 3·64·172, and an lm_head of 512·64; 8 heads of 8, twice.
 	if want := int64(5*(2*64*64+2*32*64+3*64*172) + 512*64); fp16.MACs != want || fp16.AttentionMACs != 5*2*64 {
 		t.Errorf("%d and %d products a token, want %d and %d", fp16.MACs, fp16.AttentionMACs, want, 5*2*64)
+	}
+	if n := len(trained.Tasks.Tasks); n != 4 || len(trained.Tasks.Average) != 2 || trained.Tasks.Tasks[0].Items == 0 || trained.Tasks.Tasks[0].Teacher == nil {
+		t.Errorf("%d tasks by protocol, want 2 by 2: %+v", n, trained.Tasks)
 	}
 	if len(s.Notes) > 0 {
 		t.Errorf("a student of the teacher is noted: %v", s.Notes)
@@ -161,6 +165,10 @@ func TestRefused(t *testing.T) {
 		{"vocabulary of 640", func(o *Options) { o.Models = []string{other(t)} }},
 		{"held", func(o *Options) { o.Held = []string{"held"} }},
 		{"not a directory", func(o *Options) { o.Out = filepath.Join(empty, "under-a-file") }},
+		{"--task-data", func(o *Options) { o.TaskData = "" }},
+		{"riddles", func(o *Options) { o.Tasks = []string{"riddles"} }},
+		{"no file in", func(o *Options) { o.TaskData = t.TempDir() }},
+		{"-2 examples", func(o *Options) { o.Shots = -2 }},
 		{"abacus", func(o *Options) { o.Device = "abacus" }},
 	} {
 		o := small(t)

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/llmqat/llmqat/bench"
 	"github.com/llmqat/llmqat/eval"
@@ -45,7 +46,7 @@ func (s *Set) tables() []Table {
 	for i := range s.Texts {
 		list = append(list, s.qualities(i))
 	}
-	return list
+	return append(list, s.answered()...)
 }
 
 // table makes one of columns, each with what it says of model i.
@@ -72,7 +73,8 @@ type column struct {
 }
 
 func (s *Set) summary() Table {
-	return s.table("At a glance, speeds in tokens/s", append([]column{s.file(), s.kvBytes(), s.decodes(), s.batches(), s.prefills()}, s.quality(0)...)...)
+	columns := append([]column{s.file(), s.kvBytes(), s.decodes(), s.batches(), s.prefills()}, s.quality(0)...)
+	return s.table("At a glance, speeds in tokens/s", append(columns, s.average()...)...)
 }
 
 func (s *Set) sizes() Table {
@@ -84,25 +86,34 @@ func (s *Set) sizes() Table {
 	bytes := func(name string, of func(m *bench.Result) int64) column {
 		return column{name + ", " + unit, func(i int) Cell { return Cell{Value: digits(float64(of(&s.Speed.Models[i])) / divisor)} }}
 	}
-	return s.table("Size and memory",
+	steps := []column{}
+	if slices.ContainsFunc(s.Models, func(m Model) bool { return m.Steps > 0 }) {
+		steps = append(steps, column{"steps of training", func(i int) Cell {
+			if n := s.Models[i].Steps; n > 0 {
+				return Cell{Value: commas(float64(n))}
+			}
+			return Cell{Value: "–"}
+		}})
+	}
+	return s.table("Size and memory", append([]column{
 		bytes("file", func(m *bench.Result) int64 { return m.FileBytes }),
 		bytes("weights read a token", func(m *bench.Result) int64 { return m.WeightBytes }),
 		bytes("resident at the first token", func(m *bench.Result) int64 { return m.Startup.Resident }),
-		column{"start to first token, ms", func(i int) Cell {
+		{"start to first token, ms", func(i int) Cell {
 			return Cell{Value: digits(s.Speed.Models[i].Startup.FirstToken.Seconds() * 1000)}
 		}},
-		column{"KV cache", func(i int) Cell {
+		{"KV cache", func(i int) Cell {
 			if m := s.Models[i]; m.KVScheme != "" {
 				return Cell{Value: m.KVScheme}
 			}
 			return Cell{Value: "float"}
 		}},
 		s.kvBytes(),
-		column{"tokens in 1 GiB of KV cache", func(i int) Cell {
+		{"tokens in 1 GiB of KV cache", func(i int) Cell {
 			return Cell{Value: commas(float64(1<<30) / float64(s.Speed.Models[i].KVTokenBytes))}
 		}},
-		column{"lm_head, bits", func(i int) Cell { return Cell{Value: fmt.Sprint(s.Models[i].LMHeadBits)} }},
-	)
+		{"lm_head, bits", func(i int) Cell { return Cell{Value: fmt.Sprint(s.Models[i].LMHeadBits)} }},
+	}, steps...)...)
 }
 
 func (s *Set) speeds() Table {

@@ -27,7 +27,8 @@ llmqat-train qat, files of llmqat quantize, further float models. The first row 
 For every row it measures the file, the memory, the KV cache; prefill, decode and decode of --batch sequences,
 all rows in turn, beside the machine's limits; and on --text and --held, with standard errors, the perplexity,
 the KL to the teacher and how often both find the same token likeliest. --held is what llmqat-train generate
-made: text of the teacher's own, where the KL is the whole gap between the two.
+made: text of the teacher's own, where the KL is the whole gap between the two. --tasks asks every row the
+multiple-choice questions in --task-data, too.
 
 Run it again, and only what is missing or has changed is measured: a model, a text, a flag, this program's version.
 The models that it makes stay in OUT/models until you remove them.
@@ -54,6 +55,12 @@ type reportFlags struct {
 	Held     []string `help:"Shards that llmqat-train generate made, or directories of them, that no model was trained on." placeholder:"PATH,..." type:"path"`
 	Length   int      `help:"Tokens of a window. 0: 2048, or the models' context where that is less." default:"0"`
 	Windows  int      `help:"Windows of each text at most; 0: all." default:"0"`
+
+	Tasks     []string `help:"Multiple-choice tasks, by both protocols of llmqat eval: all (the eight zero-shot ones), or some by name." placeholder:"NAME,..."`
+	TaskData  string   `help:"Folder of the tasks' files, in the layouts of docs/eval.md." placeholder:"DIR" type:"path"`
+	Shots     int      `help:"Solved examples before each item. -1: 5 for MMLU, none for the others." default:"-1"`
+	ShotsData string   `help:"Folder of files with the examples. Unset: MMLU's dev files in --task-data, other items of the same file for the others." placeholder:"DIR" type:"path"`
+	Limit     int      `help:"Items of each task at most; 0: all." default:"0"`
 
 	Prompt  int    `help:"Tokens to prefill; fewer where the context is." default:"512"`
 	Context int    `help:"Tokens of context to decode at; fewer where the context is." default:"256"`
@@ -106,6 +113,7 @@ func (f *reportFlags) report(ctx context.Context) (*report.Report, error) {
 	return report.Run(ctx, report.Options{
 		Teacher: f.Teacher, Tokenizer: f.Tokenizer, Title: f.Title, Settings: settings, Models: f.Models, KVScheme: f.KVScheme, Float: f.Float, LMHeadBits: f.LMHeadBits,
 		Text: f.Text, WikiText: f.Wikitext, Held: f.Held, Length: f.Length, Windows: f.Windows,
+		Tasks: f.Tasks, TaskData: f.TaskData, Shots: f.Shots, ShotsData: f.ShotsData, Limit: f.Limit,
 		Prompt: f.Prompt, Context: f.Context, Batch: f.Batch, Repeats: f.Repeats, Device: f.Device, Threads: f.Threads,
 		Out: f.Out, Version: version, Command: command(os.Args), Log: os.Stderr,
 	})

@@ -6,13 +6,16 @@
 #   LLMQAT_TESTDATA  folder of real models and texts: adds TinyStories text, and stories3M with a student trained for it.
 #                    Without it: stories260K, which the project has, on text that the model makes up itself.
 #   STUDENTS         further students of stories260K, "a.qat,b.qat"
-#   STUDENTS_3M      students of stories3M, instead of the one that is trained here for STEPS_3M steps (default: 300)
+#   STUDENTS_3M      students of stories3M, instead of the one that is trained here for STEPS_3M steps (default: 400)
 #   SAMPLES          texts that stories3M draws to be trained on (default: 2000)
+#   WINDOWS          windows of 256 tokens of each text at most (default: 300); 0: all
+#   LIMIT            items of each of the eight zero-shot tasks (default: 50), which are in LLMQAT_TESTDATA; 0: all
 #   FLAGS            more of bench report's, as "--repeats 9"
+#   README           Markdown file to write the first tables into
 # What is there stays: stopped at any moment, the same command goes on.
 set -eu
 cd "$(dirname "$0")/../.."
-OUT=${OUT:-report} BIN=${BIN:-bin} STEPS_3M=${STEPS_3M:-300} SAMPLES=${SAMPLES:-2000}
+OUT=${OUT:-report} BIN=${BIN:-bin} STEPS_3M=${STEPS_3M:-400} SAMPLES=${SAMPLES:-2000} WINDOWS=${WINDOWS:-300} LIMIT=${LIMIT:-50}
 demo=cmd/llmqat-serve/demo text=${LLMQAT_TESTDATA:+$LLMQAT_TESTDATA/text/tinystories.txt}
 
 say() { printf '\n== %s (%s)\n' "$1" "$(date +%H:%M:%S)"; }
@@ -26,7 +29,8 @@ draw() { # draw TEACHER FOLDER FLAGS...: text of the teacher's own, from BOS
 # FLAGS are several words.
 # shellcheck disable=SC2086
 report() { # report TEACHER NAME STUDENTS: windows are as long as those that students are trained on
-	"$BIN"/bench report --teacher "$1" --title "$2" --models "$3" --lm-head-bits 16 --length 256 ${text:+--text "$text"} --held "$OUT/$2/held" --out "$OUT/$2" ${FLAGS:-}
+	"$BIN"/bench report --teacher "$1" --title "$2" --models "$3" --lm-head-bits 16 --length 256 --windows "$WINDOWS" ${text:+--text "$text"} --held "$OUT/$2/held" \
+		${text:+--tasks all --task-data "$LLMQAT_TESTDATA/eval" --limit "$LIMIT"} --out "$OUT/$2" ${FLAGS:-}
 }
 
 say "stories260K: text of its own to evaluate on"
