@@ -6,17 +6,28 @@
 #   docs/results/tables.sh options               what each option brings
 #   docs/results/tables.sh ablations             the paper's
 #   docs/results/tables.sh report RUN-PREFIX     the table of those that have ended
+#   docs/results/tables.sh opponents-data        the same three for "Against training-free methods": data and students
+#   docs/results/tables.sh students              of two models, and what llmqat quantize makes of these,
+#   docs/results/tables.sh opponents             quantized with seed after seed and evaluated
+#   docs/results/tables.sh report-opponents      the tables of what of both is there
 #
 #   TEACHER  float model (default: stories260K, which the project has)
 #   TEXT     real text of the teacher's kind; WIKI another kind of text
 #   OUT      folder for all of it (default: results)
 #   JOBS     runs at a time, each on one thread (default: 2)
+#   MODELS   folder of stories260K/ and stories3M/, which opponents have for TEACHER (default: $LLMQAT_TESTDATA/hf)
+#   SEEDS, SETTINGS, SIZES, METHODS   which of the opponents' seeds, settings, models and methods to run (default: all)
 # What is there stays: stopped at any moment, the same command goes on.
 set -eu
 cd "$(dirname "$0")/../.."
 export TEACHER="${TEACHER:-cmd/llmqat-serve/demo/stories260K-float.qat}" OUT="${OUT:-results}"
 export BIN="${BIN:-bin}"
 train=$BIN/llmqat-train
+
+MODELS="${MODELS:-${LLMQAT_TESTDATA:-}/hf}"
+export MODELS
+SIZES="${SIZES:-stories260K stories3M}" SETTINGS="${SETTINGS:-4-8-4 8-8-4 4-8-8 4-4-4}" SEEDS="${SEEDS:-1 2 3}"
+METHODS="${METHODS:-qat rtn clip smoothquant clip+act-order awq hadamard qoq awq+act-order hadamard+clip+act-order qoq+act-order}"
 
 data() { # NAME FLAGS...
 	name=$1
@@ -63,7 +74,76 @@ ablations() {
 	done
 }
 
+students() {
+	for seed in $SEEDS; do for model in $SIZES; do for bits in $SETTINGS; do
+		case $model in
+		stories260K) flags="--start clip --steps 600 --lr 2e-3 --warmup 20" ;;
+		*) flags="--start clip+gptq --steps 400 --lr 1e-4 --warmup 20" ;;
+		esac
+		echo "$model-$bits-qat-$seed --teacher $MODELS/$model --data $OUT/$model/data --held $OUT/$model/held --bits $bits $flags \
+			--attention-loss 0.3 --hidden-loss 0.3 --seed $seed" | tr -d '\\\n' && echo
+	done; done; done
+}
+
+# opponents prints MODEL BITS METHOD SEED [FLAG...], a line each. rtn and clip have no seed.
+opponents() {
+	for seed in $SEEDS; do for bits in $SETTINGS; do for model in $SIZES; do
+		for method in $METHODS; do
+			case $method-$seed in rtn-[!1] | clip-[!1]) continue ;; esac
+			echo "$model $bits $method $seed"
+		done
+	done; done; done
+	case $SETTINGS in *4-8-4*) for model in $SIZES; do for method in rtn clip+act-order awq qoq; do
+		echo "$model 4-8-4 $method-token 1 --kv-scheme token"
+	done; done ;; esac
+}
+
+# oppose held|text MODEL BITS METHOD SEED [FLAG...] makes an opponent, or takes a student that is there, and evaluates it.
+oppose() {
+	on=$1 model=$2 bits=$3 method=$4 seed=$5 name=$OUT/opponents/$2.$3.$4.$5
+	shift 5
+	[ -e "$name.$on.json" ] && return
+	file=$name.qat
+	if [ "$method" = qat ]; then
+		file=$OUT/runs/$model-$bits-qat-$seed/student.qat
+		[ -e "$OUT/runs/$model-$bits-qat-$seed/result.json" ] || return 0
+	elif ! [ -e "$file" ]; then
+		"$BIN/llmqat" quantize --threads 1 --model "$MODELS/$model" --bits "$bits" --lm-head-bits 16 --method "${method%-token}" \
+			--calibrate "$OUT/$model/data" --calibration-length 256 --seed "$seed" "$@" --out "$file" 2> "$name.log"
+	fi
+	set -- --text "$OUT/opponents/text.txt"
+	[ "$on" = text ] || set -- --data "$OUT/$model/held"
+	"$BIN/llmqat" eval --threads 1 --model "$file" --teacher "$MODELS/$model" "$@" --length 256 --json > "$name.tmp" 2>> "$name.log"
+	mv "$name.tmp" "$name.$on.json"
+	echo "$on: $model $bits $method $seed"
+}
+
 case ${1:-} in
+opponents-data)
+	for model in $SIZES; do
+		TEACHER=$MODELS/$model
+		samples=6000
+		[ "$model" = stories260K ] || samples=4000
+		data "$model/data" --samples $samples --from-bos --greedy 0 --top-k 0
+		data "$model/held" --samples 64 --from-bos --greedy 0 --top-k 0 --seed 1000003
+	done
+	;;
+opponents)
+	mkdir -p "$OUT/opponents"
+	head -c 65536 "${TEXT:-$LLMQAT_TESTDATA/text/tinystories.txt}" > "$OUT/opponents/text.txt"
+	opponents | while read -r line; do
+		# shellcheck disable=SC2086
+		oppose held $line < /dev/null
+	done
+	SEEDS=1
+	opponents | while read -r line; do
+		# shellcheck disable=SC2086
+		oppose text $line < /dev/null
+	done
+	;;
+report-opponents)
+	python3 docs/results/opponents.py "$OUT/opponents"
+	;;
 data)
 	data hybrid --samples 6000
 	data drawn --samples 2500 --greedy 0
@@ -72,7 +152,7 @@ data)
 	[ -z "${TEXT:-}" ] || data text --text "$TEXT"
 	[ -z "${WIKI:-}" ] || data wiki --text "$WIKI"
 	;;
-settings | options | ablations)
+settings | options | ablations | students)
 	mkdir -p "$OUT/runs" "$OUT/logs"
 	# $-signs are for the inner shell. Of two --data both would be taken.
 	# shellcheck disable=SC2016
@@ -82,7 +162,8 @@ settings | options | ablations)
 		resume=
 		[ -e "$run/config.json" ] && resume=--resume
 		case " $* " in *" --data "*) ;; *) set -- "$@" --data "$OUT/hybrid" ;; esac
-		"$BIN/llmqat-train" qat --teacher "$TEACHER" --held "$OUT/held" --out "$run" $resume --length 256 --lm-head-bits 16 \
+		case " $* " in *" --teacher "*) ;; *) set -- "$@" --teacher "$TEACHER" --held "$OUT/held" ;; esac
+		"$BIN/llmqat-train" qat --out "$run" $resume --length 256 --lm-head-bits 16 \
 			--threads 1 --eval-every 0 --save-every 0 "$@" > "$OUT/logs/$0.log" 2>&1 || { echo "$0: $(tail -1 "$OUT/logs/$0.log")"; exit 255; }
 		echo "$0"'
 	;;

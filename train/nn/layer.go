@@ -55,18 +55,39 @@ func (s *shape) split(qkv kernels.Floats) (q, k, v kernels.Floats) {
 
 // forward sets y to the layer's output for x; y may not be x.
 func (l *layer) forward(p *pass, a *acts, y, x kernels.Floats) {
+	l.forwardTo(WholeLayer, p, a, y, x)
+}
+
+// forwardTo is forward up to what a stage reads.
+func (l *layer) forwardTo(end Stage, p *pass, a *acts, y, x kernels.Floats) {
 	d, rows := p.dev, &p.serving.rows
 	l.inputNorm.forward(d, a.in, x)
-	l.qkv.forward(d, a.qkv, l.round(p, rows.in, a.in, a.raw.in, l.actBits), false)
+	in := l.round(p, rows.in, a.in, a.raw.in, l.actBits)
+	if end == QKVProj {
+		return
+	}
+	l.qkv.forward(d, a.qkv, in, false)
 	l.attend(p, a)
+	attn := l.round(p, rows.attn, a.attn, a.raw.attn, l.actBits)
+	if end == OProj {
+		return
+	}
 	d.Copy(a.mid, x)
-	l.out.forward(d, a.mid, l.round(p, rows.attn, a.attn, a.raw.attn, l.actBits), true)
+	l.out.forward(d, a.mid, attn, true)
 
 	l.postNorm.forward(d, a.ffIn, a.mid)
-	l.gateUp.forward(d, a.gateUp, l.round(p, rows.in, a.ffIn, a.raw.ffIn, l.actBits), false)
+	in = l.round(p, rows.in, a.ffIn, a.raw.ffIn, l.actBits)
+	if end == GateUpProj {
+		return
+	}
+	l.gateUp.forward(d, a.gateUp, in, false)
 	d.SwiGLU(asRows(a.ff), a.gateUp)
+	ff := l.round(p, rows.ff, a.ff, a.raw.ff, l.actBits)
+	if end == DownProj {
+		return
+	}
 	d.Copy(y, a.mid)
-	l.down.forward(d, y, l.round(p, rows.ff, a.ff, a.raw.ff, l.actBits), true)
+	l.down.forward(d, y, ff, true)
 }
 
 // attend sets a.attn to attention, and turns and rounds q, k and v, for the gradient where

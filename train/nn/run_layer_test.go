@@ -22,11 +22,20 @@ func TestRunLayer(t *testing.T) {
 	x := values(d, whole.pass.x[0])
 	zeros := Batch{make([]int32, 9), make([]int32, 20)}
 	for i := range c.NumHiddenLayers {
-		in, err := alone.RunLayer(i, x, x, zeros)
+		a := whole.actsOf(i)
+		for end, want := range map[Stage]kernels.Floats{QKVProj: a.in, OProj: a.attn, GateUpProj: a.ffIn, DownProj: a.ff} {
+			in, err := alone.RunLayer(i, end, nil, x, zeros)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := []kernels.Floats{in.QKV, in.Out, in.GateUp, in.Down}[end]; !slices.Equal(values(d, got), values(d, want)) {
+				t.Errorf("layer %d: computed up to stage %d, what that reads differs from the whole model's", i, end)
+			}
+		}
+		in, err := alone.RunLayer(i, WholeLayer, x, x, zeros)
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := whole.actsOf(i)
 		_, k, _ := whole.shape.split(a.qkv)
 		for name, f := range map[string][2]kernels.Floats{
 			"QKV": {in.QKV, a.in}, "Keys": {in.Keys, k}, "Out": {in.Out, a.attn}, "GateUp": {in.GateUp, a.ffIn}, "Down": {in.Down, a.ff},

@@ -129,18 +129,24 @@ func (r *runner) load() {
 	r.layer.Prepare()
 }
 
-// run calls see with what the layer's parts read of each batch. With advance the next
-// run is of the next layer's input.
-func (r *runner) run(ctx context.Context, advance bool, see func(nn.Inputs) error) error {
+// run calls see with what the layer's parts read of each batch, and goes on: the next run
+// is of the next layer's input.
+func (r *runner) run(ctx context.Context, see func(nn.Inputs) error) error {
+	return r.runTo(ctx, nn.WholeLayer, see)
+}
+
+// runTo is run up to what a stage reads. Unless that is the whole layer the next run is of
+// the same input.
+func (r *runner) runTo(ctx context.Context, end nn.Stage, see func(nn.Inputs) error) error {
 	for i, b := range r.batches {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		var y []float32
-		if advance {
+		if end == nn.WholeLayer {
 			y = r.hidden[i]
 		}
-		in, err := r.layer.RunLayer(0, y, r.hidden[i], b)
+		in, err := r.layer.RunLayer(0, end, y, r.hidden[i], b)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"testing"
+
+	"github.com/llmqat/llmqat/train/nn"
 )
 
 // near is true of a float32 that long sums of float32s led to.
@@ -32,7 +34,7 @@ func TestHessians(t *testing.T) {
 		if len(r.batches) < 2 {
 			t.Error("all tokens fit one pass")
 		}
-		all, err := r.hessians(context.Background(), true, groups[:]...)
+		all, err := r.hessians(context.Background(), nn.WholeLayer, groups[:]...)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/quant"
+	"github.com/llmqat/llmqat/train/nn"
 )
 
 const (
@@ -24,7 +25,7 @@ func (m *Model) ClipOutputs(ctx context.Context, c *Calibration, bits int) (Step
 		return nil, err
 	}
 	return steps, m.calibrate(ctx, c, "clip-outputs", float32s, func(r *runner, layer int) error {
-		h, err := r.hessians(ctx, true, groups[:]...)
+		h, err := r.hessians(ctx, nn.WholeLayer, groups[:]...)
 		if err != nil {
 			return err
 		}

@@ -14,17 +14,18 @@ import (
 type group struct {
 	from  string // a norm's elements or a linear layer's rows are the channels
 	to    []string
+	stage nn.Stage
 	reads func(nn.Inputs) kernels.Floats
 }
 
 // groups are a layer's, in the order in which they are computed.
 var groups = [...]group{
 	{"input_layernorm.weight", []string{"self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"},
-		func(in nn.Inputs) kernels.Floats { return in.QKV }},
-	{"self_attn.v_proj.weight", []string{"self_attn.o_proj.weight"}, func(in nn.Inputs) kernels.Floats { return in.Out }},
+		nn.QKVProj, func(in nn.Inputs) kernels.Floats { return in.QKV }},
+	{"self_attn.v_proj.weight", []string{"self_attn.o_proj.weight"}, nn.OProj, func(in nn.Inputs) kernels.Floats { return in.Out }},
 	{"post_attention_layernorm.weight", []string{"mlp.gate_proj.weight", "mlp.up_proj.weight"},
-		func(in nn.Inputs) kernels.Floats { return in.GateUp }},
-	{"mlp.up_proj.weight", []string{"mlp.down_proj.weight"}, func(in nn.Inputs) kernels.Floats { return in.Down }},
+		nn.GateUpProj, func(in nn.Inputs) kernels.Floats { return in.GateUp }},
+	{"mlp.up_proj.weight", []string{"mlp.down_proj.weight"}, nn.DownProj, func(in nn.Inputs) kernels.Floats { return in.Down }},
 }
 
 // Those behind a norm and those in front of a residual: a block's input and output.

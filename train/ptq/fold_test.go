@@ -121,6 +121,36 @@ func TestRotateUnties(t *testing.T) {
 	}
 }
 
+// R2 mixes the rows of each head of v_proj, which R1 leaves alone, and the other way with
+// the columns; all the same attention's values are of the same size.
+func TestRotations(t *testing.T) {
+	m := outliers(load(t, tiny(true)))
+	m.foldNorms()
+	c := m.config
+	for _, what := range []Rotations{RotateStream, RotateValues} {
+		f := m.clone()
+		f.Rotate(1, what)
+		before, after := m.of(1, "self_attn.v_proj.weight"), f.of(1, "self_attn.v_proj.weight")
+		kept := 0
+		for h := range c.NumKeyValueHeads {
+			sum, turned := 0.0, 0.0
+			for i := h * c.HeadDim; i < (h+1)*c.HeadDim; i++ {
+				x, y := widen(before.row(i)), widen(after.row(i))
+				sum, turned = sum+dot(x, x), turned+dot(y, y)
+				if near(dot(y, y), dot(x, x)) {
+					kept++
+				}
+			}
+			if !near(turned, sum) {
+				t.Errorf("rotation %d: head %d of v_proj has Σw² of %v, %v before", what, h, turned, sum)
+			}
+		}
+		if all := c.NumKeyValueHeads * c.HeadDim; (kept == all) != (what == RotateStream) {
+			t.Errorf("rotation %d: %d of v_proj's %d rows are as long as before", what, kept, all)
+		}
+	}
+}
+
 // What a fold is for gets smaller: the distance to the model itself, where nothing but
 // what it is meant to help is rounded.
 func TestFoldsHelp(t *testing.T) {

@@ -30,7 +30,7 @@ const damp = 0.01
 func (m *Model) GPTQ(ctx context.Context, c *Calibration, q qat.Quantization, steps Steps, byActivation bool) error {
 	return m.calibrate(ctx, c, fmt.Sprintf("gptq act-order=%v", byActivation), q, func(r *runner, layer int) error {
 		for _, g := range groups {
-			h, err := r.hessians(ctx, false, g)
+			h, err := r.hessians(ctx, g.stage, g)
 			if err != nil {
 				return err
 			}
@@ -43,13 +43,14 @@ func (m *Model) GPTQ(ctx context.Context, c *Calibration, q qat.Quantization, st
 			}
 			r.load()
 		}
-		return r.run(ctx, true, func(nn.Inputs) error { return nil })
+		return r.run(ctx, func(nn.Inputs) error { return nil })
 	})
 }
 
 // hessians returns, for each of a layer's groups, Σ x·xᵀ of what it reads: within a batch
-// in float32 in the device's order, of batches in float64. advance is run's.
-func (r *runner) hessians(ctx context.Context, advance bool, of ...group) ([]*symmetric, error) {
+// in float32 in the device's order, of batches in float64.
+// end is runTo's.
+func (r *runner) hessians(ctx context.Context, end nn.Stage, of ...group) ([]*symmetric, error) {
 	d := r.c.Device
 	all, sums := make([]*symmetric, len(of)), make([]kernels.Floats, len(of))
 	defer func() {
@@ -67,7 +68,7 @@ func (r *runner) hessians(ctx context.Context, advance bool, of ...group) ([]*sy
 			return nil, err
 		}
 	}
-	return all, r.run(ctx, advance, func(in nn.Inputs) error {
+	return all, r.runTo(ctx, end, func(in nn.Inputs) error {
 		for i, g := range of {
 			x := g.reads(in)
 			d.MatMul(sums[i], x, x, kernels.MatMulTN, false)

@@ -188,7 +188,7 @@ func TestGPTQGoesInOrder(t *testing.T) {
 	again := 0
 	if err := m.calibrate(context.Background(), c, "again", q, func(r *runner, layer int) error {
 		for _, g := range groups {
-			h, err := r.hessians(context.Background(), false, g)
+			h, err := r.hessians(context.Background(), g.stage, g)
 			if err != nil {
 				return err
 			}
@@ -202,7 +202,7 @@ func TestGPTQGoesInOrder(t *testing.T) {
 				again++
 			}
 		}
-		return r.run(context.Background(), true, func(nn.Inputs) error { return nil })
+		return r.run(context.Background(), func(nn.Inputs) error { return nil })
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func (m *Model) smooth(ctx context.Context, c *Calibration, method string, which
 	return m.calibrate(ctx, c, method, float32s, func(r *runner, layer int) error {
 		seen := make([]sample, len(which))
 		every := (r.tokens() + searchTokens - 1) / searchTokens
-		if err := r.run(ctx, true, func(in nn.Inputs) error {
+		if err := r.run(ctx, func(in nn.Inputs) error {
 			for i, g := range which {
 				x := g.reads(in)
 				seen[i].add(r.values(x), x.Cols, every)

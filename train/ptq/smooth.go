@@ -103,7 +103,7 @@ func (m *Model) SmoothAttention(ctx context.Context, c *Calibration) error {
 	heads, kvHeads, d := m.config.NumAttentionHeads, m.config.NumKeyValueHeads, m.config.HeadDim
 	return m.calibrate(ctx, c, fmt.Sprintf("smooth-attention alpha=%v", attentionAlpha), float32s, func(r *runner, layer int) error {
 		var keys []float64
-		if err := r.run(ctx, true, func(in nn.Inputs) error {
+		if err := r.run(ctx, func(in nn.Inputs) error {
 			keys = largest(keys, r.values(in.Keys), in.Keys.Cols)
 			return nil
 		}); err != nil {
