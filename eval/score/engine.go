@@ -1,12 +1,15 @@
 package score
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 
 	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/runtime/engine"
+	"github.com/llmqat/llmqat/runtime/kvcache"
 )
 
 // Engine scores by a model that it runs itself, batched, with the beginnings that contexts
@@ -20,9 +23,15 @@ type Engine struct {
 }
 
 // NewEngine loads the model in f, which must stay open until Close. Of o, whose Device is
-// required, what is zero has the engine's defaults: on a CPU, 8 sequences in steps of 512 tokens
-// score as many requests a second as 128 in steps of 2,048.
+// required, what is zero has the engine's defaults, but a smaller cache in the host's memory: on a
+// CPU, 8 sequences in steps of 512 tokens score as many requests a second as 128 in steps of 2,048.
 func NewEngine(f *qat.File, o engine.Options) (*Engine, error) {
+	if _, own := o.Device.(kernels.OwnMemory); o.KVBytes == 0 && !own {
+		h := f.Header()
+		longest := cmp.Or(o.MaxContext, h.Config.MaxPositionEmbeddings)
+		pages := max(kvcache.Count(longest), cacheSeqs*kvcache.Count(min(longest, 1024)))
+		o.KVBytes = int64(pages) * kvcache.PageBytes(&h.Config, h.Quantization.KV())
+	}
 	info, err := engine.Plan(f, o)
 	if err != nil {
 		return nil, err
@@ -34,6 +43,9 @@ func NewEngine(f *qat.File, o engine.Options) (*Engine, error) {
 	}
 	return s, nil
 }
+
+// cacheSeqs is for how many long sequences the cache has room by default.
+const cacheSeqs = 8
 
 // aheadSeqs is how many requests the engine has for each that it runs: the choices of a
 // question wait until the first of them has computed what they share, and others run meanwhile.
