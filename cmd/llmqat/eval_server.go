@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/llmqat/llmqat/eval/score"
 	"github.com/llmqat/llmqat/eval/task"
@@ -14,16 +15,21 @@ import (
 
 // serverFlags name a server that is asked instead of a model.
 type serverFlags struct {
-	URL         string `name:"url" help:"Instead of --model: ask an OpenAI-compatible server whose completions answer echo with logprobs, as llmqat-serve's and vLLM's do." xor:"model" required:"" placeholder:"http://HOST/v1"`
-	ServedModel string `name:"served-model" help:"What the server calls the model. Unset: the first that it lists." placeholder:"NAME"`
-	APIKey      string `name:"api-key" help:"The server's key." placeholder:"KEY"`
-	Tokenizer   string `help:"The served model's tokenizer: tokenizer.model, tokenizer.json, a Hugging Face directory or a .qat file." type:"path" placeholder:"FILE"`
+	URL           string        `name:"url" help:"Instead of --model: ask an OpenAI-compatible server whose completions answer echo with logprobs, as llmqat-serve's and vLLM's do." xor:"model" required:"" placeholder:"http://HOST/v1"`
+	ServedModel   string        `name:"served-model" help:"What the server calls the model. Unset: the first that it lists." placeholder:"NAME"`
+	APIKey        string        `name:"api-key" help:"The server's key." placeholder:"KEY"`
+	Tokenizer     string        `help:"The served model's tokenizer: tokenizer.model, tokenizer.json, a Hugging Face directory or a .qat file." type:"path" placeholder:"FILE"`
+	ServedContext int           `name:"served-context" help:"Tokens that the served model takes, where the server does not say (max_model_len in /v1/models)." placeholder:"N"`
+	Calls         int           `help:"Calls to the server at once, of 8 prompts each." default:"4" placeholder:"N"`
+	Timeout       time.Duration `help:"Of a call. One that failed for a full queue, a restart or a lost connection is made again, for 5 minutes." default:"5m"`
 }
 
 func (c *serverFlags) check(hash bool, teacher string) error {
 	switch {
-	case c.URL == "" && (c.ServedModel != "" || c.APIKey != "" || c.Tokenizer != ""):
-		return errors.New("--served-model, --api-key and --tokenizer are about a server: give its --url")
+	case c.URL == "" && (c.ServedModel != "" || c.APIKey != "" || c.Tokenizer != "" || c.ServedContext != 0):
+		return errors.New("--served-model, --served-context, --api-key and --tokenizer are about a server: give its --url")
+	case c.ServedContext < 0 || c.Calls < 0 || c.Timeout < 0:
+		return fmt.Errorf("--served-context %d, --calls %d, --timeout %v: none is below 0", c.ServedContext, c.Calls, c.Timeout)
 	case c.URL != "" && c.Tokenizer == "":
 		return errors.New("--url: give the served model's tokenizer by --tokenizer: the server is asked in token ids")
 	case c.URL != "" && (hash || teacher != ""):
@@ -38,7 +44,9 @@ func (c *evalCmd) evalServer(ctx context.Context, sets []*task.Set, log io.Write
 	if err != nil {
 		return nil, err
 	}
-	s, err := score.NewServer(ctx, score.ServerOptions{URL: c.URL, Model: c.ServedModel, Key: c.APIKey, Tokenizer: tok})
+	s, err := score.NewServer(ctx, score.ServerOptions{
+		URL: c.URL, Model: c.ServedModel, Key: c.APIKey, Tokenizer: tok, Context: c.ServedContext, Calls: c.Calls, Timeout: c.Timeout,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -107,6 +107,7 @@ func TestEvalServerFails(t *testing.T) {
 		{evalCmd{serverFlags: serverFlags{URL: "127.0.0.1", Tokenizer: model}, taskFlags: tasks}, "no server's address"},
 		{evalCmd{serverFlags: serverFlags{URL: "http://127.0.0.1:1/v1", Tokenizer: model}, textFlags: textFlags{Text: text, Hash: true}}, "go with --model"},
 		{evalCmd{serverFlags: serverFlags{URL: "http://127.0.0.1:1/v1", Tokenizer: model}, Teacher: model, taskFlags: tasks}, "go with --model"},
+		{evalCmd{serverFlags: serverFlags{URL: "http://127.0.0.1:1/v1", Tokenizer: model, Calls: -1}, taskFlags: tasks}, "--calls -1"},
 		{evalCmd{Model: model, serverFlags: serverFlags{Tokenizer: model}, taskFlags: tasks}, "give its --url"},
 	} {
 		var out, log bytes.Buffer

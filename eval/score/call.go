@@ -46,9 +46,12 @@ const firstWait, longestWait = 200 * time.Millisecond, 30 * time.Second
 // patiently makes a call until it succeeds, fails for good, or patience ends. Where the server
 // has not answered yet (known is false), one that cannot be reached has failed for good.
 func (s *Server) patiently(ctx context.Context, known bool, try func() error) error {
-	began := time.Now()
+	var failed time.Time // at first
 	for n := 1; ; n++ {
 		err := try()
+		if n == 1 {
+			failed = time.Now()
+		}
 		var status *statusError
 		var answer *answerError
 		var wait time.Duration
@@ -67,8 +70,8 @@ func (s *Server) patiently(ctx context.Context, known bool, try func() error) er
 		}
 		backoff := min(firstWait<<min(n-1, 20), longestWait)
 		wait = max(wait, backoff/2+rand.N(backoff/2))
-		if time.Since(began)+wait > s.o.Patience {
-			return fmt.Errorf("after %d tries in %v: %w", n, time.Since(began).Round(time.Millisecond), err)
+		if time.Since(failed)+wait > s.o.Patience {
+			return fmt.Errorf("tried %d times: %w", n, err)
 		}
 		select {
 		case <-time.After(wait):

@@ -23,7 +23,7 @@ type ServerOptions struct {
 	Prompts  int           // of a call: 8
 	Calls    int           // at once: 4
 	Timeout  time.Duration // of a call: 5 minutes
-	Patience time.Duration // for so long a call that failed is made again: 5 minutes
+	Patience time.Duration // for so long after it failed a call is made again: 5 minutes
 }
 
 // Server scores by the completions of an OpenAI-compatible server that answers echo with the

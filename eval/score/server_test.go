@@ -293,7 +293,7 @@ func TestServerAnswersWrongly(t *testing.T) {
 			w.Header().Set("Retry-After", "7200")
 			w.WriteHeader(503)
 			return nil
-		}, "after 1 tries"},
+		}, "tried 1 times"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
