@@ -80,9 +80,11 @@ func encode(tok *tokenizer.Tokenizer, text string) (ids []int32, err error) {
 
 // WikiText joins the lines of a wiki.test.raw as GPTQ joins the rows of Hugging Face's
 // data set, by blank lines. A row is a line with its end, or nothing where it is blank.
+// Ends of CR and LF, which some copies have, are read as LF: as Python, which made the
+// data set, reads text.
 func WikiText(raw string) string {
 	var rows []string
-	for line := range strings.Lines(raw) {
+	for line := range strings.Lines(strings.ReplaceAll(raw, "\r\n", "\n")) {
 		if strings.TrimSpace(line) == "" {
 			line = ""
 		}

@@ -39,8 +39,10 @@ func letters(t *testing.T, bos bool) *tokenizer.Tokenizer {
 func TestWikiText(t *testing.T) {
 	raw := " \n = Title = \n \n One . \n Two . \n"
 	want := "\n\n = Title = \n\n\n\n\n One . \n\n\n Two . \n"
-	if got := WikiText(raw); got != want {
-		t.Errorf("%q, want %q", got, want)
+	for _, raw := range []string{raw, strings.ReplaceAll(raw, "\n", "\r\n")} {
+		if got := WikiText(raw); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
