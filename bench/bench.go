@@ -35,6 +35,8 @@ type Options struct {
 	Cache     string   // where files are made, those of a shape to be kept; "": the user's cache directory
 	Version   string
 	Log       io.Writer // progress
+
+	readSize int // tests' own, less than measures memory; 0: several times the caches
 }
 
 // serverPass is the size of the server's passes.

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 func TestRun(t *testing.T) {
 	o := Options{
 		Device: "cpu", Shape: "stories260k", Settings: []string{"16-16-16", "4-8-4"}, Prompts: []int{5, 70}, Contexts: []int{3, 200}, Batches: []int{1, 3},
-		Decode: 4, Repeats: 2, Threads: []int{1, 2}, Cache: t.TempDir(), Version: "test",
+		Decode: 4, Repeats: 2, Threads: []int{1, 2}, Cache: t.TempDir(), Version: "test", readSize: 1 << 20,
 	}
 	r, err := Run(t.Context(), o)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 func TestRunGenerate(t *testing.T) {
-	o := Options{Device: "cpu", Shape: "stories260k", Settings: []string{"16-16-16", "4-8-4"}, Repeats: twice(), Cache: t.TempDir()}
+	o := Options{Device: "cpu", Shape: "stories260k", Settings: []string{"16-16-16", "4-8-4"}, Repeats: twice(), Cache: t.TempDir(), readSize: 1 << 20}
 	r, err := RunGenerate(t.Context(), o, Workload{5, 7, 70})
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 func TestRunMicro(t *testing.T) {
 	o := Options{
 		Device: "cpu", Shape: "stories260k", Settings: []string{"16-16-16", "4-8-16", "4-8-4"}, KVSchemes: []string{"head-zp", "token"},
-		Prompts: []int{100}, Contexts: []int{70, 300}, Batches: []int{3, 1}, Repeats: 1, Threads: []int{2}, Version: "test",
+		Prompts: []int{100}, Contexts: []int{70, 300}, Batches: []int{3, 1}, Repeats: 1, Threads: []int{2}, Version: "test", readSize: 1 << 20,
 	}
 	r, err := RunMicro(t.Context(), o)
 	if err != nil {

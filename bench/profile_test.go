@@ -16,7 +16,7 @@ import (
 // Every operator of a step is there with what it reads and multiplies, as often as the
 // model calls it; the linear layers' products together are the model's.
 func TestRunProfile(t *testing.T) {
-	o := Options{Device: "cpu", Shape: "stories260k", Prompts: []int{70}, Pass: 50, Contexts: []int{64}, Batches: []int{3}, Repeats: twice(), Threads: []int{2}, Cache: t.TempDir()}
+	o := Options{Device: "cpu", Shape: "stories260k", Prompts: []int{70}, Pass: 50, Contexts: []int{64}, Batches: []int{3}, Repeats: twice(), Threads: []int{2}, Cache: t.TempDir(), readSize: 1 << 20}
 	r, err := RunProfile(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestRunProfile(t *testing.T) {
 }
 
 // twice is how often what is measured is: once in short runs, since the ceilings beside
-// each sample take most of a test's time under the race detector.
+// each sample take most of a test's time.
 func twice() int {
 	if testing.Short() {
 		return 1

@@ -78,7 +78,7 @@ func (o *Options) newRigs() (rigs []*rig, close func(), err error) {
 		}
 	}
 	for _, n := range o.Threads {
-		g, err := newRig(o.Device, n)
+		g, err := o.newRig(n)
 		if err == nil {
 			rigs = append(rigs, g)
 			if g.threads == 0 && len(o.Threads) > 1 {
@@ -93,8 +93,8 @@ func (o *Options) newRigs() (rigs []*rig, close func(), err error) {
 	return rigs, close, nil
 }
 
-func newRig(name string, threads int) (*rig, error) {
-	d, err := device.Open(name, threads)
+func (o *Options) newRig(threads int) (*rig, error) {
+	d, err := device.Open(o.Device, threads)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func newRig(name string, threads int) (*rig, error) {
 	own, ok := d.Device.(kernels.OwnMemory)
 	if !ok {
 		// Caches of large servers have 4 MB a core and more.
-		g.readSize = max(256<<20, g.threads*32<<20)
+		g.readSize = cmp.Or(o.readSize, max(256<<20, g.threads*32<<20))
 		return g, nil
 	}
 	_, total, err := own.Available()

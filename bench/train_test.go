@@ -12,7 +12,7 @@ func TestRunTrain(t *testing.T) {
 	cache := t.TempDir()
 	o := Options{
 		Device: "cpu", Shape: "stories260k", Settings: []string{"16-16-16", "4-8-4"}, Contexts: []int{30}, Batches: []int{3},
-		Repeats: twice(), Threads: []int{1, 2}, Cache: cache,
+		Repeats: twice(), Threads: []int{1, 2}, Cache: cache, readSize: 1 << 20,
 	}
 	r, err := RunTrain(t.Context(), o)
 	if err != nil {
