@@ -12,6 +12,9 @@ import (
 // draw makes the run's pictures of what its log says so far: curves.svg, and in the
 // end curves.png.
 func (r *run) draw(last bool) error {
+	if r.noCurves {
+		return nil
+	}
 	lines, err := ReadLog(filepath.Join(r.Dir, logName))
 	if err != nil {
 		return err

@@ -62,6 +62,8 @@ type Options struct {
 	// Round writes the teacher, rounded to nearest, to a .qat file: what the first
 	// evaluation serves beside the student.
 	Round func(ctx context.Context, path string) error
+
+	noCurves bool // as most tests have it: pictures take longer than their runs
 }
 
 // Summary says how much a student was trained.

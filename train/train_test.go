@@ -86,8 +86,13 @@ func data(seed uint64, texts int) *Data {
 	return d
 }
 
-// start runs in dir with o's remaining fields.
+// start runs in dir with o's remaining fields, without pictures.
 func start(ctx context.Context, dir string, threads int, c Config, o Options) error {
+	o.noCurves = true
+	return startDrawn(ctx, dir, threads, c, o)
+}
+
+func startDrawn(ctx context.Context, dir string, threads int, c Config, o Options) error {
 	dev, err := cpu.New(threads, "")
 	if err != nil {
 		return err
@@ -195,8 +200,13 @@ func TestTrainingHelps(t *testing.T) {
 	dir := t.TempDir()
 	c := config()
 	c.Steps, c.Soft, c.LearningRate = 150, 1, 1e-3
-	if err := start(context.Background(), dir, 2, c, Options{Held: data(1, 30)}); err != nil {
+	if err := startDrawn(context.Background(), dir, 2, c, Options{Held: data(1, 30)}); err != nil {
 		t.Fatal(err)
+	}
+	for _, name := range []string{"curves.svg", "curves.png"} {
+		if f, err := os.Stat(filepath.Join(dir, name)); err != nil || f.Size() < 1000 {
+			t.Errorf("no picture of the run: %v", err)
+		}
 	}
 	lines, err := ReadLog(filepath.Join(dir, logName))
 	if err != nil {
