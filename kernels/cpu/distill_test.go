@@ -90,10 +90,10 @@ func TestDistillAttention(t *testing.T) {
 				}
 				return sum
 			}
-			for i, v := range slopes(q, loss) {
+			for i, v := range c.slopes(q, loss) {
 				wantQ[i] += v
 			}
-			for i, v := range slopes(k, loss) {
+			for i, v := range c.slopes(k, loss) {
 				wantK[i] += v
 			}
 			c.d.DistillAttention(kernels.Floats{}, kernels.Floats{}, gaps, student, teacher, seqs, weight)
@@ -127,7 +127,7 @@ func TestDistillHidden(t *testing.T) {
 		wantGaps, want := wide(dense(gaps)), wide(dense(dx))
 		for i := range rows {
 			wantGaps[i] += gap(i)
-			for j, v := range slopes(x64[i*cols:][:cols], func() float64 { return weight * gap(i) }) {
+			for j, v := range c.slopes(x64[i*cols:][:cols], func() float64 { return weight * gap(i) }) {
 				want[i*cols+j] += v
 			}
 		}
@@ -204,7 +204,7 @@ func TestDistillTopK(t *testing.T) {
 					}
 					return kl, all - x[targets[i]]
 				}
-				want := slopes(s64, func() (sum float64) {
+				want := c.slopes(s64, func() (sum float64) {
 					for i, target := range targets {
 						if target >= 0 {
 							kl, ce := row(i)

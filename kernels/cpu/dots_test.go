@@ -150,7 +150,7 @@ func FuzzDots(f *testing.F) {
 	f.Add(uint64(1), uint8(3), uint8(2), true)
 	f.Add(uint64(2), uint8(8), uint8(1), false)
 	f.Fuzz(func(t *testing.T, seed uint64, blocks, rows uint8, int4 bool) {
-		depth, n := 64*(1+int(blocks)), 1+int(rows)%8
+		depth, n := 64*(1+int(blocks)%16), 1+int(rows)%8 // TestDotKernels has long ones
 		typ, lo := kernels.Int8, -128
 		if int4 {
 			typ, lo = kernels.Int4, -8

@@ -44,43 +44,55 @@ func (c linearCase) weights(r int) []float32 {
 	return rowOf(c.w.Type, c.data[r*n:][:n], c.row)
 }
 
-// dot returns the definition of one output.
-func (c linearCase) dot(r, t int) float32 {
-	y := fp.Dot(c.weights(r), c.x[t*c.row:][:c.row])
-	if c.scale != nil {
-		y = float32(y * c.scale[r])
+// dots returns the definition of output r of every token.
+func (c linearCase) dots(r int) (y []float32) {
+	w := c.weights(r)
+	for t := range c.tokens {
+		y = append(y, fp.Dot(w, c.x[t*c.row:][:c.row]))
+		if c.scale != nil {
+			y[t] = float32(y[t] * c.scale[r])
+		}
 	}
 	return y
 }
 
 func TestFloatBlock(t *testing.T) {
-	eachISA(t, func(t *testing.T, k *isa) {
-		d := must(New(2, k.name))
-		defer d.Close()
-		s := new(floatScratch)
-		for _, typ := range allTypes {
-			type shape struct {
-				kind            string
-				out, in, tokens int
-			}
-			shapes := []shape{
-				{"normal", 1, 1, 1}, {"normal", 5, 100, 1}, {"normal", 7, 1100, 2}, {"normal", 3, 64, 3},
-				{"wide", 6, 65, 4}, {"normal", 33, 192, 5}, {"zero", 9, 300, 6}, {"denormal", 10, 320, 7},
-				{"any", 11, 1088, 8}, {"wide", 17, 2100, 9}, {"normal", 35, 256, 10}, {"normal", 2, 512, 13},
-				{"normal", 4, 4200, 17}, {"normal", 67, 128, 66}, {"normal", 5, 1344, 131},
-				{"normal", 35, 64, 65}, {"normal", 3, 64, 129},
-			}
-			for tokens := 1; tokens <= 67; tokens++ {
-				if tokens <= 20 || tokens >= 63 {
-					shapes = append(shapes, shape{"normal", 1 + tokens*7%39, 64 * (1 + tokens%6), tokens})
+	type shape struct {
+		kind            string
+		out, in, tokens int
+	}
+	shapes := []shape{
+		{"normal", 1, 1, 1}, {"normal", 5, 100, 1}, {"normal", 7, 1100, 2}, {"normal", 3, 64, 3},
+		{"wide", 6, 65, 4}, {"normal", 33, 192, 5}, {"zero", 9, 300, 6}, {"denormal", 10, 320, 7},
+		{"any", 11, 1088, 8}, {"wide", 17, 2100, 9}, {"normal", 35, 256, 10}, {"normal", 2, 512, 13},
+		{"normal", 4, 4200, 17}, {"normal", 67, 128, 66}, {"normal", 5, 1344, 131},
+		{"normal", 35, 64, 65}, {"normal", 3, 64, 129},
+	}
+	for tokens := 1; tokens <= 67; tokens++ {
+		if tokens <= 20 || tokens >= 63 {
+			shapes = append(shapes, shape{"normal", 1 + tokens*7%39, 64 * (1 + tokens%6), tokens})
+		}
+	}
+	devices, scratch := make([]*Device, len(available)), make([]floatScratch, len(available))
+	for i, k := range available {
+		devices[i] = must(New(2, k.name))
+		defer devices[i].Close()
+	}
+	for _, typ := range allTypes {
+		for _, c := range shapes {
+			l := newLinearCase(t, typ, c.kind, c.out, c.in, c.tokens)
+			row0, row1 := c.out/5, c.out
+			dots := make([]float32, c.tokens*c.out)
+			for r := row0; r < row1; r++ {
+				for tok, y := range l.dots(r) {
+					dots[tok*c.out+r] = y
 				}
 			}
-			for _, c := range shapes {
-				l := newLinearCase(t, typ, c.kind, c.out, c.in, c.tokens)
+			stride := row1 - row0 + 3
+			out := guardedOf[float32](t, (c.tokens-1)*stride+row1-row0)
+			for i, d := range devices {
+				s := &scratch[i]
 				for _, add := range []bool{false, true} {
-					row0, row1 := c.out/5, c.out
-					stride := row1 - row0 + 3
-					out := guardedOf[float32](t, (c.tokens-1)*stride+row1-row0)
 					for i := range out {
 						out[i] = float32(i)
 					}
@@ -89,19 +101,19 @@ func TestFloatBlock(t *testing.T) {
 						tok, r := i/stride, row0+i%stride
 						want := float32(i)
 						if r < row1 {
-							want = l.dot(r, tok)
+							want = dots[tok*c.out+r]
 							if add {
 								want = float32(i) + want
 							}
 						}
 						if !sameFloat(got, want) {
-							t.Fatalf("%v %+v add=%v: out[%d, %d] = %x, want %x", typ, c, add, tok, r, got, want)
+							t.Fatalf("%s, %v %+v add=%v: out[%d, %d] = %x, want %x", d.Name(), typ, c, add, tok, r, got, want)
 						}
 					}
 				}
 			}
 		}
-	})
+	}
 }
 
 // The definition itself against float64. fp.Dot's sum passes each product through
