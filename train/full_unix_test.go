@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/llmqat/llmqat/internal/long"
 )
 
 // fullAt, as "step:bytes", makes the child's run one on a disk that is full from that step
@@ -42,9 +44,7 @@ func fills() func(Line) {
 // the file and the way out; what was saved before stays whole, and once there is room the
 // run goes on as if nothing had been.
 func TestDiskFull(t *testing.T) {
-	if testing.Short() {
-		t.Skip("processes that are killed and files that end: nothing for the race detector, and minutes under it")
-	}
+	long.Sequential(t)
 	want := t.TempDir()
 	if err := start(context.Background(), want, 2, config(), Options{}); err != nil {
 		t.Fatal(err)

@@ -58,9 +58,7 @@ func TestMain(m *testing.M) {
 // A run that is killed at random moments, and begun again each time, has the log and
 // the weights of one that was left alone.
 func TestKillAndResume(t *testing.T) {
-	if testing.Short() {
-		t.Skip("processes that are killed and files that end: nothing for the race detector, and minutes under it")
-	}
+	long.Sequential(t)
 	want := t.TempDir()
 	if err := start(context.Background(), want, 2, config(), Options{}); err != nil {
 		t.Fatal(err)
@@ -96,6 +94,7 @@ func TestKillAndResume(t *testing.T) {
 
 // A run that is killed behind its last checkpoint, before those that it takes the place of are gone, leaves none of them.
 func TestKillBeforePrune(t *testing.T) {
+	long.Sequential(t)
 	dir := t.TempDir()
 	if err := start(context.Background(), dir, 1, config(), Options{}); err != nil {
 		t.Fatal(err)
@@ -116,9 +115,7 @@ func TestKillBeforePrune(t *testing.T) {
 // the second, and so on to the last place of all, has the log and the files of one that
 // was left alone: before, amid and behind each file, and between the rows of its logits.
 func TestKillInEvaluation(t *testing.T) {
-	if testing.Short() {
-		t.Skip("processes that are killed and files that end: nothing for the race detector, and minutes under it")
-	}
+	long.Sequential(t)
 	want, dir := t.TempDir(), t.TempDir()
 	if err := start(context.Background(), want, 2, config(), Options{}); err != nil {
 		t.Fatal(err)
@@ -147,6 +144,7 @@ func TestKillInEvaluation(t *testing.T) {
 
 // Two processes do not train in one folder; the other one may go on when the first ends.
 func TestLocked(t *testing.T) {
+	long.Sequential(t)
 	if runtime.GOOS == "windows" {
 		t.Skip("no locks there")
 	}
@@ -174,6 +172,7 @@ func TestLocked(t *testing.T) {
 
 // A run that is interrupted amid an evaluation ends there, and does it again later.
 func TestInterruptInEvaluation(t *testing.T) {
+	long.Sequential(t)
 	want := t.TempDir()
 	if err := start(context.Background(), want, 2, config(), Options{}); err != nil {
 		t.Fatal(err)

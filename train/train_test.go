@@ -21,6 +21,7 @@ import (
 	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/format/tokenizer"
+	"github.com/llmqat/llmqat/internal/long"
 	"github.com/llmqat/llmqat/kernels"
 	"github.com/llmqat/llmqat/kernels/cpu"
 	"github.com/llmqat/llmqat/kernels/quant"
@@ -197,6 +198,7 @@ func TestRunDoesNotDependOnThreads(t *testing.T) {
 }
 
 func TestTrainingHelps(t *testing.T) {
+	long.Sequential(t)
 	dir := t.TempDir()
 	c := config()
 	c.Steps, c.Soft, c.LearningRate = 150, 1, 1e-3
@@ -245,6 +247,7 @@ func TestInterrupt(t *testing.T) {
 // pass: AdamW, its moments corrected, moves each weight by the learning rate, and steps by
 // a tenth of that.
 func TestFirstStep(t *testing.T) {
+	long.Sequential(t)
 	c := config()
 	c.Clip, c.Gate, c.AttentionLoss, c.HiddenLoss = 0.5, 1, 0.3, 0.2
 	t.Run("ours", func(t *testing.T) {
@@ -344,6 +347,7 @@ func testFirstStep(t *testing.T, c Config, loss func(nn.Batch) nn.Loss) {
 // the start, where the learning rate is high and the text another one, and where it is
 // lower and the text that it was trained on a later one.
 func TestExport(t *testing.T) {
+	long.Sequential(t)
 	t.Run("start", func(t *testing.T) { testExport(t, 3e-3, data(2, 6)) })
 	t.Run("trained", func(t *testing.T) { testExport(t, 1e-3, data(1, 30)) })
 }
@@ -414,6 +418,7 @@ func TestInterruptUnsaved(t *testing.T) {
 // A run that was stopped after it went back has the log and the weights of one that was
 // left alone: with the steps before and after that.
 func TestRollBackAndResume(t *testing.T) {
+	long.Sequential(t)
 	dev, err := cpu.New(1, "")
 	if err != nil {
 		t.Fatal(err)
@@ -461,6 +466,7 @@ func TestRollBackAndResume(t *testing.T) {
 }
 
 func TestResumeRefuses(t *testing.T) {
+	long.Sequential(t)
 	dir := t.TempDir()
 	if err := start(context.Background(), dir, 2, config(), Options{}); err != nil {
 		t.Fatal(err)
@@ -530,6 +536,7 @@ func (s *spoiler) Sum(grads []kernels.Floats) error {
 }
 
 func TestNaN(t *testing.T) {
+	long.Sequential(t)
 	dev, err := cpu.New(1, "")
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/format/tokens"
+	"github.com/llmqat/llmqat/internal/long"
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
@@ -76,6 +77,7 @@ func made(t *testing.T, dir string, args ...string) []byte {
 
 // Killed twenty times at random moments, generate makes the file of one that was not.
 func TestKilled(t *testing.T) {
+	long.Sequential(t)
 	model, dir := teacher(t, "16-16-16", 1), t.TempDir()
 	args := []string{"--model", model, "--samples", "150", "--batch", "5"}
 	start := time.Now()

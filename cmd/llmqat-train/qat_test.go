@@ -17,6 +17,7 @@ import (
 
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/format/source"
+	"github.com/llmqat/llmqat/internal/long"
 	"github.com/llmqat/llmqat/kernels/cpu"
 	"github.com/llmqat/llmqat/kernels/quant"
 	"github.com/llmqat/llmqat/train"
@@ -106,6 +107,7 @@ func TestQAT(t *testing.T) {
 
 // Who trained and got what there was before is told so.
 func TestNothingLearned(t *testing.T) {
+	long.Sequential(t)
 	model, data := teacher(t, "16-16-16", 1), t.TempDir()
 	made(t, data, "--model", model, "--samples", "60", "--max-tokens", "24")
 	for rate, want := range map[string]bool{"1": true, "3e-4": false} {
@@ -136,6 +138,7 @@ func TestQATOnTerminal(t *testing.T) {
 
 // A student.qat that is not what was evaluated, by a bit of a weight, fails the run.
 func TestServedIsEvaluated(t *testing.T) {
+	long.Sequential(t)
 	model, data, out := teacher(t, "16-16-16", 1), t.TempDir(), filepath.Join(t.TempDir(), "run")
 	made(t, data, "--model", model, "--samples", "60", "--max-tokens", "24")
 	if log, status := run(t, nil, "qat", "--teacher", model, "--data", data, "--out", out, "--length", "24", "--batch", "16", "--steps", "2", "--eval-every", "1", "--eval-windows", "3"); status != 0 {
@@ -206,6 +209,7 @@ func TestServedIsEvaluated(t *testing.T) {
 // A student may begin as what training-free methods make of its teacher, of another
 // shape even: rotations untie lm_head.
 func TestQATStart(t *testing.T) {
+	long.Sequential(t)
 	model, data, out := teacher(t, "16-16-16", 1), t.TempDir(), filepath.Join(t.TempDir(), "run")
 	made(t, data, "--model", model, "--samples", "60", "--max-tokens", "24")
 	log, status := run(t, nil, "qat", "--teacher", model, "--data", data, "--out", out, "--length", "24", "--batch", "16", "--steps", "3", "--start", "hadamard+clip+gptq")
@@ -224,6 +228,7 @@ func TestQATStart(t *testing.T) {
 
 // --compat chooses what the released code has, and the file says so.
 func TestQATCompat(t *testing.T) {
+	long.Sequential(t)
 	model, data, out := teacher(t, "16-16-16", 1), t.TempDir(), filepath.Join(t.TempDir(), "run")
 	made(t, data, "--model", model, "--samples", "60", "--max-tokens", "24")
 	if log, status := run(t, nil, "qat", "--teacher", model, "--data", data, "--out", out, "--length", "24", "--batch", "16", "--steps", "3", "--compat"); status != 0 {
@@ -347,6 +352,7 @@ func TestQATRefuses(t *testing.T) {
 
 // A student learns from what its teacher wrote down, and from nothing else.
 func TestTeach(t *testing.T) {
+	long.Sequential(t)
 	model, data, dir := teacher(t, "16-16-16", 1), t.TempDir(), t.TempDir()
 	made(t, data, "--model", model, "--samples", "60", "--max-tokens", "24")
 	known, out := filepath.Join(dir, "teacher.topk"), filepath.Join(dir, "run")

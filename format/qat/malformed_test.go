@@ -297,6 +297,7 @@ func TestHeaderBytes(t *testing.T) {
 // TestHugeHeaders checks that what a header claims, or holds in vain, costs little
 // memory: at most some copies of itself.
 func TestHugeHeaders(t *testing.T) {
+	long.Sequential(t)
 	header, data := cut(smallFile(t))
 	many := func(n int, f string) string { return strings.TrimPrefix(manyKeys(n, f), ",") }
 	const empty = `,"t%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`
@@ -348,6 +349,7 @@ func damaged(t *testing.T) []byte {
 }
 
 func TestEveryTruncation(t *testing.T) {
+	long.Sequential(t)
 	file := damaged(t)
 	for n := range file {
 		if err := check(t, file[:n]); err == nil {
@@ -358,6 +360,7 @@ func TestEveryTruncation(t *testing.T) {
 }
 
 func TestEveryBit(t *testing.T) {
+	long.Sequential(t)
 	file := damaged(t)
 	header := 8 + int(binary.LittleEndian.Uint64(file))
 	for i := range file {

@@ -20,6 +20,15 @@ func Rounds(t testing.TB, few, short int) int {
 	return few
 }
 
+// Sequential skips a test in a short run: those are for the race detector and for emulated processors, and to them one
+// thread at a time, or a process that is killed, has nothing to show.
+func Sequential(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: nothing here runs at once")
+	}
+}
+
 // Run says whether this is the full form of a test.
 func Run() bool { return os.Getenv("LLMQAT_LONG") != "" }
 

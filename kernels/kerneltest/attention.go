@@ -235,6 +235,9 @@ func (a *attention) check(name string) {
 				values = append(values, a.host.vector(a.host.v, a.host.vScale, a.host.vZero, kvHead, s.slot(p)))
 			}
 			for j := range s.queries {
+				if testing.Short() && j%5 > 0 && j < s.queries-1 {
+					continue // a row of each of a tile's places is left
+				}
 				n := s.context - s.queries + j + 1
 				for h := kvHead * a.group; h < (kvHead+1)*a.group; h++ {
 					q := a.queries[((token+j)*a.heads+h)*a.dim:][:a.dim]
