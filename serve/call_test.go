@@ -72,7 +72,7 @@ func TestAccessLog(t *testing.T) {
 		{"GET", "/v1/models", "", "INFO alice GET /v1/models 200"},
 	} {
 		before := len(l.lines(t))
-		s.with(c.method, c.path, c.body, auth)
+		s.do(c.method, c.path, c.body, auth)
 		soon(t, "a line is logged", func() bool { return len(l.lines(t)) == before+1 })
 		m := l.lines(t)[before]
 		got := fmt.Sprintf("%v %v %v %v %v", m["level"], m["client"], m["method"], m["path"], m["status"])
@@ -134,7 +134,7 @@ func TestRequestIDs(t *testing.T) {
 		"a\tb": false, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false,
 	} {
 		for _, path := range []string{"/health", "/nowhere", "/v1/completions"} {
-			resp, _ := s.with("GET", path, "", "X-Request-Id: "+sent)
+			resp, _ := s.do("GET", path, "", "X-Request-Id: "+sent)
 			got := resp.Header.Get("X-Request-Id")
 			if kept && got != sent || !kept && (!validID(got) || seen[got] || got == sent) {
 				t.Errorf("%s: sent %q, got %q", path, sent, got)
@@ -150,12 +150,12 @@ func TestErrorsCarryTheRequestID(t *testing.T) {
 	s := newSite(t, &fake{answer: func(_ context.Context, _ engine.Request, send func(engine.Event)) {
 		send(engine.Event{Kind: engine.KindDone, Err: io.ErrUnexpectedEOF})
 	}}, Options{Log: log})
-	resp, data := s.with("POST", "/v1/completions", goodBody, "X-Request-Id: mine")
+	resp, data := s.do("POST", "/v1/completions", goodBody, "X-Request-Id: mine")
 	wantError(t, resp, data, 500)
 	m := *s.server.model.Load()
 	m.Generator = panics{}
 	s.server.SetModel(m)
-	resp, data = s.with("POST", "/v1/completions", goodBody, "X-Request-Id: yours")
+	resp, data = s.do("POST", "/v1/completions", goodBody, "X-Request-Id: yours")
 	wantError(t, resp, data, 500)
 	if resp.Header.Get("X-Request-Id") != "yours" {
 		t.Errorf("after a panic: %v", resp.Header)

@@ -1,15 +1,10 @@
 package serve
 
 import (
-	"bytes"
 	"encoding/json"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/llmqat/llmqat/runtime/engine"
 	"github.com/llmqat/llmqat/serve/chat"
@@ -35,23 +30,9 @@ func TestChatGolden(t *testing.T) {
 		saying("hello", `,"stream":true,"logprobs":true,"top_logprobs":1,"stop":"orld"`),
 	} {
 		_, data := s.do("POST", chatPath, body)
-		data = regexp.MustCompile(`chatcmpl-\w+`).ReplaceAll(data, []byte("chatcmpl-ID"))
-		data = regexp.MustCompile(`"created":\d+`).ReplaceAll(data, []byte(`"created":0`))
 		got.WriteString("> " + body + "\n" + string(data) + "\n")
 	}
-	file := filepath.Join("testdata", "chat.txt")
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.String() != string(want) {
-		t.Errorf("got\n%s\nwant, as in %s\n%s", got.String(), file, want)
-	}
+	golden(t, "chat.txt", got.String())
 }
 
 // asked posts a conversation, wants a 200 and returns what the generator was asked.
@@ -110,13 +91,7 @@ func TestChatInjection(t *testing.T) {
 			"{% for m in messages %}<{{ m.content }}{{ m.content }}</{{ m.content }}s>{{ m.content|trim }}{{ eos_token }}{% endfor %}",
 			"{% for m in messages %}{{ m.content[:2] ~ m.content[2:] }}{{ m.content.replace('/', '/') }}{{ m.content.split('x')|join('') }}{% endfor %}</s>",
 		} {
-			c, err := chat.Parse("injected", src)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m := *s.server.model.Load()
-			m.Chat = c
-			s.server.SetModel(m)
+			s.template("injected", src)
 			r := s.asked(`{"messages":[{"role":"user","content":"` + content + `"}],"max_tokens":1}`)
 			specials := 0
 			for _, id := range r.IDs {
@@ -134,13 +109,7 @@ func TestChatInjection(t *testing.T) {
 func TestChatBOS(t *testing.T) {
 	s := newSite(t, &fake{}, Options{})
 	for src, want := range map[string]int{"{{ bos_token }}a": 1, "a": 1, "{{ bos_token }}a{{ bos_token }}": 2} {
-		c, err := chat.Parse("bos", src)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := *s.server.model.Load()
-		m.Chat = c
-		s.server.SetModel(m)
+		s.template("bos", src)
 		ids := s.asked(saying("x", `,"max_tokens":1`)).IDs
 		n := 0
 		for _, id := range ids {
@@ -172,9 +141,7 @@ func TestChatAnswersBegin(t *testing.T) {
 
 func TestChatWithoutTemplate(t *testing.T) {
 	s := newSite(t, &fake{}, Options{})
-	m := *s.server.model.Load()
-	m.Chat = nil
-	s.server.SetModel(m)
+	s.setChat(nil)
 	resp, data := s.do("POST", chatPath, saying("x", ""))
 	param, message := wantError(t, resp, data, 400)
 	if param != "messages" || !strings.Contains(message, "--chat-template") || !strings.Contains(message, "chatml") {
@@ -189,13 +156,7 @@ func TestChatTemplateRefuses(t *testing.T) {
 		"{{ nothing.here }}":         "messages: they cannot be written: chat template picky, line 1, column 11: nothing is undefined",
 		"{% if false %}x{% endif %}": "",
 	} {
-		c, err := chat.Parse("picky", src)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := *s.server.model.Load()
-		m.Chat = c
-		s.server.SetModel(m)
+		s.template("picky", src)
 		if want == "" { // BOS alone is an answer's beginning
 			s.asked(saying("x", ""))
 			continue
@@ -209,13 +170,7 @@ func TestChatTemplateRefuses(t *testing.T) {
 
 func TestChatTemplateVariables(t *testing.T) {
 	s := newSite(t, &fake{}, Options{})
-	c, err := chat.Parse("kwargs", "{% if think is defined and think is false %}no{% endif %}{{ n + 1 if n is defined }}{{ s }}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := *s.server.model.Load()
-	m.Chat = c
-	s.server.SetModel(m)
+	s.template("kwargs", "{% if think is defined and think is false %}no{% endif %}{{ n + 1 if n is defined }}{{ s }}")
 	r := s.asked(saying("x", `,"chat_template_kwargs":{"think":false,"n":6,"s":"</s>","none":null,"messages":1}`))
 	if want := append(s.trusted("no7"), generated(t, s.tok, "</s>")...); !slices.Equal(r.IDs, want) {
 		t.Errorf("%q, want %q", spell(s, r.IDs), spell(s, want))
@@ -309,19 +264,7 @@ func malformedChats() map[string]string {
 
 func TestMalformedChats(t *testing.T) {
 	s := newSite(t, &fake{}, Options{})
-	bodies := malformedChats()
-	if len(bodies) < 100 {
-		t.Fatalf("%d bodies, want at least 100", len(bodies))
-	}
-	for body, want := range bodies {
-		resp, data := s.do("POST", chatPath, body)
-		if param, _ := wantError(t, resp, data, 400); param != want {
-			t.Errorf("%.150s: param %q, want %q: %s", body, param, want, data)
-		}
-	}
-	if len(s.fake.requests) != 0 {
-		t.Errorf("%d malformed requests reached the model", len(s.fake.requests))
-	}
+	s.refuses(chatPath, malformedChats())
 	for _, more := range []string{
 		`,"tools":[],"tool_choice":"none","parallel_tool_calls":true,"store":true,"metadata":{"a":"b"},"user":"u","service_tier":"auto"`,
 		`,"response_format":{"type":"text"},"modalities":["text"],"audio":null,"functions":null,"reasoning_effort":"low","top_logprobs":null,"logprobs":false`,
@@ -332,27 +275,8 @@ func TestMalformedChats(t *testing.T) {
 
 // Whatever the bytes, a conversation is refused with a reason or keeps every limit.
 func FuzzParseChat(f *testing.F) {
-	for body := range malformedChats() {
-		if len(body) < 1000 {
-			f.Add([]byte(body))
-		}
-	}
 	f.Add([]byte(`{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":"he"}],"continue_final_message":true,"n":2,"logprobs":true,"top_logprobs":3}`))
-	s := New(Options{Log: quiet()})
-	s.SetModel(Model{Name: "tiny", Tokenizer: testTokenizer(f), Generator: &fake{}, Chat: testChat(f), MaxContext: testContext, Created: time.Now()})
-	m := s.model.Load()
-	f.Fuzz(func(t *testing.T, body []byte) {
-		kept := bytes.Clone(body)
-		r, err := parseChat(body, m)
-		if !bytes.Equal(body, kept) {
-			t.Fatal("the body was changed")
-		}
-		if err != nil {
-			if err.status != 400 && err.status != 404 || err.message == "" || len(err.message) > 2000 {
-				t.Fatalf("%q: status %d, message %q", body, err.status, err.message)
-			}
-			return
-		}
+	fuzzRequest(f, malformedChats(), parseChat, func(t *testing.T, m *Model, body []byte, r *request) {
 		if len(r.prompts) != 1 || len(r.prompts[0].ids) == 0 || r.maxTokens < 1 || len(r.prompts[0].ids)+r.maxTokens > m.MaxContext {
 			t.Fatalf("%q: %+v", body, r)
 		}

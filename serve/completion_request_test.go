@@ -8,29 +8,34 @@ import (
 	"time"
 )
 
-// Whatever the bytes, a request is refused with a reason or keeps every limit, and nothing panics.
-func FuzzParseCompletion(f *testing.F) {
-	for body := range malformed() {
+// fuzzRequest holds a parser to what it must not do with any bytes, and what it takes of them to keeps.
+func fuzzRequest(f *testing.F, bodies map[string]string, parse func([]byte, *Model) (*request, *apiError), keeps func(t *testing.T, m *Model, body []byte, r *request)) {
+	for body := range bodies {
 		if len(body) < 1000 {
 			f.Add([]byte(body))
 		}
 	}
-	f.Add([]byte(`{"prompt":["a","b"],"n":2,"stop":["x"],"logit_bias":{"5":1},"stream":true,"stream_options":{"include_usage":true}}`))
 	s := New(Options{Log: quiet()})
-	s.SetModel(Model{Name: "tiny", Tokenizer: testTokenizer(f), Generator: &fake{}, MaxContext: testContext, Created: time.Now()})
+	s.SetModel(Model{Name: "tiny", Tokenizer: testTokenizer(f), Generator: &fake{}, Chat: testChat(f), MaxContext: testContext, Created: time.Now()})
 	m := s.model.Load()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		kept := bytes.Clone(body)
-		r, err := parseCompletion(body, m)
+		r, err := parse(body, m)
 		if !bytes.Equal(body, kept) {
 			t.Fatal("the body was changed")
 		}
-		if err != nil {
-			if err.status != 400 && err.status != 404 || err.message == "" || len(err.message) > 2000 {
-				t.Fatalf("%q: status %d, message %q", body, err.status, err.message)
-			}
-			return
+		if err == nil {
+			keeps(t, m, body, r)
+		} else if err.status != 400 && err.status != 404 || err.message == "" || len(err.message) > 2000 {
+			t.Fatalf("%q: status %d, message %q", body, err.status, err.message)
 		}
+	})
+}
+
+// Whatever the bytes, a request is refused with a reason or keeps every limit, and nothing panics.
+func FuzzParseCompletion(f *testing.F) {
+	f.Add([]byte(`{"prompt":["a","b"],"n":2,"stop":["x"],"logit_bias":{"5":1},"stream":true,"stream_options":{"include_usage":true}}`))
+	fuzzRequest(f, malformed(), parseCompletion, func(t *testing.T, m *Model, body []byte, r *request) {
 		choices := len(r.prompts) * r.n
 		if choices < 1 || choices > maxChoices || r.maxTokens < 0 || len(r.stops) > maxStops || r.logprobs > maxLogprobs {
 			t.Fatalf("%q: %+v", body, r)

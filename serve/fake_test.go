@@ -234,6 +234,22 @@ func testTLS() *tls.Config {
 	return &tls.Config{Certificates: h.TLS.Certificates}
 }
 
+// template has conversations written by another chat template.
+func (s *site) template(name, src string) {
+	s.t.Helper()
+	c, err := chat.Parse(name, src)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.setChat(c)
+}
+
+func (s *site) setChat(c *chat.Template) {
+	m := *s.server.model.Load()
+	m.Chat = c
+	s.server.SetModel(m)
+}
+
 // dial opens a connection that gives up after 10 seconds.
 func (s *site) dial() net.Conn {
 	s.t.Helper()
@@ -272,11 +288,18 @@ func serveOn(t *testing.T, ln net.Listener, f *fake, o Options) *site {
 	return s
 }
 
-func (s *site) do(method, path, body string) (*http.Response, []byte) {
+// do sends one request, with headers as "Name: value".
+func (s *site) do(method, path, body string, headers ...string) (*http.Response, []byte) {
 	s.t.Helper()
 	req, err := http.NewRequest(method, "http://test"+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		if req.Header.Set(name, value); name == "Host" {
+			req.Host = value
+		}
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {

@@ -1,8 +1,6 @@
 package serve
 
 import (
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 )
@@ -43,31 +41,6 @@ func TestReadKeys(t *testing.T) {
 	}
 }
 
-// with sends one request with a header or two: "Name: value".
-func (s *site) with(method, path, body string, headers ...string) (*http.Response, []byte) {
-	s.t.Helper()
-	req, err := http.NewRequest(method, "http://test"+path, strings.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		if req.Header.Set(name, value); name == "Host" {
-			req.Host = value
-		}
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		s.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return resp, data
-}
-
 // Every path but the probes wants a key, also those that do not exist.
 func TestKeysAreWanted(t *testing.T) {
 	s := newSite(t, &fake{}, Options{Keys: readKeys(t, "alice:sk-alice\nbob:sk-bob")})
@@ -80,7 +53,7 @@ func TestKeysAreWanted(t *testing.T) {
 		e := endpoints[path]
 		free := e.access == open || e.access == probe
 		for _, header := range []string{"X: y", "Authorization: sk-alice", "Authorization: Bearer", "Authorization: Bearer sk-alicf", "Authorization: Basic sk-alice", "Authorization: Bearer sk-alice sk-bob"} {
-			resp, data := s.with(method, path, goodBody, header)
+			resp, data := s.do(method, path, goodBody, header)
 			if free {
 				if resp.StatusCode != 200 {
 					t.Errorf("%s: %d %s", path, resp.StatusCode, data)
@@ -93,7 +66,7 @@ func TestKeysAreWanted(t *testing.T) {
 				t.Errorf("%s with %s: %v %s", path, header, resp.Header, data)
 			}
 		}
-		if resp, data := s.with(method, path, goodBody, "Authorization: bearer  sk-bob"); resp.StatusCode == 401 {
+		if resp, data := s.do(method, path, goodBody, "Authorization: bearer  sk-bob"); resp.StatusCode == 401 {
 			t.Errorf("%s with a key: %s", path, data)
 		}
 	}
@@ -102,10 +75,10 @@ func TestKeysAreWanted(t *testing.T) {
 	}
 
 	s.server.SetKeys(readKeys(t, "carol:sk-carol"))
-	if resp, _ := s.with("GET", "/v1/models", "", "Authorization: Bearer sk-bob"); resp.StatusCode != 401 {
+	if resp, _ := s.do("GET", "/v1/models", "", "Authorization: Bearer sk-bob"); resp.StatusCode != 401 {
 		t.Errorf("a key that was taken back: %d", resp.StatusCode)
 	}
-	if resp, _ := s.with("GET", "/v1/models", "", "Authorization: Bearer sk-carol"); resp.StatusCode != 200 {
+	if resp, _ := s.do("GET", "/v1/models", "", "Authorization: Bearer sk-carol"); resp.StatusCode != 200 {
 		t.Errorf("a new key: %d", resp.StatusCode)
 	}
 }
@@ -114,9 +87,9 @@ func TestKeysAreWanted(t *testing.T) {
 func TestStrangersSendNoBodies(t *testing.T) {
 	s := newTCPSite(t, &fake{}, Options{Keys: readKeys(t, "sk-1")})
 	large := `{"prompt":"` + strings.Repeat("x", 2*strangersBody) + `","max_tokens":1}`
-	resp, data := s.with("POST", "/v1/completions", large)
+	resp, data := s.do("POST", "/v1/completions", large)
 	wantError(t, resp, data, 401)
-	resp, data = s.with("POST", "/v1/completions", large, "Authorization: Bearer sk-1")
+	resp, data = s.do("POST", "/v1/completions", large, "Authorization: Bearer sk-1")
 	wantError(t, resp, data, 400) // longer than the context
 }
 

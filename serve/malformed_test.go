@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -100,21 +99,26 @@ func wide(n int) string {
 	return b.String()
 }
 
-func TestMalformedBodies(t *testing.T) {
-	s := newSite(t, &fake{}, Options{})
-	bodies := malformed()
+// refuses wants a 400 for each body, which names its parameter, and none to reach the model.
+func (s *site) refuses(path string, bodies map[string]string) {
+	s.t.Helper()
 	if len(bodies) < 100 {
-		t.Fatalf("%d bodies, want at least 100", len(bodies))
+		s.t.Fatalf("%d bodies, want at least 100", len(bodies))
 	}
 	for body, want := range bodies {
-		resp, data := s.do("POST", "/v1/completions", body)
-		if param, _ := wantError(t, resp, data, 400); param != want {
-			t.Errorf("%.100s: param %q, want %q: %s", body, param, want, data)
+		resp, data := s.do("POST", path, body)
+		if param, _ := wantError(s.t, resp, data, 400); param != want {
+			s.t.Errorf("%.150s: param %q, want %q: %s", body, param, want, data)
 		}
 	}
 	if len(s.fake.requests) != 0 {
-		t.Errorf("%d malformed requests reached the model", len(s.fake.requests))
+		s.t.Errorf("%d malformed requests reached the model", len(s.fake.requests))
 	}
+}
+
+func TestMalformedBodies(t *testing.T) {
+	s := newSite(t, &fake{}, Options{})
+	s.refuses("/v1/completions", malformed())
 	s.complete(`{"prompt":"x"}`)
 }
 
@@ -169,12 +173,8 @@ func TestPathsAndMethods(t *testing.T) {
 // raw sends bytes and returns the answer, nil if the connection was closed without one.
 func (s *site) raw(request string) (*http.Response, []byte) {
 	s.t.Helper()
-	c, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	c := s.dial()
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 	go io.WriteString(c, request) // the answer may come before all of it is taken
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err == io.ErrUnexpectedEOF {
@@ -269,12 +269,7 @@ func TestMalformedHTTPIsNotQuoted(t *testing.T) {
 // Most clients read no answer before they have sent all of the request: a refused one must be let to.
 func TestARefusedClientMaySendOn(t *testing.T) {
 	s := newTCPSite(t, &fake{}, Options{})
-	c, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	c := s.dial()
 	const size = 8 << 20
 	fmt.Fprintf(c, "POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n", size)
 	for range size / (64 << 10) {

@@ -39,7 +39,7 @@ func TestOrigins(t *testing.T) {
 		{keys, "llm.example.org", "https://llm.example.org", "200"},
 		{keys, "llm.example.org", "https://evil.example", "403 origin_not_allowed"},
 	} {
-		resp, data := c.site.with("POST", "/v1/completions", goodBody, "Host: "+c.host, "Content-Type: text/plain", "Authorization: Bearer sk-1", "Origin: "+c.origin)
+		resp, data := c.site.do("POST", "/v1/completions", goodBody, "Host: "+c.host, "Content-Type: text/plain", "Authorization: Bearer sk-1", "Origin: "+c.origin)
 		got := strings.TrimSpace(resp.Status[:3] + " " + resp.Header.Get("Access-Control-Allow-Origin"))
 		for _, code := range []string{"origin_not_allowed", "host_not_allowed"} {
 			if strings.Contains(string(data), code) {
@@ -63,15 +63,15 @@ func TestOrigins(t *testing.T) {
 func TestPreflight(t *testing.T) {
 	s := newSite(t, &fake{}, Options{Keys: readKeys(t, "sk-1"), CORSOrigins: []string{"https://app.example.org"}})
 	ask := []string{"Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization,content-type,x-stainless-os"}
-	resp, data := s.with("OPTIONS", "/v1/completions", "", append(ask, "Origin: https://app.example.org")...)
+	resp, data := s.do("OPTIONS", "/v1/completions", "", append(ask, "Origin: https://app.example.org")...)
 	h := resp.Header
 	if resp.StatusCode != 204 || len(data) != 0 || h.Get("Access-Control-Allow-Origin") != "https://app.example.org" ||
 		h.Get("Access-Control-Allow-Methods") != "GET, POST" || h.Get("Access-Control-Allow-Headers") != "authorization,content-type,x-stainless-os" {
 		t.Errorf("%d %v %s", resp.StatusCode, h, data)
 	}
-	resp, data = s.with("OPTIONS", "/v1/completions", "", append(ask, "Origin: https://evil.example")...)
+	resp, data = s.do("OPTIONS", "/v1/completions", "", append(ask, "Origin: https://evil.example")...)
 	wantError(t, resp, data, 403)
-	resp, data = s.with("OPTIONS", "/v1/completions", "", ask...) // no browser
+	resp, data = s.do("OPTIONS", "/v1/completions", "", ask...) // no browser
 	wantError(t, resp, data, 401)
 }
 

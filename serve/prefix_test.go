@@ -11,7 +11,7 @@ func TestPrefix(t *testing.T) {
 	s := newSite(t, &fake{}, Options{})
 	of := func(body string, headers ...string) string {
 		t.Helper()
-		resp, data := s.with("POST", "/v1/completions", body, headers...)
+		resp, data := s.do("POST", "/v1/completions", body, headers...)
 		if resp.StatusCode != 200 {
 			t.Fatalf("%s: %d %s", body, resp.StatusCode, data)
 		}

@@ -16,7 +16,27 @@ import (
 	"github.com/llmqat/llmqat/runtime/engine"
 )
 
-var rewrite = flag.Bool("rewrite", false, "record testdata/stream.txt")
+var rewrite = flag.Bool("rewrite", false, "record the answers of testdata")
+
+// golden holds answers, but for ids and times, to a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	got = regexp.MustCompile(`cmpl-\w+`).ReplaceAllString(got, "cmpl-ID")
+	got = regexp.MustCompile(`"created":\d+`).ReplaceAllString(got, `"created":0`)
+	file := filepath.Join("testdata", name)
+	if *rewrite {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got\n%s\nwant, as in %s\n%s", got, file, want)
+	}
+}
 
 // joinTexts returns the text of choice 0 in the chunks of a stream that ended well.
 func joinTexts(t *testing.T, lines []string) string {
@@ -54,23 +74,9 @@ func TestStreamGolden(t *testing.T) {
 		if ct := resp.Header.Get("Content-Type"); ct != "text/event-stream" {
 			t.Errorf("content type %q", ct)
 		}
-		data = regexp.MustCompile(`cmpl-\w+`).ReplaceAll(data, []byte("cmpl-ID"))
-		data = regexp.MustCompile(`"created":\d+`).ReplaceAll(data, []byte(`"created":0`))
 		got.WriteString("> " + body + "\n" + string(data))
 	}
-	file := filepath.Join("testdata", "stream.txt")
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.String() != string(want) {
-		t.Errorf("got\n%s\nwant, as in %s\n%s", got.String(), file, want)
-	}
+	golden(t, "stream.txt", got.String())
 }
 
 // Every token reaches the client before the next one exists.
