@@ -72,10 +72,12 @@ ptx: ## rewrite the kernels' PTX (clang-19)
 
 FUZZTIME ?= 60s
 fuzz: ## run every fuzz target for FUZZTIME each
-	@go list ./... | while read -r pkg; do \
-		dir=$$(go list -f '{{.Dir}}' $$pkg); \
-		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go 2>/dev/null | sed 's/func //'); do \
-			echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg || exit 1; \
+	@bin=$$(mktemp -d) && trap 'rm -rf $$bin' EXIT; \
+	for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' */ | xargs -n 1 dirname | sort -u); do \
+		go test -c -fuzz . -o $$bin/test ./$$dir || exit 1; \
+		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | sed 's/func //'); do \
+			echo "== $$dir $$f"; (cd $$dir && $$bin/test -test.run '^$$' -test.fuzz "^$$f$$" -test.fuzztime $(FUZZTIME) -test.fuzzminimizetime 10x \
+				-test.fuzzcachedir "$$(go env GOCACHE)/fuzz/github.com/llmqat/llmqat/$$dir") || exit 1; \
 		done; done
 
 help: ## this list

@@ -160,7 +160,7 @@ func FuzzDraw(f *testing.F) {
 			t.Skip()
 		}
 		sameDraws(t, p, logits)
-		for len(logits) < 2000 { // many blocks
+		for len(logits) < 1000 { // many blocks
 			logits = append(logits, logits...)
 			for i := len(logits) / 2; i < len(logits); i++ {
 				logits[i] -= 0.25
