@@ -1,4 +1,4 @@
-"""Tables of what docs/results/tables.sh opponents left in a folder: python3 opponents.py FOLDER."""
+"""Tables of what docs/results/tables.sh students and opponents left in a folder: python3 opponents.py FOLDER."""
 
 import collections
 import json
@@ -18,30 +18,44 @@ ROWS = {
     "awq+act-order": "`awq+act-order`",
     "hadamard+clip+act-order": "`hadamard+clip+act-order`",
     "qoq+act-order": "`qoq+act-order`",
+    "smooth-attention": "`smooth-attention`",
     "qat": "**trained (QAT)**",
 }
 SETTINGS = ["4-8-4", "8-8-4", "4-8-8", "4-4-4"]
 SEEDS = 3
+SEEDLESS = ["rtn", "clip"]
 
 
 def load(folder):
     """results[model][text][method][setting] is the list of llmqat eval's reports, by seed."""
     results = collections.defaultdict(lambda: collections.defaultdict(lambda: collections.defaultdict(dict)))
-    for path in sorted(pathlib.Path(folder).glob("*.json")):
+    for path in sorted(pathlib.Path(folder).glob("opponents/*.json")):
         model, setting, method, seed, text, _ = path.name.split(".")
         results[model][text][method].setdefault(setting, {})[int(seed)] = json.loads(path.read_text())
+    for path in sorted(pathlib.Path(folder).glob("runs/*-qat-*/result.json")):  # evaluated on held-out text as it ended
+        name, _, seed = path.parent.name.rpartition("-qat-")
+        model, _, setting = name.partition("-")
+        result = json.loads(path.read_text())
+        results[model]["held"]["qat"].setdefault(setting, {})[int(seed)] = result["student"]
+        results[model]["held"]["rtn"][setting] = {1: result["rtn"]}
     return results
 
 
-def mean(reports, key, form="%.4f", scale=1):
-    """The mean over seeds and, of several, their standard deviation; how many, where some are missing."""
-    values = [r[key]["value"] * scale for r in reports.values()]
+def mean(by_method, method, setting, key, form="%.4f", scale=1):
+    """The mean over seeds and, of several, their standard deviation; behind it how many, where some are missing."""
+    values = [r[key]["value"] * scale for r in by_method[method].get(setting, {}).values()]
     if not values:
         return "-"
     cell = form % statistics.mean(values)
     if len(values) > 1:
         cell += " ± " + form % statistics.stdev(values)
+    if method not in SEEDLESS and len(values) < SEEDS:
+        cell += f" ({len(values)})"
     return cell
+
+
+def average(by_method, method, setting, key):
+    return statistics.mean(r[key]["value"] for r in by_method[method][setting].values())
 
 
 def table(head, rows):
@@ -53,10 +67,10 @@ def against(by_method):
     """How much of the best opponent's KL training leaves, setting by setting."""
     row = ["QAT's KL, of the best opponent's"]
     for s in SETTINGS:
-        kl = {m: statistics.mean(r["kl"]["value"] for r in b[s].values()) for m, b in by_method.items() if b.get(s) and m in ROWS}
+        kl = {m: average(by_method, m, s, "kl") for m, b in by_method.items() if b.get(s) and m in ROWS}
         student = kl.pop("qat", None)
         best = min(kl, key=kl.get, default=None)
-        row.append("-" if student is None or best is None else "%.0f %% (%s)" % (100 * student / kl[best], best))
+        row.append("-" if student is None or best is None else f"{100 * student / kl[best]:.0f} % ({best})")
     return row
 
 
@@ -64,17 +78,14 @@ def report(model, texts):
     held = texts["held"]
     print(f"\n### {model}\n")
     methods = [m for m in ROWS if m in held]
-    print("KL to the teacher on held-out text, mean ± standard deviation over seeds:\n")
-    rows = [[ROWS[m]] + [mean(held[m].get(s, {}), "kl") for s in SETTINGS] for m in methods]
+    print(f"KL to the teacher on held-out text, mean ± standard deviation over {SEEDS} seeds; in brackets how many there are, if fewer:\n")
+    rows = [[ROWS[m]] + [mean(held, m, s, "kl") for s in SETTINGS] for m in methods]
     print(table(["", *SETTINGS], rows + [against(held)]))
-    missing = [f"{m} {s}: {len(held[m].get(s, {}))} of {SEEDS}" for m in methods for s in SETTINGS
-               if m not in ("rtn", "clip") and len(held[m].get(s, {})) < SEEDS]
-    if missing:
-        print("\nSeeds that are there where some are missing: " + ", ".join(missing) + ".")
     teacher = next(r["teacher_perplexity"]["value"] for b in held.values() for s in b.values() for r in s.values())
     print(f"\nThe same: perplexity (the teacher's is {teacher:.3f}), and how often both find the same token the likeliest:\n")
     print(table(["", *SETTINGS], [[ROWS[m]] + [
-        mean(held[m].get(s, {}), "perplexity", "%.3f") + ", " + mean(held[m].get(s, {}), "top1", "%.1f %%", 100) for s in SETTINGS] for m in methods]))
+        f"{average(held, m, s, 'perplexity'):.3f}, {100 * average(held, m, s, 'top1'):.1f} %" if held[m].get(s) else "-"
+        for s in SETTINGS] for m in methods]))
     text = texts.get("text", {})
     print("\nKL on TinyStories, seed 1, ± its standard error:\n")
     print(table(["", *SETTINGS], [[ROWS[m]] + [
@@ -82,7 +93,7 @@ def report(model, texts):
     token = [m for m in held if m.endswith("-token")]
     if token:
         print("\n4-8-4 with the paper's cache, `--kv-scheme token`, seed 1: " + ", ".join(
-            f"`{m.removesuffix('-token')}` {mean(held[m]['4-8-4'], 'kl')}" for m in sorted(token)) + ".")
+            f"`{m.removesuffix('-token')}` {average(held, m, '4-8-4', 'kl'):.4f}" for m in sorted(token)) + ".")
 
 
 for model, texts in load(sys.argv[1]).items():

@@ -105,8 +105,8 @@ oppose() {
 	[ -e "$name.$on.json" ] && return
 	file=$name.qat
 	if [ "$method" = qat ]; then
-		file=$OUT/runs/$model-$bits-qat-$seed/student.qat
-		[ -e "$OUT/runs/$model-$bits-qat-$seed/result.json" ] || return 0
+		file=$OUT/runs/$model-$bits-qat-$seed/student.qat # of held-out text its run has result.json
+		[ "$on" = text ] && [ -e "$OUT/runs/$model-$bits-qat-$seed/result.json" ] || return 0
 	elif ! [ -e "$file" ]; then
 		"$BIN/llmqat" quantize --threads 1 --model "$MODELS/$model" --bits "$bits" --lm-head-bits 16 --method "${method%-token}" \
 			--calibrate "$OUT/$model/data" --calibration-length 256 --seed "$seed" "$@" --out "$file" 2> "$name.log"
@@ -142,7 +142,7 @@ opponents)
 	done
 	;;
 report-opponents)
-	python3 docs/results/opponents.py "$OUT/opponents"
+	python3 docs/results/opponents.py "$OUT"
 	;;
 data)
 	data hybrid --samples 6000
