@@ -54,6 +54,14 @@ func TestEqualRequestsAreScoredOnce(t *testing.T) {
 	}
 }
 
+// The same tokens, cut elsewhere into context and continuation, are another request.
+func TestKeyOf(t *testing.T) {
+	a, b := score.Request{Context: []int32{1}, Continuation: []int32{2, 3}}, score.Request{Context: []int32{1, 2}, Continuation: []int32{3}}
+	if keyOf(a) == keyOf(b) || keyOf(a) != keyOf(score.Request{Context: []int32{1}, Continuation: []int32{2, 3}}) {
+		t.Error("keys differ for equal requests, or do not for others")
+	}
+}
+
 // Answers come back to the items and choices that they are of, though requests end in any order.
 func TestAnswersAreTheItems(t *testing.T) {
 	sets := load(t, Options{Tasks: []string{"all"}, Dir: "testdata/original"})
