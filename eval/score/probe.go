@@ -44,7 +44,7 @@ func (s *Server) probe(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("this server scores no texts: asked for a completion with echo, logprobs 1 and max_tokens 0 or 1, of token ids: %w; "+
-		"llmqat-serve and vLLM do, llama-server ignores echo", refused)
+		"llmqat-serve and vLLM do, llama-server takes no echo", refused)
 }
 
 // refused says that the server does not take what it was asked for.
