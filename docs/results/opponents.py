@@ -14,11 +14,13 @@ ROWS = {
     "clip+act-order": "GPTQ: `clip+act-order`",
     "awq": "`awq`",
     "hadamard": "`hadamard`",
+    "smooth-attention": "`smooth-attention`",
     "qoq": "`qoq`",
     "awq+act-order": "`awq+act-order`",
+    "smooth-attention+clip+act-order": "`smooth-attention+clip+act-order`",
+    "hadamard+smooth-attention": "`hadamard+smooth-attention`",
     "hadamard+clip+act-order": "`hadamard+clip+act-order`",
     "qoq+act-order": "`qoq+act-order`",
-    "smooth-attention": "`smooth-attention`",
     "qat": "**trained (QAT)**",
 }
 SETTINGS = ["4-8-4", "8-8-4", "4-8-8", "4-4-4"]
@@ -89,7 +91,7 @@ def report(model, texts):
     text = texts.get("text", {})
     print("\nKL on TinyStories, seed 1, ± its standard error:\n")
     print(table(["", *SETTINGS], [[ROWS[m]] + [
-        "%.4f ± %.4f" % (text[m][s][1]["kl"]["value"], text[m][s][1]["kl"]["se"]) if s in text.get(m, {}) else "-" for s in SETTINGS] for m in methods]))
+        "%.4f ± %.4f" % (text[m][s][1]["kl"]["value"], text[m][s][1]["kl"]["se"]) if s in text.get(m, {}) else "-" for s in SETTINGS] for m in methods if text.get(m)]))
     token = [m for m in held if m.endswith("-token")]
     if token:
         print("\n4-8-4 with the paper's cache, `--kv-scheme token`, seed 1: " + ", ".join(

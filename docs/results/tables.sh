@@ -27,7 +27,7 @@ train=$BIN/llmqat-train
 MODELS="${MODELS:-${LLMQAT_TESTDATA:-}/hf}"
 export MODELS
 SIZES="${SIZES:-stories260K stories3M}" SETTINGS="${SETTINGS:-4-8-4 8-8-4 4-8-8 4-4-4}" SEEDS="${SEEDS:-1 2 3}"
-METHODS="${METHODS:-qat rtn clip smoothquant clip+act-order awq hadamard qoq awq+act-order hadamard+clip+act-order qoq+act-order}"
+METHODS="${METHODS:-qat rtn clip smoothquant clip+act-order awq hadamard smooth-attention qoq awq+act-order smooth-attention+clip+act-order hadamard+smooth-attention hadamard+clip+act-order qoq+act-order}"
 
 data() { # NAME FLAGS...
 	name=$1
@@ -76,8 +76,9 @@ ablations() {
 
 students() {
 	for seed in $SEEDS; do for model in $SIZES; do for bits in $SETTINGS; do
-		case $model in
-		stories260K) flags="--start clip --steps 600 --lr 2e-3 --warmup 20" ;;
+		case $model-$bits in
+		stories260K-*) flags="--start clip --steps 600 --lr 2e-3 --warmup 20" ;;
+		*-8-8-4) flags="--start smooth-attention --steps 300 --lr 5e-5 --warmup 20" ;;
 		*) flags="--start clip+gptq --steps 400 --lr 1e-4 --warmup 20" ;;
 		esac
 		echo "$model-$bits-qat-$seed --teacher $MODELS/$model --data $OUT/$model/data --held $OUT/$model/held --bits $bits $flags \
