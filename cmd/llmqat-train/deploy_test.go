@@ -21,8 +21,8 @@ import (
 
 const sbatch = "../../deploy/slurm/generate.sbatch"
 
-// task is the Slurm script as Slurm runs task i of 3, with this test as llmqat-train.
-func task(t *testing.T, i, model, dir string, args ...string) (c *exec.Cmd, log *bytes.Buffer) {
+// slurmTask is the Slurm script as Slurm runs task i of 3, with this test as llmqat-train.
+func slurmTask(t *testing.T, i, model, dir string, args ...string) (c *exec.Cmd, log *bytes.Buffer) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("no Slurm there")
@@ -48,7 +48,7 @@ func TestSlurm(t *testing.T) {
 	args := []string{"--samples", "20", "--max-tokens", "30"}
 	want := made(t, t.TempDir(), append(args, "--model", model)...)
 	for _, i := range []string{"1", "2", "0"} {
-		c, log := task(t, i, model, dir, args...)
+		c, log := slurmTask(t, i, model, dir, args...)
 		if err := c.Run(); err != nil || !strings.Contains(log.String(), "2 threads") {
 			t.Fatalf("task %s: %v: %s", i, err, log)
 		}
@@ -60,7 +60,7 @@ func TestSlurm(t *testing.T) {
 	if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the shards, merged, are not the file of one machine: %v", err)
 	}
-	if c, log := task(t, "0", "", dir, args...); c.Run() == nil || !strings.Contains(log.String(), "LLMQAT_TRAIN_MODEL: name the teacher") {
+	if c, log := slurmTask(t, "0", "", dir, args...); c.Run() == nil || !strings.Contains(log.String(), "LLMQAT_TRAIN_MODEL: name the teacher") {
 		t.Errorf("without a teacher it says: %s", log)
 	}
 }
@@ -68,7 +68,7 @@ func TestSlurm(t *testing.T) {
 // Slurm's signal before the time is over reaches the command.
 func TestSlurmEndsInGoodOrder(t *testing.T) {
 	dir := t.TempDir()
-	c, log := task(t, "1", teacher(t, "16-16-16", 1), dir, "--samples", "100000", "--batch", "5")
+	c, log := slurmTask(t, "1", teacher(t, "16-16-16", 1), dir, "--samples", "100000", "--batch", "5")
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

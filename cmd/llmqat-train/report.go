@@ -20,6 +20,9 @@ type reportCmd struct {
 	Curves string   `help:"Draw KL over the steps of all of them, held-out and in training: a .svg or .png file." type:"path" placeholder:"FILE"`
 	Title  string   `help:"Of that picture." default:"KL to the teacher"`
 	JSON   bool     `name:"json" help:"Print JSON."`
+
+	Tasks     bool               `help:"Print what runs got right of multiple-choice tasks instead: their tasks.json, which llmqat eval --tasks all --json printed."`
+	Published map[string]float64 `help:"With --tasks: averages to stand beside, by the runs' names, as 4-8-4=62.0." mapsep:"," placeholder:"RUN=PERCENT,..."`
 }
 
 func (reportCmd) Help() string {
@@ -27,7 +30,8 @@ func (reportCmd) Help() string {
 teacher, and what training made of it, both served, on the run's held-out text.
 
   llmqat-train report run-a run-b run-c
-  llmqat-train report runs/* --curves runs.svg`
+  llmqat-train report runs/* --curves runs.svg
+  llmqat-train report --tasks runs/float runs/4-8-4 runs/4-8-8    # docs/recipes has the whole way there`
 }
 
 // reported is a row.
@@ -40,6 +44,9 @@ type reported struct {
 }
 
 func (c *reportCmd) Run() error {
+	if c.Tasks {
+		return c.tasks(os.Stdout)
+	}
 	var list []reported
 	for _, dir := range c.Runs {
 		r, err := readRun(dir)

@@ -13,6 +13,10 @@ import (
 	"github.com/llmqat/llmqat/train"
 )
 
+func klOf(v float64) *eval.Result {
+	return &eval.Result{Comparison: &eval.Comparison{KL: eval.Estimate{Value: v}}}
+}
+
 // A row has each number in its column, and the part of the gap that is closed.
 func TestReportTable(t *testing.T) {
 	model := func(kl, ppl, top1 float64) *eval.Result {

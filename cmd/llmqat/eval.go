@@ -19,6 +19,7 @@ type evalCmd struct {
 
 	textFlags
 	taskFlags
+	foreseeFlags
 
 	JSON    bool   `name:"json" help:"Print JSON."`
 	Device  string `help:"What computes: cpu, cuda (the first GPU), cuda:N, or auto: the first GPU where one runs, else the CPU." default:"auto"`
@@ -54,6 +55,7 @@ which names and layouts are read.
   llmqat eval --model m.qat --tasks all --task-data eval/ --limit 100
   llmqat eval --model m.qat --teacher TinyLlama-1.1B/ --tasks all --task-data eval/ --items scores.jsonl
   llmqat eval --model m.qat --tasks mmlu --task-data mmlu/
+  llmqat eval --shape llama-7b --tokenizer tokenizer.model --tasks all --task-data eval/ --dry-run    # memory and hours
 
 --url asks another server instead of running a model, so that it is measured by the same code: tasks, and
 the perplexity of texts. It has to answer "echo" with "logprobs", and is asked in ids of --tokenizer.
@@ -85,6 +87,9 @@ func (c *evalCmd) run(ctx context.Context, out, log io.Writer) error {
 	sets, err := c.sets()
 	if err != nil {
 		return err
+	}
+	if c.DryRun {
+		return c.foresee(out, sets)
 	}
 	var r *evalReport
 	if c.URL != "" {
@@ -154,6 +159,9 @@ func (c *evalCmd) check() error {
 		return err
 	}
 	if err := c.taskFlags.check(); err != nil {
+		return err
+	}
+	if err := c.foreseeFlags.check(c.Tasks, &c.serverFlags); err != nil || c.Shape != "" {
 		return err
 	}
 	return c.serverFlags.check(c.Hash, c.Teacher)

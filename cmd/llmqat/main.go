@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/llmqat/llmqat/format/source"
 	"github.com/llmqat/llmqat/train/ptq"
 )
 
@@ -47,7 +48,7 @@ func main() {
 	var c commands
 	context.AfterFunc(ctx, stop) // a second interrupt ends at once
 	k := kong.Parse(&c, kong.Name("llmqat"), kong.Description(about), kong.DefaultEnvars("LLMQAT"),
-		kong.Vars{"version": version, "methods": strings.Join(ptq.Methods(), ", ")}, kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+		kong.Vars{"version": version, "methods": strings.Join(ptq.Methods(), ", "), "shapes": source.Shapes()}, kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
 	err := k.Run()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "llmqat: interrupted")
