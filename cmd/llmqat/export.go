@@ -13,7 +13,7 @@ import (
 
 type exportCmd struct {
 	Model  string `help:"The .qat file." required:"" type:"path" placeholder:"FILE"`
-	Format string `help:"What to write: ${enum}." enum:"hf" required:"" placeholder:"FORMAT"`
+	Format string `help:"What to write: ${enum}." enum:"hf,compressed-tensors" required:"" placeholder:"FORMAT"`
 	Float  string `help:"Type of dequantized weights in hf: f32, f16 or bf16. Unset: f16." enum:",f32,f16,bf16" default:"" placeholder:"TYPE"`
 	Out    string `help:"Directory to write: new, or empty." required:"" type:"path" placeholder:"PATH"`
 }
@@ -40,7 +40,12 @@ func (c *exportCmd) Run(ctx context.Context) error {
 	}
 	defer f.Close()
 	step, end := progress.Bar(os.Stderr, "export")
-	err = convert.HF(ctx, f, c.Out, float, step)
+	switch c.Format {
+	case "hf":
+		err = convert.HF(ctx, f, c.Out, float, step)
+	case "compressed-tensors":
+		err = convert.Compressed(ctx, f, c.Out, float, step)
+	}
 	end()
 	if err != nil {
 		return err
