@@ -40,6 +40,14 @@ type Source interface {
 	Close() error
 }
 
+// Stepped is a Source that knows of which integers its matrices were made, as a file of integers does. Quantized again to
+// as many bits they are the same integers.
+type Stepped interface {
+	Source
+	// Steps returns the bits of a matrix's integers and the scale of each row, 0 and nil where it has none.
+	Steps(name string) (bits int, steps []float32, err error)
+}
+
 // FileSource is a Source that lies in files, as those do which the packages below open.
 type FileSource interface {
 	Source

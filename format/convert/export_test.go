@@ -3,12 +3,14 @@ package convert
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/format/gguf"
 	"github.com/llmqat/llmqat/format/hf"
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/format/tokenizer"
@@ -17,8 +19,13 @@ import (
 
 // exported is a model of odd shapes in a .qat file, with a tokenizer, tied or not.
 func exported(t testing.TB, tied bool, o Options) *qat.File {
+	return exportedOf(t, tied, o, func(*format.Config) {})
+}
+
+func exportedOf(t testing.TB, tied bool, o Options, change func(c *format.Config)) *qat.File {
 	t.Helper()
 	m := tiny()
+	change(&m.config)
 	m.config.TieWordEmbeddings = tied
 	m.config.RopeScaling = &format.RopeScaling{Type: "llama3", Factor: 8, LowFreqFactor: 1, HighFreqFactor: 4, OriginalMaxPositionEmbeddings: 16}
 	tok, err := synthTokenizer(&m.config)
@@ -140,5 +147,127 @@ func TestHFLeavesNothing(t *testing.T) {
 	}
 	if list, err := os.ReadDir(dir); len(list) != 1 {
 		t.Errorf("%v is left (%v), want the file alone", list, err)
+	}
+}
+
+// A GGUF file holds the integers; their scales are what float16 makes of them.
+func TestGGUF(t *testing.T) {
+	for _, c := range []struct {
+		bits     string
+		lmHead   int
+		tied     bool
+		matrices format.DType
+	}{{"4-8-4", 8, true, format.Q4}, {"4-8-4", 16, true, format.Q4}, {"4-8-4", 8, false, format.Q8}, {"8-8-8", 8, false, format.Q8},
+		{"8-8-8", 8, true, format.F16}, {"16-16-16", 16, false, format.F16}} {
+		f := exportedWide(t, c.tied, Options{Bits: bits(t, c.bits), LMHeadBits: c.lmHead, Float: qat.Float32})
+		path := filepath.Join(t.TempDir(), "m.gguf")
+		off, err := GGUF(context.Background(), f, path, c.matrices, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !(off.Scale < 1./2048) || (c.matrices != format.F16) != (off.Scale > 0) {
+			t.Errorf("%+v: scales are off by %v", c, off.Scale)
+		}
+		// 70 inputs are no whole blocks.
+		if want := c.matrices != format.F16; (len(off.Floats) == f.Header().Config.NumHiddenLayers) != want {
+			t.Errorf("%+v: %q became floats", c, off.Floats)
+		}
+		got, err := gguf.Open(path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		scale := map[string]float32{} // of row 0, by tensor
+		for _, x := range f.Tensors() {
+			if x.Quantized() && c.matrices != format.F16 && x.True[1]%gguf.Block == 0 {
+				scale[x.Name] = f.Integers(make([]int8, x.True[1]), x, 0)
+			}
+		}
+		sameModel(t, got, f.Source(), func(s format.TensorSpec, got, want float32) bool {
+			switch of := scale[s.Name]; {
+			case s.In == 0:
+				return got == want
+			case of == 0:
+				return got == quant.Float16To32(quant.Float16(want))
+			case s.Out == 1:
+				return got == want/of*quant.Float16To32(quant.Float16(of))
+			}
+			return math.Abs(float64(got-want)) <= math.Abs(float64(want))/2048
+		})
+		got.Close()
+	}
+}
+
+// exportedWide is exported with rows of whole blocks, but for down_proj.
+func exportedWide(t testing.TB, tied bool, o Options) *qat.File {
+	return exportedOf(t, tied, o, func(c *format.Config) { c.HiddenSize, c.NumAttentionHeads, c.HeadDim = 64, 4, 16 })
+}
+
+func TestGGUFRefuses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	for _, c := range []struct {
+		bits     string
+		matrices format.DType
+		says     string
+	}{{"8-8-8", format.Q4, "gguf-q8_0"}, {"16-16-16", format.Q4, "gguf-f16"}, {"16-16-16", format.Q8, "gguf-f16"}} {
+		f := exported(t, false, Options{Bits: bits(t, c.bits), Float: qat.Float16})
+		if _, err := GGUF(context.Background(), f, path, c.matrices, nil); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s as %s: %v, want an error that says %s", c.bits, c.matrices, err, c.says)
+		}
+		if _, err := GGUF(context.Background(), f, f.Path(), format.F16, nil); err == nil {
+			t.Error("the model was replaced by its export")
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		_, err := GGUF(ctx, f, path, format.F16, func(done, total int64) {
+			if done > total/2 {
+				cancel()
+			}
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want %v", err, context.Canceled)
+		}
+	}
+	if list, err := os.ReadDir(filepath.Dir(path)); len(list) != 0 {
+		t.Errorf("%v is left (%v)", list, err)
+	}
+}
+
+// What compressed-tensors has of integers is read back as they are.
+func TestCompressed(t *testing.T) {
+	for _, c := range []struct {
+		bits   string
+		format string
+	}{{"4-8-4", "pack-quantized"}, {"8-8-8", "int-quantized"}, {"8-16-16", "pack-quantized"}} {
+		f := exported(t, true, Options{Bits: bits(t, c.bits), LMHeadBits: 8, Float: qat.Float16})
+		dir := filepath.Join(t.TempDir(), "m")
+		if err := Compressed(context.Background(), f, dir, qat.Float32, nil); err != nil {
+			t.Fatal(err)
+		}
+		config, err := os.ReadFile(filepath.Join(dir, "config.json"))
+		if err != nil || !strings.Contains(string(config), `"format": "`+c.format+`"`) {
+			t.Errorf("%s: no %s in %s (%v)", c.bits, c.format, config, err)
+		}
+		got, err := hf.Open(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameModel(t, got, f.Source(), func(_ format.TensorSpec, got, want float32) bool { return got == want })
+
+		// And quantized again it is the same file, but for what it was made of.
+		again := filepath.Join(t.TempDir(), "again.qat")
+		b := bits(t, c.bits)
+		if err := Quantize(context.Background(), got, again, Options{Bits: b, LMHeadBits: 8, Float: qat.Float16}); err != nil {
+			t.Fatal(err)
+		}
+		g := open(t, again)
+		for _, x := range f.Tensors() {
+			y, ok := g.Tensor(x.Name)
+			if !strings.Contains(x.Name, "layers") {
+				continue
+			}
+			if !ok || y.SHA256 != x.SHA256 {
+				t.Errorf("%s: %s differs after a round trip", c.bits, x.Name)
+			}
+		}
+		got.Close()
 	}
 }

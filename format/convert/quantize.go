@@ -39,6 +39,15 @@ func Quantize(ctx context.Context, src format.Source, path string, o Options) er
 		if t.Quantized() && o.Trained.Scales != nil {
 			scales = o.Trained.Scales(t.Name)
 		}
+		if stepped, ok := src.(format.Stepped); ok && t.Quantized() && scales == nil {
+			bits, steps, err := stepped.Steps(sourceName(src, t.Name))
+			if err != nil {
+				return err
+			}
+			if bits == map[string]int{"U8": 4, "I8": 8}[t.DType] {
+				scales = steps
+			}
+		}
 		if rows, _ := dims(t); scales != nil && len(scales) != rows {
 			return fmt.Errorf("%d scales for %d rows", len(scales), rows)
 		}

@@ -1,4 +1,4 @@
-// Package gguf reads LLaMA models from GGUF files of version 2 and 3, little-endian,
+// Package gguf reads LLaMA models from GGUF files of version 2 and 3 and writes version 3, little-endian,
 // with tensors in F32, F16, BF16, Q8_0 and Q4_0.
 //
 // A file is a header of metadata (keys and typed values: the shape and the whole
@@ -114,6 +114,8 @@ func (f *file) match(c *format.Config) (map[string]weights.Tensor, error) {
 // ggmlName returns what GGUF calls a tensor of Hugging Face's name.
 func ggmlName(name string) string {
 	switch name {
+	case ropeFreqs:
+		return name
 	case format.EmbedName:
 		return "token_embd.weight"
 	case format.NormName:

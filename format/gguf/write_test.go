@@ -2,7 +2,6 @@ package gguf
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"slices"
 
@@ -21,11 +20,6 @@ type draft struct {
 	afterInfos, tail []byte
 }
 
-type pair struct {
-	key   string
-	value any // Go's types for GGUF's, raw for bytes of any kind
-}
-
 // raw is a value with its type, as it shall stand in the file.
 type raw []byte
 
@@ -37,58 +31,23 @@ type draftTensor struct {
 	data   []byte
 }
 
-func appendString(b []byte, s string) []byte {
-	return append(binary.LittleEndian.AppendUint64(b, uint64(len(s))), s...)
-}
-
-func appendValue(b []byte, v any) []byte {
+// appendAny appends also what the writer never has.
+func appendAny(b []byte, v any) []byte {
 	le := binary.LittleEndian
 	head := func(k kind) []byte { return le.AppendUint32(b, uint32(k)) }
-	array := func(k kind, n int) []byte {
-		return le.AppendUint64(le.AppendUint32(head(kindArray), uint32(k)), uint64(n))
-	}
 	switch v := v.(type) {
 	case raw:
 		return append(b, v...)
-	case uint32:
-		return le.AppendUint32(head(kindUint32), v)
 	case int32:
 		return le.AppendUint32(head(kindInt32), uint32(v))
 	case uint16:
 		return le.AppendUint16(head(kindUint16), v)
 	case uint64:
 		return le.AppendUint64(head(kindUint64), v)
-	case float32:
-		return le.AppendUint32(head(kindFloat32), math.Float32bits(v))
 	case float64:
 		return le.AppendUint64(head(kindFloat64), math.Float64bits(v))
-	case bool:
-		if v {
-			return append(head(kindBool), 1)
-		}
-		return append(head(kindBool), 0)
-	case string:
-		return appendString(head(kindString), v)
-	case []string:
-		b = array(kindString, len(v))
-		for _, s := range v {
-			b = appendString(b, s)
-		}
-		return b
-	case []float32:
-		b = array(kindFloat32, len(v))
-		for _, x := range v {
-			b = le.AppendUint32(b, math.Float32bits(x))
-		}
-		return b
-	case []int32:
-		b = array(kindInt32, len(v))
-		for _, x := range v {
-			b = le.AppendUint32(b, uint32(x))
-		}
-		return b
 	}
-	panic(fmt.Sprintf("no GGUF type for %T", v))
+	return appendValue(b, v)
 }
 
 // write makes the file.
@@ -105,21 +64,17 @@ func (d draft) write() []byte {
 	}
 	b = le.AppendUint64(le.AppendUint64(b, nTensors), nKeys)
 	for _, p := range d.metadata {
-		b = appendValue(appendString(b, p.key), p.value)
+		b = appendAny(appendString(b, p.key), p.value)
 	}
 	align := func(n int) int { return (n + d.alignment - 1) / d.alignment * d.alignment }
 	at := 0
 	var data []byte
 	for _, t := range d.infos {
-		b = le.AppendUint32(appendString(b, t.name), uint32(len(t.dims)))
-		for _, n := range t.dims {
-			b = le.AppendUint64(b, n)
-		}
 		offset := uint64(at)
 		if t.offset != nil {
 			offset = *t.offset
 		}
-		b = le.AppendUint64(le.AppendUint32(b, t.dtype), offset)
+		b = appendInfo(b, info{tensor: tensor{name: t.name, dims: t.dims, dtype: dtype(t.dtype)}, offset: offset})
 		data = append(data, make([]byte, at-len(data))...)
 		data = append(data, t.data...)
 		at = align(len(data))
@@ -153,21 +108,7 @@ func (d *draft) tensor(name string) *draftTensor {
 // of a tensor in Hugging Face's order.
 func draftOf(c *format.Config, d dtype, rows func(name string) []float32) *draft {
 	g := &draft{magic: "GGUF", version: 3, alignment: 32}
-	g.metadata = []pair{
-		{"general.architecture", "llama"},
-		{"llama.embedding_length", uint32(c.HiddenSize)},
-		{"llama.feed_forward_length", uint32(c.IntermediateSize)},
-		{"llama.block_count", uint32(c.NumHiddenLayers)},
-		{"llama.attention.head_count", uint32(c.NumAttentionHeads)},
-		{"llama.attention.head_count_kv", uint32(c.NumKeyValueHeads)},
-		{"llama.attention.key_length", uint32(c.HeadDim)},
-		{"llama.rope.dimension_count", uint32(c.HeadDim)},
-		{"llama.context_length", uint32(c.MaxPositionEmbeddings)},
-		{"llama.attention.layer_norm_rms_epsilon", float32(c.RMSNormEps)},
-		{"llama.rope.freq_base", float32(c.RopeTheta)},
-		{"tokenizer.ggml.bos_token_id", uint32(1)},
-		{"tokenizer.ggml.eos_token_id", uint32(2)},
-	}
+	g.metadata = (&Model{Config: c}).metadata()
 	for _, s := range c.Tensors() {
 		x := rows(s.Name)
 		t := draftTensor{name: ggmlName(s.Name), dims: []uint64{uint64(s.Out)}, dtype: uint32(typeF32)}

@@ -131,14 +131,13 @@ func (f *configFile) supported() error {
 		return fmt.Errorf("mlp_bias is true, want linear layers without bias")
 	case f.HiddenAct != nil && *f.HiddenAct != "silu":
 		return fmt.Errorf("hidden_act is %.80q, want silu", *f.HiddenAct)
-	case len(f.QuantizationConfig) > 0 && string(f.QuantizationConfig) != "null":
-		return fmt.Errorf("quantization_config %.80q: the model is quantized already, give its float original", f.QuantizationConfig)
 	case or(f.PartialRotaryFactor, 1) != 1:
 		return fmt.Errorf("partial_rotary_factor is %v, want 1", *f.PartialRotaryFactor)
 	case f.RopeParameters != nil && or(f.RopeParameters.PartialRotaryFactor, 1) != 1:
 		return fmt.Errorf("rope_parameters: partial_rotary_factor is %v, want 1", *f.RopeParameters.PartialRotaryFactor)
 	}
-	return nil
+	_, err := f.compression()
+	return err
 }
 
 // rope sets c's RopeTheta and RopeScaling.

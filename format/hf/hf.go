@@ -3,6 +3,7 @@
 package hf
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,8 +58,9 @@ func ReadConfig(path string) (format.Config, error) {
 
 // directory is a model's directory while it is opened.
 type directory struct {
-	path  string
-	files []*mapped.File // those read so far
+	path        string
+	files       []*mapped.File // those read so far
+	compression *compression   // nil where all weights are floats
 }
 
 func (d *directory) open(tokenizerPath string) (weights.Model, error) {
@@ -71,7 +73,7 @@ func (d *directory) open(tokenizerPath string) (weights.Model, error) {
 	if err != nil {
 		return m, err
 	}
-	if m.Tensors, err = match(d.path, &m.Config, found); err != nil {
+	if m.Tensors, err = match(d.path, &m.Config, found, d.compression); err != nil {
 		return m, err
 	}
 	if tokenizerPath == "" {
@@ -112,6 +114,10 @@ func (d *directory) config() (format.Config, error) {
 	c, err := parseConfig(file.Bytes())
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", file.Path, err)
+	}
+	var f configFile
+	if err := json.Unmarshal(file.Bytes(), &f); err == nil { // it was parsed before
+		d.compression, _ = f.compression()
 	}
 	file, err = d.read("generation_config.json", maxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -190,9 +196,16 @@ func (d *directory) shard(name string, found map[string]stored, index map[string
 }
 
 // match picks c's tensors from those found and refuses what would change the model.
-func match(dir string, c *format.Config, found map[string]stored) (map[string]weights.Tensor, error) {
+func match(dir string, c *format.Config, found map[string]stored, integers *compression) (map[string]weights.Tensor, error) {
 	tensors := make(map[string]weights.Tensor)
 	for _, spec := range c.Tensors() {
+		if spec.Linear && integers != nil {
+			var err error
+			if tensors[spec.Name], err = integers.matrix(dir, spec, found); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		t, ok := found[spec.Name]
 		if !ok {
 			hint := ""
@@ -210,19 +223,14 @@ func match(dir string, c *format.Config, found map[string]stored) (map[string]we
 			return nil, fmt.Errorf("%s: tensor %q is %s%d, config.json wants %d: %w",
 				t.path, spec.Name, t.DType(), t.Shape(), shape, format.ErrCorrupt)
 		}
-		switch t.DType() {
-		case safetensors.F32:
-			tensors[spec.Name] = weights.Tensor{DType: format.F32, Elements: weights.F32(t.Data())}
-		case safetensors.F16:
-			tensors[spec.Name] = weights.Tensor{DType: format.F16, Elements: weights.F16(t.Data())}
-		case safetensors.BF16:
-			tensors[spec.Name] = weights.Tensor{DType: format.BF16, Elements: weights.BF16(t.Data())}
-		default:
+		e := floatElements(t)
+		if e == nil {
 			return nil, fmt.Errorf("%s: tensor %q is %s, want F32, F16 or BF16: %w", t.path, spec.Name, t.DType(), format.ErrUnsupported)
 		}
+		tensors[spec.Name] = weights.Tensor{DType: format.DType(t.DType().String()), Elements: e}
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
-		if _, ok := tensors[name]; !ok && !harmless(name) {
+		if _, ok := tensors[integers.of(name)]; !ok && !harmless(name) {
 			return nil, fmt.Errorf("%s: tensor %q is no part of a LLaMA of this config.json: %w", found[name].path, name, format.ErrUnsupported)
 		}
 	}

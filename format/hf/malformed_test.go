@@ -443,7 +443,14 @@ func FuzzOpen(f *testing.F) {
 		if total > len(data) {
 			t.Fatalf("%d bytes of tensors in a file of %d", total, len(data))
 		}
-		match("m", &config, found)
+		for _, c := range []*compression{nil, {bits: 4, packed: true}, {bits: 8, group: 3}} {
+			tensors, err := match("m", &config, found, c)
+			for _, s := range config.Tensors() {
+				if err == nil {
+					tensors[s.Name].Elements.Read(make([]float32, s.Out*max(s.In, 1)), 0)
+				}
+			}
+		}
 	})
 }
 

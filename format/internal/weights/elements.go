@@ -59,6 +59,37 @@ func (g Grouped) Read(dst []float32, first int) {
 	})
 }
 
+// Integers is rows of integers of 4 or 8 bits, the first in the lowest bits of a row's first byte, and their scales.
+type Integers struct {
+	Q        []byte // RowBytes of each row
+	RowBytes int
+	Cols     int      // integers of a row
+	Bits     int      // 4 or 8
+	Offset   int      // what is added to each; 0: they are int8
+	Scales   Elements // [rows, Groups]
+	Groups   int
+	Group    int // inputs that share a scale; 0: all
+}
+
+func (w Integers) Read(dst []float32, first int) {
+	scales := make([]float32, w.Groups)
+	eachGroup(dst, first, w.Cols, func(dst []float32, r, at int) {
+		row := w.Q[r*w.RowBytes:][:w.RowBytes]
+		w.Scales.Read(scales, r*w.Groups)
+		for i := range dst {
+			j, scale := at+i, scales[0]
+			if w.Group > 0 {
+				scale = scales[j/w.Group]
+			}
+			q := int(row[j*w.Bits/8]) >> (j * w.Bits % 8) & (1<<w.Bits - 1)
+			if w.Offset == 0 {
+				q = int(int8(q))
+			}
+			dst[i] = float32(q-w.Offset) * scale
+		}
+	})
+}
+
 // eachGroup cuts dst, elements [first, first+len(dst)), at multiples of size elements, and
 // calls f with each piece, the group it lies in and the place of its first element there.
 func eachGroup(dst []float32, first, size int, f func(dst []float32, group, at int)) {

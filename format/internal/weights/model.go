@@ -23,6 +23,8 @@ type Tensor struct {
 	// Interleaved says that the rows of each head stand in the order of the original
 	// LLaMA, where RoPE turns element 2i with 2i+1. Only of q_proj and k_proj.
 	Interleaved bool
+	// Steps are the scales of the rows of a matrix of integers, one a row; nil where there are none.
+	Steps Elements
 }
 
 // Model is what a reader found in its files.
@@ -104,6 +106,18 @@ func (s *source) ReadRows(dst []float32, name string, first int) error {
 		}
 		return nil
 	})
+}
+
+// Steps is format.Stepped's.
+func (s *source) Steps(name string) (bits int, steps []float32, err error) {
+	t := s.Tensors[name]
+	if t.Steps == nil {
+		return 0, nil, nil
+	}
+	bits = map[format.DType]int{format.Q4: 4, format.Q8: 8}[t.DType]
+	steps = make([]float32, s.shapes[name].Out)
+	err = mapped.Guard(s.Path, func() error { t.Steps.Read(steps, 0); return nil })
+	return bits, steps, err
 }
 
 // interleavedRow returns where an interleaved file has row r of Hugging Face's order:
