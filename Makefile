@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 
-.PHONY: build cuda test test-race test-cuda gpu-bundle bench serve demo-qat report check lint generate ptx fuzz help
+.PHONY: build cuda test test-race test-cuda gpu-bundle bench serve demo-qat report parity check lint generate ptx fuzz help
 
 build: ## build the commands into bin/
 	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
@@ -54,6 +54,9 @@ check: lint test ## gofmt, vet, staticcheck, tests: run before every commit
 
 demo-qat: build ## train stories260K to 4-8-4 and serve it: minutes, into demo-qat/ (docs/results/demo.sh says what can be set)
 	docs/results/demo.sh
+
+parity: ## evaluation beside lm-evaluation-harness and transformers, which it installs: an hour, into bin/parity/ (eval/parity/run.sh says what can be set)
+	eval/parity/run.sh
 
 report: build ## quality and speed of the small models on one page: minutes, into report/ (docs/results/report.sh says what can be set)
 	docs/results/report.sh
