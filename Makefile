@@ -55,7 +55,7 @@ check: lint test ## gofmt, vet, staticcheck, tests: run before every commit
 demo-qat: build ## train stories260K to 4-8-4 and serve it: minutes, into demo-qat/ (docs/results/demo.sh says what can be set)
 	docs/results/demo.sh
 
-parity: ## evaluation beside lm-evaluation-harness and transformers, which it installs: an hour, into bin/parity/ (eval/parity/run.sh says what can be set)
+parity: ## evaluation beside lm-evaluation-harness and transformers, which it installs: up to an hour, into bin/parity/ (eval/parity/run.sh says what can be set)
 	eval/parity/run.sh
 
 report: build ## quality and speed of the small models on one page: minutes, into report/ (docs/results/report.sh says what can be set)
