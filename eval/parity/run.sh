@@ -13,13 +13,14 @@ cd "$(dirname "$0")/../.."
 here=eval/parity
 data=${LLMQAT_TESTDATA:?set it to the folder with hf/, eval/ and text/}
 OUT=${OUT:-bin/parity}
+mkdir -p "$OUT"
+OUT=$(realpath "$OUT")
 MODELS=${MODELS:-stories260K stories3M}
 LIMIT=${LIMIT:-200}
 STUDENTS=${STUDENTS:-}
 PORT=${PORT:-18530}
 PYTHON=${PYTHON:-$OUT/venv/bin/python}
 length=512 # the models' context
-mkdir -p "$OUT"
 export HF_HUB_OFFLINE=1 HF_HOME="$OUT/huggingface" TOKENIZERS_PARALLELISM=false
 
 say() { printf '\n[%s] %s\n' "$(date +%T)" "$*" >&2; }
