@@ -2,6 +2,7 @@ package score
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,7 +71,7 @@ func (s *Server) patiently(ctx context.Context, known bool, try func() error) er
 		}
 		backoff := min(firstWait<<min(n-1, 20), longestWait)
 		wait = max(wait, backoff/2+rand.N(backoff/2))
-		if time.Since(failed)+wait > s.o.Patience {
+		if wait > s.o.Patience-time.Since(failed) { // a sum may overflow: a date may be far
 			return fmt.Errorf("tried %d times: %w", n, err)
 		}
 		select {
@@ -90,7 +91,7 @@ func (s *Server) call(ctx context.Context, method, path string, send any, most i
 			return err
 		}
 	}
-	r, err := http.NewRequestWithContext(ctx, method, s.o.URL+path, bytes.NewReader(b))
+	r, err := http.NewRequestWithContext(ctx, method, s.base.JoinPath(path).String(), bytes.NewReader(b))
 	if err != nil {
 		return err
 	}
@@ -109,17 +110,21 @@ func (s *Server) call(ctx context.Context, method, path string, send any, most i
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<16)) // the status says enough
 		return &statusError{resp.StatusCode, message(text), retryAfter(resp.Header.Get("Retry-After"))}
 	}
-	limited := &io.LimitedReader{R: resp.Body, N: most}
-	err = json.NewDecoder(limited).Decode(v)
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case err != nil && limited.N <= 0:
-		return wrong("an answer of more than %d bytes", most)
-	case errors.As(err, &syntax), errors.As(err, &kind):
-		return wrong("an answer that cannot be read: %v", err)
+	text, err := io.ReadAll(io.LimitReader(resp.Body, most+1)) // to its end, so that the connection is used again
+	if err != nil {
+		return err
 	}
-	return err
+	if int64(len(text)) > most {
+		return wrong("an answer of more than %d bytes", most)
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) { // it spells Go's types
+			err = fmt.Errorf("%s: a JSON %s is not what belongs there", cmp.Or(kind.Field, "the whole"), kind.Value)
+		}
+		return wrong("%s answers %.60q, which cannot be read: %v: is this an OpenAI-compatible server?", path, text, err)
+	}
+	return nil
 }
 
 // message is what an error's body says: OpenAI's error.message, or its beginning.

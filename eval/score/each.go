@@ -57,15 +57,15 @@ func each(ctx context.Context, requests []Request, batch, goroutines int, ask fu
 		group group
 		score Score
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	ctx, cancel := context.WithCancel(ctx)
+	g, calls := errgroup.WithContext(ctx)
+	calls, cancel := context.WithCancel(calls)
 	defer cancel()
 	g.SetLimit(goroutines)
 	results := make(chan result)
 	ended := make(chan error, 1)
 	go func() {
 		for some := range slices.Chunk(groups(requests), batch) {
-			if ctx.Err() != nil {
+			if calls.Err() != nil {
 				break
 			}
 			g.Go(func() error {
@@ -73,7 +73,7 @@ func each(ctx context.Context, requests []Request, batch, goroutines int, ask fu
 				for i, one := range some {
 					list[i] = requests[one[0]]
 				}
-				scores, err := ask(ctx, list)
+				scores, err := ask(calls, list)
 				for i, s := range scores {
 					results <- result{some[i], s}
 				}
@@ -84,8 +84,10 @@ func each(ctx context.Context, requests []Request, batch, goroutines int, ask fu
 		close(results)
 	}()
 	var failed error // done
+	left := len(requests)
 	for r := range results {
 		for _, i := range r.group {
+			left--
 			if failed == nil {
 				if failed = done(i, r.score); failed != nil {
 					cancel()
@@ -95,6 +97,9 @@ func each(ctx context.Context, requests []Request, batch, goroutines int, ask fu
 	}
 	if err := <-ended; failed == nil {
 		failed = err
+	}
+	if failed == nil && left > 0 { // left between two calls, none of which failed
+		failed = ctx.Err()
 	}
 	return failed
 }

@@ -33,6 +33,7 @@ type ServerOptions struct {
 // than its own stands in top_logprobs with as high a one.
 type Server struct {
 	o    ServerOptions
+	base *url.URL // with a password, where URL has one
 	http *http.Client
 	form form
 }
@@ -52,7 +53,7 @@ func NewServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	if u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/completions"); u.Path == "" {
 		u.Path = "/v1"
 	}
-	o.URL = u.String()
+	o.URL = u.Redacted()
 	if o.Tokenizer == nil {
 		return nil, fmt.Errorf("%s: no tokenizer: give the server's own", o.URL)
 	}
@@ -60,13 +61,16 @@ func NewServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	setDefault(&o.Calls, 4)
 	setDefault(&o.Timeout, 5*time.Minute)
 	setDefault(&o.Patience, 5*time.Minute)
-	s := &Server{o: o, http: &http.Client{
+	s := &Server{o: o, base: u, http: &http.Client{
 		Timeout:   o.Timeout,
 		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: o.Calls, IdleConnTimeout: 2 * time.Second},
 	}}
 	err = s.listed(ctx)
 	if err == nil {
 		err = s.probe(ctx)
+	}
+	if err == nil && s.MaxTokens() < 2 {
+		err = fmt.Errorf("a context of %d tokens holds no prompt and what follows it: give the served model's context", s.o.Context)
 	}
 	if err != nil {
 		s.Close()
@@ -84,7 +88,7 @@ func setDefault[T int | time.Duration](v *T, to T) {
 // Model is what the server calls the model.
 func (s *Server) Model() string { return s.o.Model }
 
-// URL is where the completions are, without that word.
+// URL is where the completions are, without that word, and without a password.
 func (s *Server) URL() string { return s.o.URL }
 
 // MaxTokens is the server's context, less a token where it has to generate one.
@@ -151,6 +155,9 @@ func (s *Server) listed(ctx context.Context) error {
 		if m.ID == s.o.Model {
 			setDefault(&s.o.Context, m.MaxModelLen)
 		}
+	}
+	if s.o.Model == "" && s.o.Context <= 0 {
+		return errors.New("the server lists no model in /models: give its name and its context")
 	}
 	if s.o.Context <= 0 {
 		return fmt.Errorf("the server does not say how many tokens the model %q takes (max_model_len in /models): give its context", s.o.Model)

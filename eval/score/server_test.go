@@ -3,10 +3,12 @@ package score
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -271,9 +273,11 @@ func TestServerAnswersWrongly(t *testing.T) {
 		{"null", one(func(l map[string]any) { v := l["token_logprobs"].([]any); v[last(v)-1], v[last(v)] = nil, nil }), "null: only a text's first"},
 		{"above 0", one(func(l map[string]any) { v := l["token_logprobs"].([]any); v[last(v)-1], v[last(v)] = 0.5, 0.5 }), "want 0 or less"},
 		{"minus infinity", one(func(l map[string]any) { v := l["token_logprobs"].([]any); v[last(v)-1], v[last(v)] = -9999, -9999 }), "minus infinity"},
-		{"a string", one(func(l map[string]any) { l["token_logprobs"] = "none" }), "cannot be read: json: cannot unmarshal string"},
+		{"a string", one(func(l map[string]any) { l["token_logprobs"] = "none" }), "token_logprobs: a JSON string is not what belongs there"},
 		{"NaN", status(200, `{"choices":[{"index":0,"logprobs":{"token_logprobs":[NaN]}}]}`), "cannot be read: invalid character 'N'"},
-		{"a page", status(200, "<html>It works!</html>"), "cannot be read"},
+		{"a page", status(200, "<html>It works!</html>"), "\"<html>It works!</html>\", which cannot be read: invalid character '<' looking for beginning of value: is this an OpenAI-compatible server?"},
+		{"an array", status(200, "[]"), "the whole: a JSON array is not what belongs there"},
+		{"nothing", status(200, ""), "cannot be read: unexpected end of JSON input"},
 		{"index", func(_ int, _ http.ResponseWriter, a map[string]any) map[string]any {
 			a["choices"].([]any)[0].(map[string]any)["index"] = 99
 			return a
@@ -291,6 +295,11 @@ func TestServerAnswersWrongly(t *testing.T) {
 		{"503 for ever", status(503, "busy"), "HTTP 503: busy"},
 		{"503 for hours", func(_ int, w http.ResponseWriter, _ map[string]any) map[string]any {
 			w.Header().Set("Retry-After", "7200")
+			w.WriteHeader(503)
+			return nil
+		}, "tried 1 times"},
+		{"503 until 9999", func(_ int, w http.ResponseWriter, _ map[string]any) map[string]any {
+			w.Header().Set("Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT")
 			w.WriteHeader(503)
 			return nil
 		}, "tried 1 times"},
@@ -341,6 +350,8 @@ func TestNewServerRefuses(t *testing.T) {
 	other.answer = one(func(l map[string]any) {
 		slices.Reverse(l["tokens"].([]any))
 	})
+	none := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":[]}`) }))
+	defer none.Close()
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	for _, c := range []struct {
@@ -354,6 +365,8 @@ func TestNewServerRefuses(t *testing.T) {
 		{"another tokenizer", func(o *ServerOptions) { o.URL = other.URL }, "give the server's own tokenizer"},
 		{"wrong key", func(o *ServerOptions) { o.Key = "x" }, "wrong key: give the server's key"},
 		{"no context", func(o *ServerOptions) { o.Model = "mute" }, "give its context"},
+		{"no room", func(o *ServerOptions) { o.Context = 1 }, "a context of 1 tokens holds no prompt and what follows it"},
+		{"no models", func(o *ServerOptions) { o.URL = none.URL }, "lists no model in /models"},
 		{"unknown model", func(o *ServerOptions) { o.Model, o.Context = "other", 9 }, "HTTP 404"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -384,5 +397,76 @@ func TestServerIsLeft(t *testing.T) {
 	}
 	if err := s.Score(ctx, fakeRequests(), func(int, Score) error { return nil }); err == nil || !strings.Contains(err.Error(), "canceled") {
 		t.Errorf("error %v, want the context's", err)
+	}
+}
+
+// A caller that has left before anything is asked, or between two calls, is told that not all was scored.
+func TestServerIsLeftBetweenCalls(t *testing.T) {
+	f := newFake(t)
+	o := f.options()
+	o.Calls, o.Prompts = 1, 2
+	s, err := NewServer(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Score(ctx, fakeRequests(), func(int, Score) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want the context's", err)
+	}
+}
+
+// What an address has besides host and path goes along with every call; its password is not shown.
+func TestServerAddress(t *testing.T) {
+	f := newFake(t)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != "secret" || r.URL.RawQuery != "version=7" {
+			w.WriteHeader(403)
+			return
+		}
+		r.Header.Del("Authorization")
+		f.ServeHTTP(w, r)
+	}))
+	defer proxy.Close()
+	o := f.options()
+	o.URL = strings.Replace(proxy.URL, "//", "//user:secret@", 1) + "/v1/completions?version=7#there"
+	s, err := NewServer(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if strings.Contains(s.URL(), "secret") {
+		t.Errorf("%s shows the password", s.URL())
+	}
+}
+
+// Calls one after the other take one connection, however an answer is framed.
+func TestServerConnections(t *testing.T) {
+	f := newFake(t)
+	var connections atomic.Int32
+	chunked := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		f.ServeHTTP(answer, r)
+		_, _ = answer.Body.WriteTo(w) // a client that has left
+		w.(http.Flusher).Flush()
+	}))
+	chunked.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	chunked.Start()
+	defer chunked.Close()
+	o := f.options()
+	o.URL, o.Calls, o.Prompts = chunked.URL, 1, 4
+	s, err := NewServer(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	all(t, s, fakeRequests())
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
 	}
 }
