@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/llmqat/llmqat/eval/score"
 	"github.com/llmqat/llmqat/eval/task"
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/qat"
@@ -95,7 +96,7 @@ func (c *evalCmd) foresee(w io.Writer, sets []*task.Set) (err error) {
 		return err
 	}
 	defer dev.Close()
-	e, err := engine.Foresee(h, engine.Options{Device: dev.Device, Threads: dev.Threads})
+	e, err := score.Foresee(h, engine.Options{Device: dev.Device, Threads: dev.Threads})
 	if err != nil {
 		return err
 	}

@@ -26,12 +26,7 @@ type Engine struct {
 // required, what is zero has the engine's defaults, but a smaller cache in the host's memory: on a
 // CPU, 8 sequences in steps of 512 tokens score as many requests a second as 128 in steps of 2,048.
 func NewEngine(f *qat.File, o engine.Options) (*Engine, error) {
-	if _, own := o.Device.(kernels.OwnMemory); o.KVBytes == 0 && !own {
-		h := f.Header()
-		longest := cmp.Or(o.MaxContext, h.Config.MaxPositionEmbeddings)
-		pages := max(kvcache.Count(longest), cacheSeqs*kvcache.Count(min(longest, 1024)))
-		o.KVBytes = int64(pages) * kvcache.PageBytes(&h.Config, h.Quantization.KV())
-	}
+	o = withCache(f.Header(), o)
 	info, err := engine.Plan(f, o)
 	if err != nil {
 		return nil, err
@@ -42,6 +37,20 @@ func NewEngine(f *qat.File, o engine.Options) (*Engine, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Foresee says what NewEngine would take for a model that is not there, of which h says all.
+func Foresee(h *qat.Header, o engine.Options) (engine.Info, error) {
+	return engine.Foresee(h, withCache(h, o))
+}
+
+func withCache(h *qat.Header, o engine.Options) engine.Options {
+	if _, own := o.Device.(kernels.OwnMemory); o.KVBytes == 0 && !own {
+		longest := cmp.Or(o.MaxContext, h.Config.MaxPositionEmbeddings)
+		pages := max(kvcache.Count(longest), cacheSeqs*kvcache.Count(min(longest, 1024)))
+		o.KVBytes = int64(pages) * kvcache.PageBytes(&h.Config, h.Quantization.KV())
+	}
+	return o
 }
 
 // cacheSeqs is for how many long sequences the cache has room by default.

@@ -287,3 +287,18 @@ func TestScoreEnds(t *testing.T) {
 		})
 	}
 }
+
+// A dry run tells the bytes that scoring takes.
+func TestForesee(t *testing.T) {
+	f := random(t)
+	s := scorer(t, f, engine.Options{})
+	want := s.engine.Info()
+	dev, err := cpu.New(0, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	if got, err := Foresee(f.Header(), engine.Options{Device: dev}); err != nil || got.KVBytes != want.KVBytes || got.MaxSeqs != want.MaxSeqs {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+}
