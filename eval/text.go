@@ -31,7 +31,7 @@ func Cut(tok *tokenizer.Tokenizer, text string, length int) (*Text, error) {
 		t.Windows = append(t.Windows, ids[:length:length])
 	}
 	if t.Dropped = len(ids); len(t.Windows) == 0 {
-		return nil, fmt.Errorf("%d tokens fill no window of %d: give more text, or shorter windows by --length", len(ids), length)
+		return nil, fmt.Errorf("%d tokens fill no window of %d: give more text, or shorter windows", len(ids), length)
 	}
 	return t, nil
 }

@@ -88,7 +88,7 @@ func (f *calibrationFlags) read(ctx context.Context, src format.Source, model, t
 	}
 	t, err := eval.Cut(src.Tokenizer(), raw, length)
 	if err != nil {
-		err = fmt.Errorf("--calibrate %s: %w", f.Calibrate[0], err)
+		err = fmt.Errorf("--calibrate %s, --calibration-length %d: %w", f.Calibrate[0], length, err)
 	}
 	return t, from, err
 }

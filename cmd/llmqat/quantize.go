@@ -64,6 +64,9 @@ func (c *quantizeCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("--method: %w", err)
 	}
+	if c.SmoothAlpha != 0 && !recipe.SmoothQuant {
+		return fmt.Errorf("--smooth-alpha %v: that is smoothquant's, which is not in --method %s", c.SmoothAlpha, c.Method)
+	}
 	src, err := source.Open(c.Model, c.Tokenizer)
 	if err != nil {
 		return err
@@ -73,6 +76,9 @@ func (c *quantizeCmd) Run(ctx context.Context) (err error) {
 		fmt.Fprintf(os.Stderr, "%s has no tokenizer: the file will run only where text is not asked for; give one by --tokenizer\n", c.Model)
 	}
 	o.Source = filepath.Base(c.Model)
+	if err := convert.Check(src, c.Out); err != nil {
+		return err
+	}
 	var from format.Source = src
 	if recipe != (ptq.Recipe{}) {
 		recipe.Seed, recipe.SmoothAlpha = c.Seed, c.SmoothAlpha

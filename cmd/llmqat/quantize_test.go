@@ -196,8 +196,9 @@ func TestBadQuantizeFlags(t *testing.T) {
 		"no-file":                                            {"--method", "gptq", "--calibrate", "no-file"},
 		"--calibration-length 513: want 2 to 512":            {"--method", "gptq", "--calibration-length", "513"},
 		"--calibration-samples -1: want":                     {"--method", "gptq", "--calibration-samples=-1"},
-		"short.txt: 5 tokens fill no window of 512":          {"--method", "awq", "--calibrate", short},
 		"awq, clip, gptq and qoq are about weights":          {"--method", "clip", "--bits", "16-16-4"},
+		"--smooth-alpha 0.5: that is smoothquant's":          {"--method", "awq", "--smooth-alpha", "0.5"},
+		"--calibration-length 512: 5 tokens fill no window":  {"--method", "gptq", "--calibrate", short},
 		"--method: method \"\": want some of rtn, clip, smo": {"--method", "rtn+"},
 	} {
 		if _, log, status := llmqat(t, nil, append([]string{"quantize", "--model", floatDemo, "--out", path}, args...)...); status == 0 || !strings.Contains(log, want) {
@@ -206,5 +207,30 @@ func TestBadQuantizeFlags(t *testing.T) {
 	}
 	if _, err := os.Stat(path); err == nil {
 		t.Error("a refused command wrote a file")
+	}
+}
+
+// What cannot be written is refused before anything is computed for it, a model's own file first of all.
+func TestQuantizeToABadPlace(t *testing.T) {
+	model := filepath.Join(t.TempDir(), "float.qat")
+	data, err := os.ReadFile(floatDemo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(model, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for out, want := range map[string]string{
+		model: "the model is read from this file: write to another one",
+		filepath.Join(t.TempDir(), "no-folder", "m.qat"): "no-folder",
+		t.TempDir(): "regular file",
+	} {
+		_, log, status := llmqat(t, nil, "quantize", "--model", model, "--out", out, "--method", "gptq", "--calibration-samples", "2", "--calibration-length", "8")
+		if status == 0 || !strings.Contains(log, want) || strings.Contains(log, "calibration:") {
+			t.Errorf("%s: status %d, want another and %q, before the calibration, in: %s", out, status, want, log)
+		}
+	}
+	if now, err := os.ReadFile(model); err != nil || !bytes.Equal(now, data) {
+		t.Errorf("the model was changed: %v", err)
 	}
 }

@@ -64,6 +64,15 @@ func (o *Options) Quantization(ctx context.Context, src format.Source) (qat.Quan
 	return q, err
 }
 
+// Check returns the error that Quantize has of path itself, for those who change what they read of src for long
+// before they write it.
+func Check(src format.FileSource, path string) error {
+	if err := notFrom(path, src.Files()); err != nil {
+		return err
+	}
+	return qat.Check(path)
+}
+
 // notFrom refuses to replace a file that is being read.
 func notFrom(path string, files []string) error {
 	info, err := os.Stat(path)

@@ -196,6 +196,20 @@ func (w *Writer) Abort() {
 	w.f = nil
 }
 
+// Check returns the error that Create has of path itself, for those who compute long before they write.
+func Check(path string) error {
+	path, err := destination(path)
+	if err != nil {
+		return err
+	}
+	f, err := temporary(path)
+	if err != nil {
+		return err
+	}
+	discard(f)
+	return nil
+}
+
 // destination follows symbolic links and refuses what a rename should not replace.
 func destination(path string) (string, error) {
 	info, err := os.Lstat(path)
