@@ -90,13 +90,14 @@ func (f *configFile) compression() (*compression, error) {
 			q.Format = *g.Format
 		}
 		w := g.Weights
+		said, _ := json.Marshal(w)
 		switch {
 		case len(g.Targets) != 1 || g.Targets[0] != "Linear":
 			return refuse("targets are %.200q, want Linear", g.Targets)
 		case q.Format != "pack-quantized" && q.Format != "int-quantized":
 			return refuse("format is %.80q, want pack-quantized or int-quantized", q.Format)
 		case w == nil || w.Type != "int" || !w.Symmetric || w.Bits != 8 && (w.Bits != 4 || q.Format == "int-quantized"):
-			return refuse("weights are %+v, want symmetric integers of 8 bits or, packed, of 4", w)
+			return refuse("weights are %.300s, want symmetric integers of 8 bits or, packed, of 4", said)
 		case w.Actorder != nil && *w.Actorder == "group":
 			return refuse("actorder is group, want inputs in their order")
 		}
@@ -108,7 +109,7 @@ func (f *configFile) compression() (*compression, error) {
 			c.group = *w.GroupSize
 			return c, nil
 		}
-		return refuse("weights' strategy is %.80q with group_size %v, want channel, or group with a size", w.Strategy, w.GroupSize)
+		return refuse("weights are %.300s, want the strategy channel, or group with a group_size", said)
 	}
 	panic("unreachable")
 }
@@ -128,7 +129,7 @@ func (c *compression) matrix(dir string, s format.TensorSpec, found map[string]s
 	}
 	groups := 1
 	if c.group > 0 {
-		groups = (s.In + c.group - 1) / c.group
+		groups = (s.In-1)/c.group + 1
 	}
 	scales, err := tensor("weight_scale", []safetensors.DType{safetensors.F32, safetensors.F16, safetensors.BF16}, uint64(s.Out), uint64(groups))
 	if err != nil {
