@@ -12,6 +12,7 @@ import (
 	"github.com/llmqat/llmqat/format/internal/mapped"
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/internal/replace"
+	"github.com/llmqat/llmqat/kernels/quant"
 )
 
 // Off says how far an export is from the model that it was made of.
@@ -73,6 +74,9 @@ func (e *export) ggufTensor(f *qat.File, s format.TensorSpec, matrices format.DT
 		if out.DType != format.Q8 && out.DType != format.Q4 {
 			if err := e.src.ReadRows(x, s.Name, r); err != nil {
 				return err
+			}
+			if most := quant.AbsMax(x); out.DType == format.F16 && most > quant.MaxFloat16 {
+				return fmt.Errorf("row %d: %v exceeds float16, which ends at %d: give --format hf with --float bf16", r, most, quant.MaxFloat16)
 			}
 			return encodeFloats(dst, x, string(out.DType))
 		}

@@ -231,6 +231,20 @@ func TestGGUFRefuses(t *testing.T) {
 	}
 }
 
+// Floats that float16 does not hold are an error that says what does: --float is none of GGUF's.
+func TestGGUFOfLargeFloats(t *testing.T) {
+	m := tiny()
+	m.change = map[string]map[int]float32{format.EmbedName: {7: 1e5}}
+	path := filepath.Join(t.TempDir(), "m.qat")
+	if err := Quantize(context.Background(), m, path, Options{Bits: bits(t, "16-16-16"), Float: qat.BFloat16}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := GGUF(context.Background(), open(t, path), filepath.Join(t.TempDir(), "m.gguf"), format.F16, nil)
+	if err == nil || !strings.Contains(err.Error(), format.EmbedName) || !strings.Contains(err.Error(), "give --format hf with --float bf16") {
+		t.Errorf("%v, want an error that names the tensor and the way out", err)
+	}
+}
+
 // What compressed-tensors has of integers is read back as they are.
 func TestCompressed(t *testing.T) {
 	for _, c := range []struct {
