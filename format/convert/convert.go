@@ -1,6 +1,7 @@
-// Package convert makes .qat files: by rounding a float model to nearest, and with
-// random weights of a real model's shape. Both stream, so that a model larger than
-// memory can be made.
+// Package convert makes .qat files, of the integers that rounding to nearest or another
+// method gives a float model, or with random weights of a real model's shape; and it
+// writes them in the formats of other programs. All stream, so that a model may be larger
+// than memory.
 package convert
 
 import (

@@ -11,8 +11,9 @@ import (
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
-// Quantize writes src to a .qat file at path, each weight row rounded to nearest
-// with a MinMax scale (method "rtn"). Values that the formats cannot hold, NaN and
+// Quantize writes src to a .qat file at path, each weight row rounded to nearest with
+// the scale that Options.Trained has for it, else that of the integers that it is made of
+// already (format.Stepped), else a MinMax scale. Values that the formats cannot hold, NaN and
 // infinities first, are errors that name tensor and place. Memory is bounded
 // whatever the model's size. A file already at path stays until the new one is whole;
 // it may not be one of those that src is read from.

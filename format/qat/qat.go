@@ -52,7 +52,7 @@ type Quantization struct {
 	KVScheme   quant.KVScheme // recorded, and without effect, where Bits.KV is 16
 	Float      string         // type of the embedding, of 16-bit weights and of a 16-bit lm_head
 	LMHeadBits int            // 8 or 16
-	Method     string         // how the weights were chosen: "rtn", "synth", "qat"
+	Method     string         // how the weights were chosen: "rtn", "synth", "qat", or ptq's names joined by "+"
 }
 
 // KV is the format of the KV cache. 16 bits mean float32 where Float is float32.
