@@ -50,7 +50,7 @@ func capitalize(text string) string {
 // readSixLines reads items that were cleaned before: a line of context, one of the label, four endings.
 func (t *Task) readSixLines(path string, file []byte) ([]Item, error) {
 	const n = 6
-	lines := strings.Split(strings.TrimSuffix(string(file), "\n"), "\n")
+	lines := strings.Split(strings.TrimSuffix(strings.ReplaceAll(string(file), "\r\n", "\n"), "\n"), "\n")
 	var items []Item
 	for at := 0; at < len(lines); at += n {
 		if len(lines)-at < n {

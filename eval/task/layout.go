@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,10 +75,10 @@ func (t *Task) read(path string) ([]Item, error) {
 		return nil, err
 	}
 	switch first := bytes.TrimSpace(file)[0]; {
-	case first == '{' || first == '[' && t.subject == "":
-		return t.readJSON(path, file)
-	case t.subject != "":
+	case t.subject != "" && filepath.Ext(path) == ".csv": // whose first question may begin with a bracket
 		return readCSV(path, file)
+	case first == '{' || first == '[':
+		return t.readJSON(path, file)
 	case t.Name == "hellaswag":
 		return t.readSixLines(path, file)
 	}

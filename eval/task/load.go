@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 )
 
 // Options say which items are asked, and after which examples.
@@ -93,16 +94,22 @@ func (t *Task) load(o Options) (*Set, error) {
 
 // find returns the first of names that is in dir.
 func (t *Task) find(dir, what string, names []string) (string, error) {
+	switch info, err := os.Stat(dir); {
+	case err != nil:
+		return "", fmt.Errorf("folder of the tasks' %s: %w", what, err)
+	case !info.IsDir():
+		return "", fmt.Errorf("folder of the tasks' %s: %s is a file: give the folder that it is in", what, dir)
+	}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		info, err := os.Stat(path)
+		if err == nil && info.Mode().IsRegular() {
 			return path, nil
-		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		}
+		// A file may have the name of another layout's folder.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 			return "", err
 		}
-	}
-	if _, err := os.Stat(dir); err != nil {
-		return "", fmt.Errorf("folder of the tasks' %s: %w", what, err)
 	}
 	return "", fmt.Errorf("%s: no file in %s with its %s: looked for %s", t.Name, dir, what, strings.Join(names, ", "))
 }

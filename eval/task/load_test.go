@@ -70,3 +70,27 @@ func TestPrompts(t *testing.T) {
 		}
 	}
 }
+
+// Items are the same however a file frames them, whatever they begin with, and whatever lies beside it.
+func TestFrames(t *testing.T) {
+	for _, c := range []struct {
+		task, name, content, question string
+	}{
+		{"mmlu_anatomy", "mmlu/anatomy/test.jsonl", `[{"question":"q","choices":["a","b","c","d"],"answer":1}]`, "q"},
+		{"mmlu_anatomy", "test/anatomy_test.csv", "{1} is,a,b,c,d,B\r\n", "{1} is"},
+		{"mmlu_anatomy", "test/anatomy_test.csv", "[1] is,a,b,c,d,B\n", "[1] is"},
+		{"piqa", "piqa.jsonl", "\ufeff" + `{"goal":"q","sol1":"a","sol2":"b","label":1}` + "\r\n", "q"},
+		{"hellaswag", "hellaswag_val_full.txt", "q\r\n1\r\na\r\nb\r\nc\r\nd\r\n", "q"},
+	} {
+		dir := write(t, c.name, c.content)
+		s := load(t, Options{Tasks: []string{c.task}, Dir: dir})[0]
+		if len(s.Items) != 1 || s.Items[0].Question != c.question || s.Items[0].Choices[1] != "b" || s.Items[0].Gold != 1 {
+			t.Errorf("%s: %q: %+v", c.name, c.content, s.Items)
+		}
+	}
+	dir := write(t, "BoolQ/val.jsonl", `{"question":"q","passage":"p","label":1}`) // looked for after boolq/dev.jsonl
+	if err := os.WriteFile(filepath.Join(dir, "boolq"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	load(t, Options{Tasks: []string{"boolq"}, Dir: dir})
+}

@@ -59,6 +59,7 @@ func TestMalformed(t *testing.T) {
 		{"mmlu_anatomy", "test/anatomy_test.csv", "question,A,B,C,D,answer\n", []string{`anatomy_test.csv:1: the answer is "answer", want A, B, C or D`}},
 		{"mmlu_anatomy", "test/anatomy_test.csv", "a,b,c,d,e,A\n\"a\nb,c,d,e,A\n", []string{"anatomy_test.csv:2: ", "truncated?"}},
 		{"mmlu_anatomy", "test/anatomy_test.csv", "a,b,c,d,e,AB\n", []string{`anatomy_test.csv:1: the answer is "AB"`}},
+		{"mmlu_anatomy", "mmlu/anatomy/test.jsonl", "a,b,c,d,e,A\n", []string{`test.jsonl:1: begins with "a,b,c,d,e,A": want JSON objects, one of Hugging Face's (question, choices, answer)`}},
 		{"mmlu_anatomy", "mmlu/anatomy/test.jsonl", `{"question":"a","choices":["b"],"answer":0}`, []string{"test.jsonl:1: 1 choices, want 4"}},
 	} {
 		dir := write(t, c.name, c.content)
@@ -103,6 +104,7 @@ func TestNothingToRead(t *testing.T) {
 		{Options{Tasks: []string{"all", "piqa"}, Dir: one}, "piqa is asked for twice"},
 		{Options{Dir: one}, "no tasks: there are boolq"},
 		{Options{Tasks: []string{"piqa"}, Dir: "testdata"}, "piqa: no file in testdata with its items: looked for piqa.test.json, piqa.jsonl, piqa/valid.jsonl"},
+		{Options{Tasks: []string{"piqa"}, Dir: "testdata/mmlu.golden"}, "folder of the tasks' items: testdata/mmlu.golden is a file: give the folder"},
 		{Options{Tasks: []string{"piqa"}, Dir: "testdata/none"}, "folder of the tasks' items: stat testdata/none: no such file"},
 		{Options{Tasks: []string{"mmlu"}, Dir: one}, "mmlu_abstract_algebra: no file in testdata/original with its items: looked for mmlu/test/abstract_algebra_test.csv"},
 		{Options{Tasks: []string{"piqa"}, Dir: one, Shots: 1, ShotsDir: "testdata"}, "piqa: no file in testdata with its examples: looked for piqa.train.json"},
@@ -129,10 +131,14 @@ func FuzzRead(f *testing.F) {
 		}
 	}
 	f.Add(len(tasks)-1, []byte("a,b,c,d,e,A\n"))
-	path := filepath.Join(f.TempDir(), "file")
+	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, n int, b []byte) {
 		if n < 0 || n >= len(tasks) {
 			return
+		}
+		path := filepath.Join(dir, "file.jsonl")
+		if len(b) > 0 && b[0] != '{' && b[0] != '[' {
+			path = filepath.Join(dir, "file.csv")
 		}
 		if err := os.WriteFile(path, b, 0o666); err != nil {
 			t.Fatal(err)
