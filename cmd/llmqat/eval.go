@@ -110,17 +110,25 @@ func (c *evalCmd) run(ctx context.Context, out, log io.Writer) error {
 
 // evalModels runs models itself.
 func (c *evalCmd) evalModels(ctx context.Context, sets []*task.Set, log io.Writer) (r *evalReport, err error) {
-	student, err := openEval(ctx, c.Model, log)
+	student, err := openEval(ctx, c.Model, c.Tokenizer, log)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, student.close()) }()
 	var teacher *evalModel
 	if c.Teacher != "" {
-		if teacher, err = openEval(ctx, c.Teacher, log); err != nil {
+		if teacher, err = openEval(ctx, c.Teacher, c.Tokenizer, log); err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, teacher.close()) }()
+	}
+	if sets != nil { // told before hours, not after the student's
+		if student.Header().Tokenizer == nil {
+			return nil, noTokenizer(c.Model, "the tasks")
+		}
+		if teacher != nil && teacher.Header().Tokenizer == nil {
+			return nil, noTokenizer(c.Teacher, "the tasks")
+		}
 	}
 	dev, err := device.Open(c.Device, c.Threads)
 	if err != nil {
@@ -163,6 +171,9 @@ func (c *evalCmd) check() error {
 	}
 	if err := c.foreseeFlags.check(c.Tasks, &c.serverFlags); err != nil || c.Shape != "" {
 		return err
+	}
+	if c.URL == "" && c.Tokenizer != "" && isQAT(c.Model) && (c.Teacher == "" || isQAT(c.Teacher)) {
+		return errors.New("--tokenizer is of float models, of --shape or of a server: a .qat file has its own: leave it out, or, for a server, give its --url")
 	}
 	return c.serverFlags.check(c.Hash, c.Teacher)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 
 	"github.com/llmqat/llmqat/eval/score"
 	"github.com/llmqat/llmqat/eval/task"
@@ -65,14 +64,14 @@ func (c *evalCmd) shape() (h *qat.Header, close func() error, err error) {
 
 // shapeOfModel is --model's; a float model's as openEval would make it.
 func (c *evalCmd) shapeOfModel() (*qat.Header, func() error, error) {
-	if strings.HasSuffix(c.Model, ".qat") {
+	if isQAT(c.Model) {
 		f, err := qat.Open(c.Model)
 		if err != nil {
 			return nil, nil, err
 		}
 		return f.Header(), f.Close, nil
 	}
-	src, err := source.Open(c.Model, "")
+	src, err := source.Open(c.Model, c.Tokenizer)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -89,7 +88,7 @@ func (c *evalCmd) foresee(w io.Writer, sets []*task.Set) (err error) {
 	defer func() { err = errors.Join(err, close()) }()
 	name := cmp.Or(c.Shape, c.Model)
 	if h.Tokenizer == nil {
-		return fmt.Errorf("%s: no tokenizer inside, to read the tasks with: make it again by llmqat quantize --tokenizer FILE", name)
+		return noTokenizer(name, "the tasks")
 	}
 	dev, err := device.Open(c.Device, c.Threads)
 	if err != nil {

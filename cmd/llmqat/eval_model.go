@@ -22,13 +22,13 @@ type evalModel struct {
 	dir string // to be removed
 }
 
-// openEval opens a .qat file, or makes one of a float model.
-func openEval(ctx context.Context, path string, log io.Writer) (m *evalModel, err error) {
-	if strings.HasSuffix(path, ".qat") {
+// openEval opens a .qat file, or makes one of a float model, whose tokenizer may lie apart.
+func openEval(ctx context.Context, path, tokenizer string, log io.Writer) (m *evalModel, err error) {
+	if isQAT(path) {
 		f, err := qat.Open(path)
 		return &evalModel{File: f}, err
 	}
-	src, err := source.Open(path, "")
+	src, err := source.Open(path, tokenizer)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +49,13 @@ func openEval(ctx context.Context, path string, log io.Writer) (m *evalModel, er
 		return nil, errors.Join(fmt.Errorf("%s as a temporary .qat file: %w", path, err), os.RemoveAll(m.dir))
 	}
 	return m, nil
+}
+
+func isQAT(path string) bool { return strings.HasSuffix(path, ".qat") }
+
+// noTokenizer means that a model cannot read something.
+func noTokenizer(model, what string) error {
+	return fmt.Errorf("%s: no tokenizer inside, to read %s with: make it again by llmqat quantize --tokenizer FILE", model, what)
 }
 
 func (m *evalModel) close() error {

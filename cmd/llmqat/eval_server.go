@@ -18,7 +18,7 @@ type serverFlags struct {
 	URL           string        `name:"url" help:"Instead of --model: ask an OpenAI-compatible server whose completions answer echo with logprobs, as llmqat-serve's and vLLM's do." xor:"model" required:"" placeholder:"http://HOST/v1"`
 	ServedModel   string        `name:"served-model" help:"What the server calls the model. Unset: the first that it lists." placeholder:"NAME"`
 	APIKey        string        `name:"api-key" help:"The server's key." placeholder:"KEY"`
-	Tokenizer     string        `help:"The served model's, or --shape's tokenizer: tokenizer.model, tokenizer.json, a Hugging Face directory or a .qat file." type:"path" placeholder:"FILE"`
+	Tokenizer     string        `help:"The tokenizer of the served model or of --shape: tokenizer.model, tokenizer.json, a Hugging Face directory or a .qat file; or the file of a float model that lacks it." type:"path" placeholder:"FILE"`
 	ServedContext int           `name:"served-context" help:"Tokens that the served model takes, where the server does not say (max_model_len in /v1/models)." placeholder:"N"`
 	Calls         int           `help:"Calls to the server at once, of 8 prompts each." default:"4" placeholder:"N"`
 	Timeout       time.Duration `help:"Of a call. One that failed for a full queue, a restart or a lost connection is made again, for 5 minutes." default:"5m"`
@@ -26,8 +26,8 @@ type serverFlags struct {
 
 func (c *serverFlags) check(hash bool, teacher string) error {
 	switch {
-	case c.URL == "" && (c.ServedModel != "" || c.APIKey != "" || c.Tokenizer != "" || c.ServedContext != 0):
-		return errors.New("--served-model, --served-context, --api-key and --tokenizer are about a server: give its --url")
+	case c.URL == "" && (c.ServedModel != "" || c.APIKey != "" || c.ServedContext != 0):
+		return errors.New("--served-model, --served-context and --api-key are about a server: give its --url")
 	case c.ServedContext < 0 || c.Calls < 0 || c.Timeout < 0:
 		return fmt.Errorf("--served-context %d, --calls %d, --timeout %v: none is below 0", c.ServedContext, c.Calls, c.Timeout)
 	case c.URL != "" && c.Tokenizer == "":

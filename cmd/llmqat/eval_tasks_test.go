@@ -97,3 +97,36 @@ func TestEvalTasksFails(t *testing.T) {
 		}
 	}
 }
+
+// A float model may come without its tokenizer, which is told before the other model is asked.
+func TestEvalTasksTokenizerApart(t *testing.T) {
+	data := os.Getenv("LLMQAT_TESTDATA")
+	if data == "" {
+		t.Skip("LLMQAT_TESTDATA is not set: no float model")
+	}
+	whole, bare := filepath.Join(data, "hf", "stories260K"), t.TempDir()
+	for _, name := range []string{"config.json", "model.safetensors"} {
+		if err := os.Symlink(filepath.Join(whole, name), filepath.Join(bare, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tasks := taskFlags{Tasks: []string{"piqa"}, TaskData: tasksDir, Items: filepath.Join(t.TempDir(), "items.jsonl")}
+	for says, c := range map[string]evalCmd{
+		bare + ": no tokenizer inside, to read the tasks": {Model: whole, Teacher: bare},
+		"a .qat file has its own":                         {Model: randomModel(t), serverFlags: serverFlags{Tokenizer: whole}},
+	} {
+		c.taskFlags, c.Device = tasks, "cpu"
+		var out, log bytes.Buffer
+		if err := c.run(context.Background(), &out, &log); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("error %v, want one that says %q", err, says)
+		}
+	}
+	if _, err := os.Stat(tasks.Items); err == nil {
+		t.Error("the model was asked although its teacher cannot be")
+	}
+	apart := evalCmd{Model: bare, serverFlags: serverFlags{Tokenizer: filepath.Join(whole, "tokenizer.model")}, taskFlags: tasks}.outcome(t)
+	tasks.Items = ""
+	if together := (evalCmd{Model: whole, taskFlags: tasks}).outcome(t); strings.SplitAfterN(apart, "\n", 2)[1] != strings.SplitAfterN(together, "\n", 2)[1] {
+		t.Errorf("tokenizer apart:\n%s\nwithin:\n%s", apart, together)
+	}
+}

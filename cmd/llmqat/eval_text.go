@@ -119,7 +119,7 @@ func (c *textFlags) text(model string, tok *tokenizer.Tokenizer, vocab, most int
 		return r, err
 	}
 	if tok == nil {
-		return nil, fmt.Errorf("%s: no tokenizer inside, to read %s with: make it again by llmqat quantize --tokenizer FILE", model, c.Text)
+		return nil, noTokenizer(model, c.Text)
 	}
 	raw, err := eval.ReadFile(c.Text)
 	if err != nil {
