@@ -41,7 +41,8 @@ type Options struct {
 	Device                 string
 	Threads                int
 
-	Out     string // the folder of the report
+	Notes   []string // of what the reader should know
+	Out     string   // the folder of the report
 	Version string
 	Command string
 	Log     io.Writer

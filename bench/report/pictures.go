@@ -54,7 +54,7 @@ func (s *Set) klBars(w io.Writer, format, title string) error {
 
 // leastShare is the least of a limit that is drawn beside a bar: one far away says nothing, and
 // makes all bars short.
-const leastShare = 0.4
+const leastShare = 0.2
 
 // barColour is model i's in a picture of bars, in which 0 stands for a colour by place.
 func barColour(i int) int { return i + chart.Colours }

@@ -16,7 +16,7 @@ const (
 	readmeEnd   = "<!-- report:end -->"
 )
 
-// Readme replaces what stands between the marks of a Markdown file by the sets' summaries.
+// Readme replaces what stands between the marks of a Markdown file by a table of each set.
 func Readme(r *Report, path string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -32,7 +32,7 @@ func Readme(r *Report, path string) error {
 	})
 }
 
-// within returns text with the summaries between its marks.
+// within returns text with the tables between its marks.
 func (r *Report) within(text string) (string, error) {
 	before, rest, ok := strings.Cut(text, readmeBegin)
 	_, after, ends := strings.Cut(rest, readmeEnd)
@@ -42,14 +42,16 @@ func (r *Report) within(text string) (string, error) {
 	return before + readmeBegin + "\n" + r.block() + readmeEnd + after, nil
 }
 
-// block is the summary of every set.
+// block is a table of every set: the first one of the report, without tasks, which the models of a
+// README are too small for.
 func (r *Report) block() string {
 	var b bytes.Buffer
 	for i := range r.Sets {
 		s := &r.Sets[i]
-		t := s.summary()
-		fmt.Fprintf(&b, "\n**%s**, %s parameters; quality on %s, ± one standard error; speed in tokens/s on %s:\n\n", plain(s.Title), commas(float64(s.Teacher.Parameters)),
-			plain(s.Texts[0].Name), plain(s.machine()))
+		t := s.table("", s.figures()...)
+		q := &s.Models[0].Quality[0]
+		fmt.Fprintf(&b, "\n**%s**, %s parameters; tokens/s on %s; quality on %s (%s tokens), ± one standard error:\n\n", plain(s.Title),
+			commas(float64(s.Teacher.Parameters)), plain(s.machine()), plain(s.Texts[0].Name), commas(float64(q.Tokens)))
 		t.markdown(&b)
 	}
 	b.WriteString("\n")

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/llmqat/llmqat/bench"
@@ -31,7 +32,7 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r = &Report{Format: formatVersion, Sets: []Set{{Title: o.Title, Date: now(), Command: o.Command, Version: o.Version}}}
+	r = &Report{Format: formatVersion, Sets: []Set{{Title: o.Title, Date: now(), Command: o.Command, Version: o.Version, Notes: slices.Clone(o.Notes)}}}
 	s := &r.Sets[0]
 	f, err := o.open(ctx, s)
 	if err != nil {

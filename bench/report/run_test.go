@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func small(t *testing.T) Options {
 		Teacher: demoTeacher, Settings: []string{"16-16-16", "4-8-4"}, Models: []string{demoStudent}, LMHeadBits: 16, Float: "f16",
 		Tasks: []string{"piqa", "boolq"}, TaskData: "../../eval/task/testdata/adapters", Shots: -1,
 		Text: text, Length: 32, Windows: 3, Prompt: 8, Context: 4, Batch: 2, Repeats: 1, Device: "cpu", Threads: 1,
-		Out: filepath.Join(t.TempDir(), "out"), Version: "test", Command: "bench report",
+		Out: filepath.Join(t.TempDir(), "out"), Notes: []string{"a note, of two parts"}, Version: "test", Command: "bench report",
 	}
 }
 
@@ -55,8 +56,8 @@ func TestRun(t *testing.T) {
 	if n := len(trained.Tasks.Tasks); n != 4 || len(trained.Tasks.Average) != 2 || trained.Tasks.Tasks[0].Items == 0 || trained.Tasks.Tasks[0].Teacher == nil {
 		t.Errorf("%d tasks by protocol, want 2 by 2: %+v", n, trained.Tasks)
 	}
-	if len(s.Notes) > 0 {
-		t.Errorf("a student of the teacher is noted: %v", s.Notes)
+	if !slices.Equal(s.Notes, o.Notes) {
+		t.Errorf("notes %q: want the given one, and none of a student of the teacher", s.Notes)
 	}
 
 	// The same again measures nothing: every sample is the old one. A model more measures only

@@ -73,8 +73,12 @@ type column struct {
 }
 
 func (s *Set) summary() Table {
-	columns := append([]column{s.file(), s.kvBytes(), s.decodes(), s.batches(), s.prefills()}, s.quality(0)...)
-	return s.table("At a glance, speeds in tokens/s", append(columns, s.average()...)...)
+	return s.table("At a glance, speeds in tokens/s", append(s.figures(), s.average()...)...)
+}
+
+// figures are the columns that say most.
+func (s *Set) figures() []column {
+	return append([]column{s.file(), s.kvBytes(), s.decodes(), s.batches(), s.prefills()}, s.quality(0)...)
 }
 
 func (s *Set) sizes() Table {

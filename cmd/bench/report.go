@@ -33,7 +33,7 @@ multiple-choice questions in --task-data, too.
 Run it again, and only what is missing or has changed is measured: a model, a text, a flag, this program's version.
 The models that it makes stay in OUT/models until you remove them.
 
---from draws reports that were measured before, of several teachers into one, and --readme writes their tables
+--from draws reports that were measured before, of several teachers into one, and --readme writes a table of each
 between two lines of a Markdown file, <!-- report:begin --> and <!-- report:end -->.
 
 Every flag is also a variable: --teacher is LLMQAT_BENCH_REPORT_TEACHER. docs/report.md explains the figures.`
@@ -69,8 +69,9 @@ type reportFlags struct {
 	Device  string `help:"auto (the first GPU, else the CPU), cpu, cuda or cuda:N." default:"auto"`
 	Threads int    `help:"Threads; 0: one a core." default:"0"`
 
-	Out    string `help:"Folder of the report." placeholder:"DIR" type:"path" required:""`
-	Readme string `help:"Write the summaries into this Markdown file, too, between its two marks." placeholder:"FILE" type:"path"`
+	Note   []string `sep:"none" help:"A line that the report is to say, as what else the machine did meanwhile." placeholder:"TEXT"`
+	Out    string   `help:"Folder of the report." placeholder:"DIR" type:"path" required:""`
+	Readme string   `help:"Write a table of each set into this Markdown file, too, between its two marks." placeholder:"FILE" type:"path"`
 
 	Version kong.VersionFlag `help:"Print the version." env:"-"`
 }
@@ -115,7 +116,7 @@ func (f *reportFlags) report(ctx context.Context) (*report.Report, error) {
 		Text: f.Text, WikiText: f.Wikitext, Held: f.Held, Length: f.Length, Windows: f.Windows,
 		Tasks: f.Tasks, TaskData: f.TaskData, Shots: f.Shots, ShotsData: f.ShotsData, Limit: f.Limit,
 		Prompt: f.Prompt, Context: f.Context, Batch: f.Batch, Repeats: f.Repeats, Device: f.Device, Threads: f.Threads,
-		Out: f.Out, Version: version, Command: command(os.Args), Log: os.Stderr,
+		Notes: f.Note, Out: f.Out, Version: version, Command: command(os.Args), Log: os.Stderr,
 	})
 }
 

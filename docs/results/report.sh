@@ -11,7 +11,7 @@
 #   WINDOWS          windows of 256 tokens of each text at most (default: 300); 0: all
 #   LIMIT            items of each of the eight zero-shot tasks (default: 50), which are in LLMQAT_TESTDATA; 0: all
 #   FLAGS            more of bench report's, as "--repeats 9"
-#   README           Markdown file to write the first tables into
+#   README           Markdown file to write a table of each into
 # What is there stays: stopped at any moment, the same command goes on.
 set -eu
 cd "$(dirname "$0")/../.."

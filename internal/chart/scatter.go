@@ -172,8 +172,12 @@ type grouped struct{ plot.Ticker }
 func (g grouped) Ticks(low, high float64) []plot.Tick {
 	ticks := g.Ticker.Ticks(low, high)
 	for i := range ticks {
-		if t := &ticks[i]; t.Label != "" && t.Value >= 1000 {
+		switch t := &ticks[i]; {
+		case t.Label == "":
+		case t.Value >= 1000:
 			t.Label = commas(t.Value)
+		case t.Value == 0:
+			t.Label = "0" // and not 0.00, as gonum has it where the next is 2500
 		}
 	}
 	return ticks

@@ -46,6 +46,18 @@ func TestPoints(t *testing.T) {
 	}
 }
 
+func TestTicks(t *testing.T) {
+	labels := ""
+	for _, tick := range (grouped{plot.DefaultTicks{}}).Ticks(0, 2700) {
+		if tick.Label != "" {
+			labels += tick.Label + " "
+		}
+	}
+	if labels != "0 2,500 " {
+		t.Errorf("ticks %q", labels)
+	}
+}
+
 func TestPointsRefuse(t *testing.T) {
 	for name, set := range map[string]func(s *Scatter){
 		"no points":      func(s *Scatter) { s.Points = nil },
