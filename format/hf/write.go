@@ -51,7 +51,7 @@ func Write(dir string, m *Model) error {
 			"generation_config.json": m.generation(),
 		}
 		if t := m.Tokenizer; t != nil {
-			name, data := t.File()
+			name, data := t.HF()
 			if err := writeFile(dir, name, data); err != nil {
 				return err
 			}

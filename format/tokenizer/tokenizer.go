@@ -70,6 +70,16 @@ func (t *Tokenizer) File() (name string, data []byte) {
 	panic(fmt.Sprintf("tokenizer: File: no writer for %T", t.model))
 }
 
+// HF is File for Hugging Face's libraries: a tokenizer.json always says in its post-processor whether BOS goes before a
+// text, which one without leaves to the reader.
+func (t *Tokenizer) HF() (name string, data []byte) {
+	name, data = t.File()
+	if name == jsonName {
+		data = patchHF(data, t)
+	}
+	return name, data
+}
+
 // With returns the same tokenizer with other ids around a text, as tokenizer_config.json or a GGUF header
 // may want; its File holds them too. Ids outside the vocabulary count as -1.
 func (t *Tokenizer) With(s Special) *Tokenizer {
