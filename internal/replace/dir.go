@@ -19,7 +19,7 @@ func Dir(path string, write func(dir string) error) (err error) {
 	if err := vacant(path); err != nil {
 		return err
 	}
-	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")
+	temporary := temporaryName(path)
 	lock, err := claim(temporary, path)
 	if err != nil {
 		return err
@@ -64,40 +64,30 @@ func vacant(path string) error {
 
 // claim makes the temporary folder of path, empty, and returns it locked.
 func claim(temporary, path string) (*os.File, error) {
-	for {
-		if err := os.Mkdir(temporary, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
-		}
-		d, err := os.Open(temporary)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // its writer has just finished
-		}
-		if err != nil {
-			return nil, err
-		}
-		if err := filelock.Lock(d); err != nil {
-			d.Close()
-			return nil, fmt.Errorf("%s: cannot be locked, is another process writing %s? %w", temporary, path, err)
-		}
-		// Between open and lock its writer may have renamed or removed it.
-		ours, err1 := d.Stat()
-		named, err2 := os.Lstat(temporary)
-		if err2 == nil && !named.IsDir() {
-			d.Close()
-			return nil, fmt.Errorf("%s: no folder: remove it", temporary)
-		}
-		if err1 == nil && err2 == nil && os.SameFile(ours, named) {
-			if err := empty(temporary); err != nil {
-				d.Close()
+	d, err := filelock.Claim(temporary, path, func() (*os.File, error) {
+		for {
+			if err := os.Mkdir(temporary, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
 				return nil, err
 			}
-			return d, nil
+			d, err := os.Open(temporary)
+			if !errors.Is(err, fs.ErrNotExist) { // else its writer has just finished
+				return d, err
+			}
 		}
-		d.Close()
-		if err := errors.Join(err1, err2); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+	}, func(named fs.FileInfo) error {
+		if !named.IsDir() {
+			return fmt.Errorf("%s: no folder: remove it", temporary)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
+	if err := empty(temporary); err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
 }
 
 // empty removes what a killed writer left.

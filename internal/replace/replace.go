@@ -16,7 +16,7 @@ import (
 // renamed, and the folder synced. A killed writer leaves a file whose name begins with
 // a dot and ends in .partial, which the next one takes over.
 func File(path string, write func(w io.Writer) error) (err error) {
-	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")
+	temporary := temporaryName(path)
 	f, err := os.Create(temporary)
 	if err != nil {
 		return err
@@ -38,6 +38,11 @@ func File(path string, write func(w io.Writer) error) (err error) {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// temporaryName is where what is to be path is written.
+func temporaryName(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")
 }
 
 // syncDir makes a rename within a folder last.

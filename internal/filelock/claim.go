@@ -1,0 +1,39 @@
+package filelock
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// Claim opens what name is, by open, and locks it for the one that writes path. check says what is wrong
+// with the file or folder of that name, before anything of it is changed.
+func Claim(name, path string, open func() (*os.File, error), check func(named fs.FileInfo) error) (*os.File, error) {
+	for {
+		f, err := open()
+		if err != nil {
+			return nil, err
+		}
+		if err := Lock(f); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("%s: cannot be locked, is another process writing %s? %w", name, path, err)
+		}
+		// Between open and lock its writer may have renamed or removed it.
+		ours, err1 := f.Stat()
+		named, err2 := os.Lstat(name)
+		if err2 == nil {
+			if err := check(named); err != nil {
+				f.Close()
+				return nil, err
+			}
+		}
+		if err1 == nil && err2 == nil && os.SameFile(ours, named) {
+			return f, nil
+		}
+		f.Close()
+		if err := errors.Join(err1, err2); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+}
