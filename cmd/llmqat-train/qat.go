@@ -105,7 +105,7 @@ func (c *qatCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	hash, err := hashOf(ctx, src, c.Teacher)
+	hash, err := progress.Hash(ctx, os.Stderr, c.Teacher, src)
 	if err != nil {
 		return err
 	}
@@ -264,14 +264,6 @@ func (c *qatCmd) config(ctx context.Context, m *format.Config, src format.Source
 		AttentionLoss: c.AttentionLoss, HiddenLoss: c.HiddenLoss,
 		Seed: c.Seed, EvalEvery: c.EvalEvery, EvalWindows: c.EvalWindows, SaveEvery: c.SaveEvery, Keep: c.Keep,
 	}.Resolve(m)
-}
-
-// hashOf is what the student's provenance says of its teacher, read with a bar.
-func hashOf(ctx context.Context, src format.FileSource, path string) (string, error) {
-	step, end := progress.Bar(os.Stderr, "reading "+filepath.Base(path))
-	defer end()
-	done := int64(0)
-	return src.Hash(ctx, func(n int) { done += int64(n); step(done, src.Size()) })
 }
 
 // log tells of a step in a line that the next one replaces, and of an evaluation in

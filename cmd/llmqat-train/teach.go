@@ -47,7 +47,7 @@ func (c *teachCmd) Run(ctx context.Context) error {
 	if length < 2 || length > most {
 		return fmt.Errorf("--length is %d, want 2 to %d, the teacher's context", length, most)
 	}
-	hash, err := hashOf(ctx, src, c.Teacher)
+	hash, err := progress.Hash(ctx, os.Stderr, c.Teacher, src)
 	if err != nil {
 		return err
 	}

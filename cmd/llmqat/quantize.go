@@ -104,7 +104,7 @@ func (c *quantizeCmd) apply(ctx context.Context, recipe ptq.Recipe, src format.F
 		return nil, err
 	}
 	o.Float = q.Float
-	if o.Trained.SourceHash, err = hashOf(ctx, src, c.Model); err != nil {
+	if o.Trained.SourceHash, err = progress.Hash(ctx, os.Stderr, c.Model, src); err != nil {
 		return nil, err
 	}
 	calibration := &ptq.Calibration{}
@@ -141,14 +141,6 @@ func (c *quantizeCmd) apply(ctx context.Context, recipe ptq.Recipe, src format.F
 	}
 	o.Trained.Scales, o.Trained.Notes["methods"] = steps.Of, strings.Join(m.Applied(), ", ")
 	return m, nil
-}
-
-// hashOf is what provenance says of the model, read with a bar.
-func hashOf(ctx context.Context, src format.FileSource, path string) (string, error) {
-	step, end := progress.Bar(os.Stderr, "reading "+filepath.Base(path))
-	defer end()
-	done := int64(0)
-	return src.Hash(ctx, func(n int) { done += int64(n); step(done, src.Size()) })
 }
 
 // layerProgress says how far a method is that goes through a model's layers.
