@@ -81,7 +81,7 @@ func describeModel(name string, f *qat.File) Result {
 	h := f.Header()
 	c, q := &h.Config, h.Quantization
 	r := Result{Name: name, FileBytes: int64(len(f.Bytes())), IntegerMatmul: q.Bits.A <= 8,
-		KVTokenBytes: int64(c.NumHiddenLayers) * int64(q.KV().TokenBytes(c.NumKeyValueHeads, c.HeadDim))}
+		KVTokenBytes: int64(h.KVTokenBytes())}
 	if q.KV().Quantized() {
 		r.KVScheme = string(q.KVScheme)
 	}

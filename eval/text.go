@@ -10,6 +10,10 @@ import (
 	"github.com/llmqat/llmqat/format/tokens"
 )
 
+// MaxLength is a window's tokens where nobody says how many, or the model's context where that is less:
+// GPTQ's, which others report too.
+const MaxLength = 2048
+
 // Text is what a model is evaluated on: windows of token ids, each evaluated alone.
 type Text struct {
 	Windows [][]int32 `json:"-"`

@@ -55,10 +55,7 @@ func (o *Options) open(ctx context.Context, s *Set) (f *files, err error) {
 		return f, err
 	}
 	c := src.Config()
-	s.Teacher = Teacher{Name: filepath.Base(o.Teacher), Hash: hash, Layers: c.NumHiddenLayers, Vocabulary: c.VocabSize, Context: c.MaxPositionEmbeddings}
-	for _, t := range c.Tensors() {
-		s.Teacher.Parameters += int64(t.Out) * int64(max(t.In, 1))
-	}
+	s.Teacher = Teacher{Name: filepath.Base(o.Teacher), Hash: hash, Layers: c.NumHiddenLayers, Vocabulary: c.VocabSize, Context: c.MaxPositionEmbeddings, Parameters: c.Parameters()}
 	if f.teacher, err = o.float(ctx, o.Teacher, src, hash, qat.Float32); err != nil {
 		return f, fmt.Errorf("the teacher: %w", err)
 	}
@@ -153,16 +150,10 @@ func (f *files) add(s *Set, m *qat.File, name string) error {
 	sum := sha256.Sum256(m.Bytes())
 	d := Model{
 		Name: nameOf(q), File: name, Hash: "sha256:" + hex.EncodeToString(sum[:]), Bits: q.Bits.String(), Float: q.Float, LMHeadBits: q.LMHeadBits,
-		Method: q.Method, Steps: h.Provenance.Steps, AttentionMACs: 2 * int64(c.NumHiddenLayers) * int64(c.NumAttentionHeads) * int64(c.HeadDim),
+		Method: q.Method, Steps: h.Provenance.Steps, MACs: c.MACs(), AttentionMACs: int64(2 * c.ScoreMACs(1)),
 	}
 	if q.KV().Quantized() {
 		d.KVScheme = string(q.KVScheme)
-	}
-	d.MACs = int64(c.VocabSize) * int64(c.HiddenSize)
-	for _, t := range c.Tensors() {
-		if t.Linear {
-			d.MACs += int64(t.Out) * int64(t.In)
-		}
 	}
 	if p := h.Provenance; p.Steps > 0 && p.SourceHash != s.Teacher.Hash {
 		s.Notes = append(s.Notes, fmt.Sprintf("%s was trained for another model (%s) than the teacher here: its distance to this one is not what its training brought.", name, cmp.Or(p.Source, "unknown")))

@@ -48,9 +48,6 @@ type Options struct {
 	Log     io.Writer
 }
 
-// maxLength is GPTQ's, which others report too.
-const maxLength = 2048
-
 const (
 	decode = 32  // tokens of a sample
 	pass   = 512 // tokens of the passes of a prompt, as the server's

@@ -25,7 +25,7 @@ type text struct {
 
 // texts cuts what the flags name, for the models' common vocabulary.
 func (o *Options) texts(f *files) (list []text, err error) {
-	length := maxLength
+	length := eval.MaxLength
 	for _, m := range append(f.models, f.teacher) {
 		length = min(length, m.Header().Config.MaxPositionEmbeddings)
 	}

@@ -112,12 +112,9 @@ func (c *generateCmd) foresee(ctx context.Context, w io.Writer, t *generate.Teac
 	if err != nil {
 		return err
 	}
-	speed, of := c.Speed, "the machine of --speed"
-	if speed == (cost.Speed{}) {
-		of = fmt.Sprintf("%s, %d threads", dev.Device.Name(), dev.Threads)
-		if speed, err = cost.Measure(dev.Device, 16); err != nil {
-			return err
-		}
+	speed, of, err := c.Speed.Or(dev, 16)
+	if err != nil {
+		return err
 	}
 	from, to := p.Header.Range()
 	length := float64(p.Header.MaxTokens)

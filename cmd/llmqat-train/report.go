@@ -95,8 +95,7 @@ func readRun(dir string) (r reported, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	m, q := &f.Header().Config, &f.Header().Quantization
-	r.KVBytes = m.NumHiddenLayers * q.KV().TokenBytes(m.NumKeyValueHeads, m.HeadDim)
+	r.KVBytes = f.Header().KVTokenBytes()
 	lines, err := train.ReadLog(filepath.Join(dir, "log.jsonl"))
 	for _, l := range lines {
 		r.Tokens = max(r.Tokens, l.Tokens)

@@ -36,7 +36,7 @@ type calibrationText struct {
 // text reads or draws what the flags ask for.
 func (f *calibrationFlags) text(ctx context.Context, src format.Source, model, tokenizer string, threads int) (*calibrationText, error) {
 	context := src.Config().MaxPositionEmbeddings
-	length := min(maxLength, context)
+	length := min(eval.MaxLength, context)
 	if f.Length != 0 {
 		length = f.Length
 	}

@@ -136,9 +136,9 @@ func (c *evalCmd) evalModels(ctx context.Context, sets []*task.Set, log io.Write
 	}
 	defer func() { err = errors.Join(err, dev.Close()) }()
 
-	q, m := student.Header().Quantization, &student.Header().Config
+	q := student.Header().Quantization
 	r = &evalReport{
-		Model: c.Model, Bits: q.Bits.String(), KVScheme: string(q.KVScheme), KVBytes: m.NumHiddenLayers * q.KV().TokenBytes(m.NumKeyValueHeads, m.HeadDim),
+		Model: c.Model, Bits: q.Bits.String(), KVScheme: string(q.KVScheme), KVBytes: student.Header().KVTokenBytes(),
 		Teacher: c.Teacher, Device: dev.Device.Name(),
 	}
 	if c.hasText() {

@@ -103,12 +103,9 @@ func (c *evalCmd) foresee(w io.Writer, sets []*task.Set) (err error) {
 	if err != nil {
 		return err
 	}
-	speed, of := c.Speed, "the machine of --speed"
-	if speed == (cost.Speed{}) {
-		of = fmt.Sprintf("%s, %d threads", dev.Device.Name(), dev.Threads)
-		if speed, err = cost.Measure(dev.Device, h.Quantization.Bits.W); err != nil {
-			return err
-		}
+	speed, of, err := c.Speed.Or(dev, h.Quantization.Bits.W)
+	if err != nil {
+		return err
 	}
 	tokens, step := float64(takes.Tokens), float64(e.Budget)
 	work := cost.Pass{

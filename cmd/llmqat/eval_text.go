@@ -39,9 +39,6 @@ func (c *textFlags) check() error {
 	return nil
 }
 
-// maxLength is GPTQ's, which others report too.
-const maxLength = 2048
-
 // textReport is what was measured on a text.
 type textReport struct {
 	Source string     `json:"source"`
@@ -109,7 +106,7 @@ func tokensTold(tell func(text string), what string) func(done, total int64) {
 
 // text reads what the flags name, in windows for a model that takes so many tokens at most.
 func (c *textFlags) text(model string, tok *tokenizer.Tokenizer, vocab, most int) (_ *textReport, err error) {
-	length := min(maxLength, most)
+	length := min(eval.MaxLength, most)
 	if c.Length != 0 {
 		length = c.Length
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/llmqat/llmqat/format/qat"
 	"github.com/llmqat/llmqat/kernels"
@@ -80,9 +81,7 @@ func (s *Engine) Score(ctx context.Context, requests []Request, done func(i int,
 // ask scores one request.
 func (s *Engine) ask(ctx context.Context, list []Request) ([]Score, error) {
 	r := list[0]
-	ids := make([]int32, 0, len(r.Context)+len(r.Continuation))
-	ids = append(append(ids, r.Context...), r.Continuation...)
-	events, err := s.engine.Generate(ctx, engine.Request{IDs: ids, LogprobsFrom: len(r.Context), Logprobs: 1})
+	events, err := s.engine.Generate(ctx, engine.Request{IDs: slices.Concat(r.Context, r.Continuation), LogprobsFrom: len(r.Context), Logprobs: 1})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.path, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,7 +117,7 @@ func (s *Server) Score(ctx context.Context, requests []Request, done func(i int,
 func (s *Server) ask(ctx context.Context, list []Request) (scores []Score, err error) {
 	prompts := make([][]int32, len(list))
 	for i, r := range list {
-		prompts[i] = append(append(make([]int32, 0, len(r.Context)+len(r.Continuation)), r.Context...), r.Continuation...)
+		prompts[i] = slices.Concat(r.Context, r.Continuation)
 	}
 	choices, err := s.complete(ctx, s.form, prompts)
 	if err != nil {

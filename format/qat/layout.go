@@ -71,6 +71,12 @@ func (h *Header) layout(tokenizerName string, tokenizerSize int64) ([]Tensor, in
 	return list, at
 }
 
+// KVTokenBytes is what the KV cache keeps of a token, of all layers.
+func (h *Header) KVTokenBytes() int {
+	c := &h.Config
+	return c.NumHiddenLayers * h.Quantization.KV().TokenBytes(c.NumKeyValueHeads, c.HeadDim)
+}
+
 // DataBytes is how many bytes the tensors of such a file have, its tokenizer aside.
 func (h *Header) DataBytes() int64 {
 	_, n := h.layout("", 0)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/llmqat/llmqat/kernels"
+	"github.com/llmqat/llmqat/runtime/device"
 )
 
 // Speed is what a device does at most in a second.
@@ -40,6 +41,16 @@ func (s *Speed) UnmarshalText(text []byte) error {
 
 func speedError(text []byte) error {
 	return fmt.Errorf("%q: want FLOAT,INT8,READ: multiply-adds a second of floats and of int8, and bytes read a second, as 495e12,990e12,3.35e12", text)
+}
+
+// Or returns s and what it is of, in words; where s is zero, what dev reaches with weights of
+// some bits.
+func (s Speed) Or(dev *device.Opened, weightBits int) (_ Speed, of string, err error) {
+	if s != (Speed{}) {
+		return s, "the machine of --speed", nil
+	}
+	s, err = Measure(dev.Device, weightBits)
+	return s, fmt.Sprintf("%s, %d threads", dev.Device.Name(), dev.Threads), err
 }
 
 // bufferBytes exceeds the caches of processors and GPUs several times.

@@ -31,7 +31,7 @@ func (p Pass) Of(h *qat.Header, n float64) Work {
 	w := Work{Float: 2 * p.Tokens * c.ScoreMACs(p.Context)}
 	*w.kind(q.Bits.A < 16) += p.Tokens * layers
 	*w.kind(q.LMHeadActivationBits() < 16) += p.Logits * head
-	kv := float64(c.NumHiddenLayers * q.KV().TokenBytes(c.NumKeyValueHeads, c.HeadDim))
+	kv := float64(h.KVTokenBytes())
 	w.Bytes = float64(h.DataBytes()) + p.Seqs*p.Context*kv
 	if !c.TieWordEmbeddings { // of which a few rows are read
 		w.Bytes -= head * float64(embeddingBytes(q))
