@@ -74,7 +74,9 @@ func watch(pid int) (stop func() Process, err error) {
 		if err != nil {
 			return // it has ended: its requests fail, which says enough
 		}
-		p = Process{max(p.Resident, now.Resident), max(p.Anon, now.Anon), now.Peak, now.CPU}
+		resident := max(p.Resident, now.Resident)
+		// Linux counts pages by thread and adds them up late: its peak may be below what it said was resident.
+		p = Process{resident, max(p.Anon, now.Anon), max(resident, now.Peak), now.CPU}
 	}
 	go func() {
 		defer close(ended)
