@@ -95,11 +95,11 @@ func (c *evalCmd) foresee(w io.Writer, sets []*task.Set) (err error) {
 		return err
 	}
 	defer dev.Close()
-	e, err := score.Foresee(h, engine.Options{Device: dev.Device, Threads: dev.Threads})
+	takes, err := task.Foresee(sets, c.protocols(), h.Tokenizer, h.Config.MaxPositionEmbeddings+1)
 	if err != nil {
 		return err
 	}
-	takes, err := task.Foresee(sets, c.protocols(), h.Tokenizer, e.MaxContext+1)
+	e, err := score.Foresee(h, engine.Options{Device: dev.Device, Threads: dev.Threads}, takes.Longest)
 	if err != nil {
 		return err
 	}

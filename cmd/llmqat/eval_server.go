@@ -20,14 +20,14 @@ type serverFlags struct {
 	APIKey        string        `name:"api-key" help:"The server's key." placeholder:"KEY"`
 	Tokenizer     string        `help:"The tokenizer of the served model or of --shape: tokenizer.model, tokenizer.json, a Hugging Face directory or a .qat file; or the file of a float model that lacks it." type:"path" placeholder:"FILE"`
 	ServedContext int           `name:"served-context" help:"Tokens that the served model takes, where the server does not say (max_model_len in /v1/models)." placeholder:"N"`
-	Calls         int           `help:"Calls to the server at once, of 8 prompts each." default:"4" placeholder:"N"`
+	Calls         int           `help:"Calls to the server at once, of 8 prompts each. Unset: 4." placeholder:"N"`
 	Timeout       time.Duration `help:"Of a call. One that failed for a full queue, a restart or a lost connection is made again, for 5 minutes." default:"5m"`
 }
 
 func (c *serverFlags) check(hash bool, teacher string) error {
 	switch {
-	case c.URL == "" && (c.ServedModel != "" || c.APIKey != "" || c.ServedContext != 0):
-		return errors.New("--served-model, --served-context and --api-key are about a server: give its --url")
+	case c.URL == "" && (c.ServedModel != "" || c.APIKey != "" || c.ServedContext != 0 || c.Calls != 0):
+		return errors.New("--served-model, --served-context, --api-key and --calls are about a server: give its --url")
 	case c.ServedContext < 0 || c.Calls < 0 || c.Timeout < 0:
 		return fmt.Errorf("--served-context %d, --calls %d, --timeout %v: none is below 0", c.ServedContext, c.Calls, c.Timeout)
 	case c.URL != "" && c.Tokenizer == "":

@@ -109,6 +109,7 @@ func TestEvalServerFails(t *testing.T) {
 		{evalCmd{serverFlags: serverFlags{URL: "http://127.0.0.1:1/v1", Tokenizer: model}, Teacher: model, taskFlags: tasks}, "go with --model"},
 		{evalCmd{serverFlags: serverFlags{URL: "http://127.0.0.1:1/v1", Tokenizer: model, Calls: -1}, taskFlags: tasks}, "--calls -1"},
 		{evalCmd{Model: model, serverFlags: serverFlags{Tokenizer: model}, taskFlags: tasks}, "give its --url"},
+		{evalCmd{Model: model, serverFlags: serverFlags{Calls: 2}, taskFlags: tasks}, "give its --url"},
 	} {
 		var out, log bytes.Buffer
 		if err := c.c.run(context.Background(), &out, &log); err == nil || !strings.Contains(err.Error(), c.says) {

@@ -30,8 +30,8 @@ type taskFlags struct {
 // check says what is wrong with the flags.
 func (c *taskFlags) check() error {
 	switch {
-	case c.Tasks == nil && (c.TaskData != "" || c.ShotsData != "" || c.Limit != nil || c.Items != ""):
-		return errors.New("--task-data, --shots-data, --limit and --items are about --tasks: give --tasks all, or some of their names")
+	case c.Tasks == nil && (c.TaskData != "" || c.Shots > 0 || c.ShotsData != "" || c.ShotsSeed != 0 || c.Limit != nil || c.Items != ""):
+		return errors.New("--task-data, --shots, --shots-data, --shots-seed, --limit and --items are about --tasks: give --tasks all, or some of their names")
 	case c.Tasks != nil && c.TaskData == "":
 		return errors.New("--tasks: where are the files? Give their folder by --task-data")
 	case c.Shots < -1:

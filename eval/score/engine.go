@@ -1,7 +1,6 @@
 package score
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -18,37 +17,38 @@ import (
 // runs beside: a float32, whose softmax sums float32 exponentials. A token's is off by 2e-6
 // at most where p > 1e-7, and the sum, a float64, by no more than its terms.
 type Engine struct {
-	engine *engine.Engine
-	path   string
-	ahead  int // requests that the engine has at once
+	file    *qat.File
+	options engine.Options
+	ahead   int            // requests that the engine has at once
+	longest int            // tokens that the model takes
+	engine  *engine.Engine // nil until something is asked
 }
 
-// NewEngine loads the model in f, which must stay open until Close. Of o, whose Device is
+// NewEngine scores by the model in f, which must stay open until Close. Of o, whose Device is
 // required, what is zero has the engine's defaults, but a smaller cache in the host's memory: on a
 // CPU, 8 sequences in steps of 512 tokens score as many requests a second as 128 in steps of 2,048.
+// The model is loaded for what Score is asked, with a context as long as that.
 func NewEngine(f *qat.File, o engine.Options) (*Engine, error) {
-	o = withCache(f.Header(), o)
-	info, err := engine.Plan(f, o)
+	info, err := engine.Foresee(f.Header(), o)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", f.Path(), err)
 	}
-	s := &Engine{path: f.Path(), ahead: aheadSeqs * info.MaxSeqs}
-	o.MaxQueue, o.MaxQueueTokens = s.ahead, math.MaxInt64
-	if s.engine, err = engine.New(f, o); err != nil {
-		return nil, err
-	}
+	s := &Engine{file: f, options: o, ahead: aheadSeqs * info.MaxSeqs, longest: info.MaxContext + 1}
+	s.options.MaxQueue, s.options.MaxQueueTokens = s.ahead, math.MaxInt64
 	return s, nil
 }
 
-// Foresee says what NewEngine would take for a model that is not there, of which h says all.
-func Foresee(h *qat.Header, o engine.Options) (engine.Info, error) {
-	return engine.Foresee(h, withCache(h, o))
+// Foresee says what scoring requests of so many tokens at most would take for a model that is
+// not there, of which h says all.
+func Foresee(h *qat.Header, o engine.Options, longest int) (engine.Info, error) {
+	return engine.Foresee(h, sized(h, o, longest))
 }
 
-func withCache(h *qat.Header, o engine.Options) engine.Options {
+// sized is o for requests of so many tokens at most, of which the last is only predicted.
+func sized(h *qat.Header, o engine.Options, longest int) engine.Options {
+	o.MaxContext = max(1, longest-1)
 	if _, own := o.Device.(kernels.OwnMemory); o.KVBytes == 0 && !own {
-		longest := cmp.Or(o.MaxContext, h.Config.MaxPositionEmbeddings)
-		pages := max(kvcache.Count(longest), cacheSeqs*kvcache.Count(min(longest, 1024)))
+		pages := max(kvcache.Count(o.MaxContext), cacheSeqs*kvcache.Count(min(o.MaxContext, 1024)))
 		o.KVBytes = int64(pages) * kvcache.PageBytes(&h.Config, h.Quantization.KV())
 	}
 	return o
@@ -62,20 +62,42 @@ const cacheSeqs = 8
 const aheadSeqs = 4
 
 // MaxTokens is one more than the model's context, as the last token is only predicted.
-func (s *Engine) MaxTokens() int { return s.engine.Info().MaxContext + 1 }
+func (s *Engine) MaxTokens() int { return s.longest }
 
 // Close frees the model.
 func (s *Engine) Close() error {
-	s.engine.Close()
+	if s.engine != nil {
+		s.engine.Close()
+	}
 	return nil
 }
 
 // Score implements Scorer.
 func (s *Engine) Score(ctx context.Context, requests []Request, done func(i int, s Score) error) error {
 	if err := check(requests, s.MaxTokens()); err != nil {
-		return fmt.Errorf("%s: %w", s.path, err)
+		return fmt.Errorf("%s: %w", s.file.Path(), err)
+	}
+	longest := 0
+	for _, r := range requests {
+		longest = max(longest, len(r.Context)+len(r.Continuation))
+	}
+	if err := s.load(longest); err != nil {
+		return err
 	}
 	return each(ctx, requests, 1, s.ahead, s.ask, done)
+}
+
+// load has an engine for requests of so many tokens.
+func (s *Engine) load(longest int) (err error) {
+	o := sized(s.file.Header(), s.options, longest)
+	if s.engine != nil {
+		if o.MaxContext <= s.engine.Info().MaxContext {
+			return nil
+		}
+		s.engine.Close()
+	}
+	s.engine, err = engine.New(s.file, o)
+	return err
 }
 
 // ask scores one request.
@@ -83,12 +105,12 @@ func (s *Engine) ask(ctx context.Context, list []Request) ([]Score, error) {
 	r := list[0]
 	events, err := s.engine.Generate(ctx, engine.Request{IDs: slices.Concat(r.Context, r.Continuation), LogprobsFrom: len(r.Context), Logprobs: 1})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.path, err)
+		return nil, fmt.Errorf("%s: %w", s.file.Path(), err)
 	}
 	score := Score{Greedy: true}
 	for ev := range events {
 		if ev.Err != nil {
-			return nil, fmt.Errorf("%s: %w", s.path, ev.Err)
+			return nil, fmt.Errorf("%s: %w", s.file.Path(), ev.Err)
 		}
 		for _, t := range ev.Prompt {
 			score.Logprob += float64(t.Logprob)
@@ -99,7 +121,7 @@ func (s *Engine) ask(ctx context.Context, list []Request) ([]Score, error) {
 		return nil, err
 	}
 	if math.IsInf(score.Logprob, 0) {
-		return nil, fmt.Errorf("%s: logits that are no numbers: is the model whole (llmqat inspect --verify)?", s.path)
+		return nil, fmt.Errorf("%s: logits that are no numbers: is the model whole (llmqat inspect --verify)?", s.file.Path())
 	}
 	return []Score{score}, nil
 }

@@ -138,6 +138,9 @@ func TestScoresAreThoseAlone(t *testing.T) {
 	f := random(t)
 	requests := questions(rand.New(rand.NewPCG(1, 1)))
 	single := scorer(t, f, engine.Options{})
+	if err := single.load(tinyContext + 1); err != nil {
+		t.Fatal(err)
+	}
 	var want []Score
 	for i, r := range requests {
 		switch first, room := r.Continuation[0], len(r.Context)+len(r.Continuation) <= tinyContext; {
@@ -288,17 +291,35 @@ func TestScoreEnds(t *testing.T) {
 	}
 }
 
-// A dry run tells the bytes that scoring takes.
-func TestForesee(t *testing.T) {
+// The engine is as large as what is asked of it, however long the model's context is, and a dry run tells its bytes.
+func TestCacheIsForWhatIsAsked(t *testing.T) {
 	f := random(t)
-	s := scorer(t, f, engine.Options{})
-	want := s.engine.Info()
-	dev, err := cpu.New(0, "")
-	if err != nil {
-		t.Fatal(err)
+	h := f.Header()
+	h.Config.MaxPositionEmbeddings = 1 << 20
+	s := scorer(t, f, engine.Options{MemoryBytes: 64 << 20})
+	if s.MaxTokens() != 1<<20+1 {
+		t.Errorf("takes %d tokens", s.MaxTokens())
 	}
-	defer dev.Close()
-	if got, err := Foresee(f.Header(), engine.Options{Device: dev}); err != nil || got.KVBytes != want.KVBytes || got.MaxSeqs != want.MaxSeqs {
-		t.Errorf("%+v, %v, want %+v", got, err, want)
+	ids := make([]int32, 5*tinyContext)
+	page := kvcache.PageBytes(&h.Config, h.Quantization.KV())
+	loads := map[*engine.Engine]bool{}
+	for _, tokens := range []int{100, 2, 5 * tinyContext, 300} {
+		all(t, s, []Request{{ids[:1], ids[1:2]}, {ids[:tokens-1], ids[tokens-1 : tokens]}})
+		loads[s.engine] = true
+		most := max(100, tokens)
+		if tokens == 300 {
+			most = 5 * tinyContext
+		}
+		want, err := Foresee(h, engine.Options{Device: s.options.Device}, most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := s.engine.Info()
+		if info.MaxContext != most-1 || info.KVBytes != cacheSeqs*int64(kvcache.Count(most-1))*page || info.KVBytes != want.KVBytes || info.MaxSeqs != want.MaxSeqs {
+			t.Errorf("%d tokens: %+v, foreseen %+v", tokens, info, want)
+		}
+	}
+	if len(loads) != 2 {
+		t.Errorf("the model was loaded %d times, want 2", len(loads))
 	}
 }

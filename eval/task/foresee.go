@@ -8,6 +8,7 @@ type Takes struct {
 	Requests int     // equal ones once
 	Tokens   int64   // that are computed: a context that the choices of an item share, once
 	Scored   int64   // of these, the ones whose logits are wanted
+	Longest  int     // tokens of the longest request
 	Context  float64 // tokens before a computed one, in the mean
 }
 
@@ -23,6 +24,7 @@ func Foresee(sets []*Set, protocols []Protocol, tok *tokenizer.Tokenizer, maxTok
 	before := 0.0
 	for i, r := range p.requests {
 		t.Scored += int64(len(r.Continuation))
+		t.Longest = max(t.Longest, len(r.Context)+len(r.Continuation))
 		end := float64(len(r.Context) + len(r.Continuation))
 		begin := end - float64(each[i])
 		before += (end*(end-1) - begin*(begin-1)) / 2 // tokens begin to end-1 have as many before them

@@ -30,7 +30,7 @@ func TestForesee(t *testing.T) {
 	dir := write(t, "openbookqa.jsonl", `{"id": "1", "question": {"stem": "ab", "choices": [{"text": "c", "label": "A"}, {"text": "de", "label": "B"}]}, "answerKey": "A"}`)
 	one, err := Foresee(load(t, Options{Tasks: []string{"openbookqa"}, Dir: dir}), []Protocol{LMEval}, tok, 2000)
 	// BOS, space, a and b; after these 0 to 3 before, space and c after 4 and 5, space, d and e after 4 to 6.
-	if want := (Takes{Items: 1, Requests: 2, Tokens: 9, Scored: 5, Context: (0. + 1 + 2 + 3 + 4 + 5 + 4 + 5 + 6) / 9}); err != nil || one != want {
+	if want := (Takes{Items: 1, Requests: 2, Tokens: 9, Scored: 5, Longest: 7, Context: (0. + 1 + 2 + 3 + 4 + 5 + 4 + 5 + 6) / 9}); err != nil || one != want {
 		t.Errorf("%+v, want %+v (%v)", one, want, err)
 	}
 }
