@@ -4,20 +4,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/llmqat/llmqat/internal/filelock"
 )
 
-// temporaryName is where the file that is to be path is written.
-func temporaryName(path string) string {
-	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")
-}
-
-// temporary opens the empty temporary file of path, locked. There is one name, so
-// that killed writers leave at most one file, which the next one takes over.
+// temporary opens the empty temporary file of path, locked.
 func temporary(path string) (*os.File, error) {
-	name := temporaryName(path)
+	name := filelock.Partial(path)
 	f, err := filelock.Claim(name, path, func() (*os.File, error) { return os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666) }, func(named fs.FileInfo) error {
 		if !named.Mode().IsRegular() {
 			return fmt.Errorf("%s: no regular file: remove it", name)

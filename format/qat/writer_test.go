@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/internal/filelock"
 	"github.com/llmqat/llmqat/internal/long"
 )
 
@@ -154,7 +155,7 @@ func TestOldFileStaysUntilCommit(t *testing.T) {
 		if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, old) {
 			t.Errorf("%s: the destination holds %d bytes (%v), want the old file", step, len(b), err)
 		}
-		if _, err := Open(temporaryName(path)); step != "aborted" && !errors.Is(err, format.ErrCorrupt) {
+		if _, err := Open(filelock.Partial(path)); step != "aborted" && !errors.Is(err, format.ErrCorrupt) {
 			t.Errorf("%s: the temporary file opens as a model: %v", step, err)
 		}
 	}
@@ -185,7 +186,7 @@ func TestOldFileStaysUntilCommit(t *testing.T) {
 	still("aborted")
 	want(t, dir, "m.qat")
 
-	write(t, temporaryName(path), tinyHeader(t)) // killed just before its rename
+	write(t, filelock.Partial(path), tinyHeader(t)) // killed just before its rename
 	w = create(t, path)
 	still("created over another's")
 	fill(t, w)

@@ -5,7 +5,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
+
+// Partial is where the file or folder that is to be path is written: one name, so that killed writers leave at
+// most one, which the next one takes over.
+func Partial(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")
+}
 
 // Claim opens what name is, by open, and locks it for the one that writes path. check says what is wrong
 // with the file or folder of that name, before anything of it is changed.

@@ -19,7 +19,7 @@ func Dir(path string, write func(dir string) error) (err error) {
 	if err := vacant(path); err != nil {
 		return err
 	}
-	temporary := temporaryName(path)
+	temporary := filelock.Partial(path)
 	lock, err := claim(temporary, path)
 	if err != nil {
 		return err

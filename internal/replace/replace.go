@@ -10,13 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/llmqat/llmqat/internal/filelock"
 )
 
 // File puts what write writes at path: a temporary file beside it, synced, then
 // renamed, and the folder synced. A killed writer leaves a file whose name begins with
 // a dot and ends in .partial, which the next one takes over.
 func File(path string, write func(w io.Writer) error) (err error) {
-	temporary := temporaryName(path)
+	temporary := filelock.Partial(path)
 	f, err := os.Create(temporary)
 	if err != nil {
 		return err
@@ -38,11 +40,6 @@ func File(path string, write func(w io.Writer) error) (err error) {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
-}
-
-// temporaryName is where what is to be path is written.
-func temporaryName(path string) string {
-	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")
 }
 
 // syncDir makes a rename within a folder last.
