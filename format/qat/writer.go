@@ -12,13 +12,14 @@ import (
 	"sync"
 
 	"github.com/llmqat/llmqat/format/internal/mapped"
+	"github.com/llmqat/llmqat/internal/replace"
 )
 
 // Writer writes a .qat file beside its destination and puts it there whole by
 // Commit. Until then the destination keeps what it had.
 type Writer struct {
-	path    string   // destination, symbolic links followed
-	f       *os.File // temporary
+	path    string // destination, symbolic links followed
+	f       *replace.Pending
 	header  *Header
 	tensors []Tensor // offsets from the start of the data
 	parts   map[string]*part
@@ -73,10 +74,10 @@ func Create(path string, h *Header) (*Writer, error) {
 	if w.path, err = destination(path); err != nil {
 		return nil, err
 	}
-	if w.f, err = temporary(w.path); err != nil {
+	if w.f, err = replace.Begin(w.path); err != nil {
 		return nil, err
 	}
-	if err := reserve(w.f, w.base+size); err != nil {
+	if err := reserve(w.f.File, w.base+size); err != nil {
 		w.Abort()
 		return nil, fmt.Errorf("%s takes %d bytes: %w", w.path, w.base+size, err)
 	}
@@ -164,10 +165,8 @@ func (w *Writer) Commit() error {
 	}
 	if err != nil {
 		w.Abort()
-		return err
 	}
-	w.f = nil
-	return syncDir(filepath.Dir(w.path))
+	return err
 }
 
 func (w *Writer) finish() error {
@@ -181,10 +180,9 @@ func (w *Writer) finish() error {
 	if _, err := w.f.WriteAt(header, 0); err != nil {
 		return err
 	}
-	if err := w.f.Sync(); err != nil {
-		return err
-	}
-	return replace(w.f, w.path)
+	f := w.f
+	w.f = nil
+	return f.Commit()
 }
 
 // Abort gives the file up and leaves nothing of it. After Commit it does nothing.
@@ -192,7 +190,7 @@ func (w *Writer) Abort() {
 	if w.f == nil {
 		return
 	}
-	discard(w.f)
+	w.f.Abort()
 	w.f = nil
 }
 
@@ -202,11 +200,11 @@ func Check(path string) error {
 	if err != nil {
 		return err
 	}
-	f, err := temporary(path)
+	f, err := replace.Begin(path)
 	if err != nil {
 		return err
 	}
-	discard(f)
+	f.Abort()
 	return nil
 }
 

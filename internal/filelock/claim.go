@@ -18,6 +18,11 @@ func Partial(path string) string {
 // with the file or folder of that name, before anything of it is changed.
 func Claim(name, path string, open func() (*os.File, error), check func(named fs.FileInfo) error) (*os.File, error) {
 	for {
+		if named, err := os.Lstat(name); err == nil {
+			if err := check(named); err != nil {
+				return nil, err
+			}
+		}
 		f, err := open()
 		if err != nil {
 			return nil, err

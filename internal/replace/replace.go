@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,32 +15,73 @@ import (
 	"github.com/llmqat/llmqat/internal/filelock"
 )
 
-// File puts what write writes at path: a temporary file beside it, synced, then
-// renamed, and the folder synced. A killed writer leaves a file whose name begins with
-// a dot and ends in .partial, which the next one takes over.
-func File(path string, write func(w io.Writer) error) (err error) {
-	temporary := filelock.Partial(path)
-	f, err := os.Create(temporary)
+// Pending is a file that is to be at another path once it is whole.
+type Pending struct {
+	*os.File
+	path string
+}
+
+// Begin opens an empty file beside path, which Commit or Abort end. While it lives it is locked, and another
+// for the same path is an error. A killed writer leaves a file whose name begins with a dot and ends in .partial,
+// which the next one takes over.
+func Begin(path string) (*Pending, error) {
+	name := filelock.Partial(path)
+	f, err := filelock.Claim(name, path, func() (*os.File, error) { return os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666) }, func(named fs.FileInfo) error {
+		if !named.Mode().IsRegular() {
+			return fmt.Errorf("%s: no regular file: remove it", name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &Pending{f, path}
+	if err := f.Truncate(0); err != nil {
+		p.Abort()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Commit syncs the file, renames it to its path and syncs the folder. After an error the path is what it was, or
+// the whole new file that a crash may yet undo, and nothing else is left.
+func (p *Pending) Commit() error {
+	if err := p.Sync(); err != nil {
+		p.Abort()
+		return err
+	}
+	if runtime.GOOS == "windows" {
+		p.Close() // an open file cannot be renamed there; elsewhere the lock lasts until the name is gone
+	}
+	if err := os.Rename(p.Name(), p.path); err != nil {
+		p.Abort()
+		return err
+	}
+	p.Close() // what was synced
+	return syncDir(filepath.Dir(p.path))
+}
+
+// Abort removes the file, while its lock lasts where the system lets it.
+func (p *Pending) Abort() {
+	removed := os.Remove(p.Name()) == nil
+	p.Close()
+	if !removed {
+		os.Remove(p.Name())
+	}
+}
+
+// File puts what write writes at path, as Begin and Commit do.
+func File(path string, write func(w io.Writer) error) error {
+	p, err := Begin(path)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("writing %s: %w", path, err)
-			os.Remove(temporary)
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err = write(w); err == nil {
-		err = errors.Join(w.Flush(), f.Sync())
+	w := bufio.NewWriterSize(p, 1<<20)
+	if err := errors.Join(write(w), w.Flush()); err != nil {
+		p.Abort()
+		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return p.Commit()
 }
 
 // syncDir makes a rename within a folder last.

@@ -6,6 +6,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -44,5 +47,52 @@ func TestFile(t *testing.T) {
 	want("three")
 	if err := File(filepath.Join(dir, "none", "b"), func(io.Writer) error { return nil }); err == nil {
 		t.Error("wrote to a folder that is not there")
+	}
+}
+
+// What stands where the temporary is to be is told, not followed.
+func TestPartialIsALink(t *testing.T) {
+	dir := t.TempDir()
+	other := filepath.Join(dir, "other")
+	if err := os.WriteFile(other, []byte("another's"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{"other", "nothing"} {
+		link := filepath.Join(dir, ".a.partial")
+		if err := os.Symlink(to, link); err != nil {
+			t.Skip(err) // Windows without the privilege
+		}
+		if err := File(filepath.Join(dir, "a"), func(io.Writer) error { return nil }); err == nil || !strings.Contains(err.Error(), link) {
+			t.Errorf("a file through a link to %s: %v", to, err)
+		}
+		if err := Dir(filepath.Join(dir, "a"), func(string) error { return nil }); err == nil || !strings.Contains(err.Error(), link) {
+			t.Errorf("a folder through a link to %s: %v", to, err)
+		}
+		if err := os.Remove(link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := names(t, dir); !slices.Equal(got, []string{"other"}) {
+		t.Errorf("%q are left", got)
+	}
+	if got, err := os.ReadFile(other); err != nil || string(got) != "another's" {
+		t.Errorf("the file behind the link holds %q (%v)", got, err)
+	}
+}
+
+func TestTwoWriters(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no locks")
+	}
+	path := filepath.Join(t.TempDir(), "a")
+	err := File(path, func(w io.Writer) error {
+		if err := File(path, func(io.Writer) error { return nil }); err == nil || !strings.Contains(err.Error(), "another process") {
+			t.Errorf("a second writer: %v", err)
+		}
+		_, err := io.WriteString(w, "whole")
+		return err
+	})
+	if got, _ := os.ReadFile(path); err != nil || string(got) != "whole" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
