@@ -38,7 +38,7 @@ func (w work) requests(vocab int, alike bool) (list []Request) {
 			if !alike {
 				head, question = draw(w.head), draw(w.context)
 			}
-			list = append(list, Request{append(head[:w.head:w.head], question...), draw(w.choice)})
+			list = append(list, ask(append(head[:w.head:w.head], question...), draw(w.choice)))
 		}
 	}
 	return list

@@ -28,15 +28,22 @@ func check(requests []Request, most int) error {
 // group is requests that are equal, by their indices.
 type group []int
 
-// groups sorts requests by their tokens, so that those which begin alike follow each other:
+// groups sorts requests by the tokens that they are asked with, so that those which begin alike follow each other:
 // what they share is in the cache when its turn comes, and may be forgotten after.
 func groups(requests []Request) (list []group) {
 	order := make([]int, len(requests))
 	for i := range order {
 		order[i] = i
 	}
+	with := func(i int) []int32 {
+		if requests[i].With != nil {
+			return requests[i].With
+		}
+		return requests[i].Context
+	}
 	compare := func(a, b int) int {
-		return cmp.Or(slices.Compare(requests[a].Context, requests[b].Context), slices.Compare(requests[a].Continuation, requests[b].Continuation))
+		return cmp.Or(slices.Compare(with(a), with(b)),
+			slices.Compare(requests[a].Context, requests[b].Context), slices.Compare(requests[a].Continuation, requests[b].Continuation))
 	}
 	slices.SortStableFunc(order, compare)
 	for from := 0; from < len(order); {

@@ -22,6 +22,7 @@ type Engine struct {
 	ahead   int            // requests that the engine has at once
 	longest int            // tokens that the model takes
 	engine  *engine.Engine // nil until something is asked
+	closed  bool
 }
 
 // NewEngine scores by the model in f, which must stay open until Close. Of o, whose Device is
@@ -29,7 +30,9 @@ type Engine struct {
 // CPU, 8 sequences in steps of 512 tokens score as many requests a second as 128 in steps of 2,048.
 // The model is loaded for what Score is asked, with a context as long as that.
 func NewEngine(f *qat.File, o engine.Options) (*Engine, error) {
-	info, err := engine.Foresee(f.Header(), o)
+	whole := o
+	whole.KVBytes = 0 // may be less than a whole context takes
+	info, err := engine.Foresee(f.Header(), whole)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Path(), err)
 	}
@@ -66,6 +69,7 @@ func (s *Engine) MaxTokens() int { return s.longest }
 
 // Close frees the model.
 func (s *Engine) Close() error {
+	s.closed = true
 	if s.engine != nil {
 		s.engine.Close()
 	}
@@ -89,6 +93,9 @@ func (s *Engine) Score(ctx context.Context, requests []Request, done func(i int,
 
 // load has an engine for requests of so many tokens.
 func (s *Engine) load(longest int) (err error) {
+	if s.closed {
+		return fmt.Errorf("%s: %w", s.file.Path(), engine.ErrClosed)
+	}
 	o := sized(s.file.Header(), s.options, longest)
 	if s.engine != nil {
 		if o.MaxContext <= s.engine.Info().MaxContext {

@@ -59,6 +59,10 @@ func scorer(t *testing.T, f *qat.File, o engine.Options) *Engine {
 	return s
 }
 
+func ask(context, continuation []int32) Request {
+	return Request{Context: context, Continuation: continuation}
+}
+
 // all returns the scores of requests, each of which must be told once.
 func all(t *testing.T, s Scorer, requests []Request) []Score {
 	t.Helper()
@@ -93,12 +97,12 @@ func questions(r *rand.Rand) (list []Request) {
 		for range 4 {
 			question := append(slices.Clip(head), draw(1, 50)...)
 			for range 1 + r.IntN(4) {
-				list = append(list, Request{question, draw(1, 20)})
+				list = append(list, ask(question, draw(1, 20)))
 			}
 		}
 	}
 	list = append(list, list[:5]...)
-	list = append(list, Request{draw(1, 1), draw(tinyContext, tinyContext)}, Request{draw(tinyContext, tinyContext), draw(1, 1)})
+	list = append(list, ask(draw(1, 1), draw(tinyContext, tinyContext)), ask(draw(tinyContext, tinyContext), draw(1, 1)))
 	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return list
 }
@@ -219,12 +223,12 @@ func TestEngineRefuses(t *testing.T) {
 		r    Request
 		want string
 	}{
-		{Request{nil, long[:1]}, "request 1: no context"},
-		{Request{long[:1], nil}, "request 1: no token to score"},
-		{Request{long, long[:1]}, "request 1: context of 201 tokens and continuation of 1: the model takes 201 together"},
-		{Request{long[:1], []int32{tinyVocab}}, "token 300 at 1"},
+		{ask(nil, long[:1]), "request 1: no context"},
+		{ask(long[:1], nil), "request 1: no token to score"},
+		{ask(long, long[:1]), "request 1: context of 201 tokens and continuation of 1: the model takes 201 together"},
+		{ask(long[:1], []int32{tinyVocab}), "token 300 at 1"},
 	} {
-		err := s.Score(context.Background(), []Request{{long[:1], long[:1]}, c.r}, func(int, Score) error { return nil })
+		err := s.Score(context.Background(), []Request{ask(long[:1], long[:1]), c.r}, func(int, Score) error { return nil })
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v, want one with %q", err, c.want)
 		}
@@ -254,7 +258,7 @@ func TestBrokenModel(t *testing.T) {
 	defer broken.Close()
 	s := scorer(t, broken, engine.Options{})
 	defer s.Close()
-	err = s.Score(context.Background(), []Request{{[]int32{1}, []int32{2}}}, func(int, Score) error { return nil })
+	err = s.Score(context.Background(), []Request{ask([]int32{1}, []int32{2})}, func(int, Score) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "no numbers") || !strings.Contains(err.Error(), path) {
 		t.Errorf("error %v, want one about logits that are no numbers", err)
 	}
@@ -304,7 +308,7 @@ func TestCacheIsForWhatIsAsked(t *testing.T) {
 	page := kvcache.PageBytes(&h.Config, h.Quantization.KV())
 	loads := map[*engine.Engine]bool{}
 	for _, tokens := range []int{100, 2, 5 * tinyContext, 300} {
-		all(t, s, []Request{{ids[:1], ids[1:2]}, {ids[:tokens-1], ids[tokens-1 : tokens]}})
+		all(t, s, []Request{ask(ids[:1], ids[1:2]), ask(ids[:tokens-1], ids[tokens-1:tokens])})
 		loads[s.engine] = true
 		most := max(100, tokens)
 		if tokens == 300 {
@@ -321,5 +325,24 @@ func TestCacheIsForWhatIsAsked(t *testing.T) {
 	}
 	if len(loads) != 2 {
 		t.Errorf("the model was loaded %d times, want 2", len(loads))
+	}
+	s.Close()
+	for _, tokens := range []int{2, 1000} {
+		if err := s.Score(t.Context(), []Request{ask(ids[:1], ids[1:tokens])}, nil); !errors.Is(err, engine.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+}
+
+// What belongs together is asked together.
+func TestOrder(t *testing.T) {
+	a, b, c := []int32{1, 5, 5}, []int32{1, 5, 7}, []int32{1, 9}
+	requests := []Request{ask(c, a), ask(b, a), {Context: []int32{3}, Continuation: a, With: b}, ask(a, b), {Context: []int32{0}, Continuation: a, With: c}, ask(a, b), ask(a, a)}
+	var got []int
+	for _, g := range groups(requests) {
+		got = append(got, g[0])
+	}
+	if want := []int{6, 3, 1, 2, 4, 0}; !slices.Equal(got, want) {
+		t.Errorf("asked in the order %v, want %v", got, want)
 	}
 }

@@ -24,7 +24,7 @@ func (s *Server) probe(ctx context.Context) error {
 		}
 		choices, err := s.complete(ctx, f, prompts)
 		for i := 0; i < len(prompts) && err == nil; i++ {
-			_, err = choices[i].score(Request{prompts[i][:1], prompts[i][1:]}, f.more)
+			_, err = choices[i].score(Request{Context: prompts[i][:1], Continuation: prompts[i][1:]}, f.more)
 		}
 		if err == nil {
 			s.form = f
@@ -44,7 +44,7 @@ func (s *Server) probe(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("this server scores no texts: asked for a completion with echo, logprobs 1 and max_tokens 0 or 1, of token ids: %w; "+
-		"llmqat-serve and vLLM do, llama-server takes no echo", refused)
+		"llmqat-serve and vLLM do, llama-server takes no echo; and is --tokenizer the served model's?", refused)
 }
 
 // refused says that the server does not take what it was asked for.

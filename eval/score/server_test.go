@@ -136,7 +136,7 @@ func (f *fakeServer) choice(index int, ids []int32) map[string]any {
 func fakeRequests() (list []Request) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 100 {
-		q := Request{make([]int32, 1+r.IntN(4)), make([]int32, 1+r.IntN(3))}
+		q := ask(make([]int32, 1+r.IntN(4)), make([]int32, 1+r.IntN(3)))
 		for _, ids := range [][]int32{q.Context, q.Continuation} {
 			for i := range ids {
 				ids[i] = 3 + int32(r.IntN(10))
@@ -173,7 +173,7 @@ func TestServer(t *testing.T) {
 					t.Errorf("request %d: %+v, want %+v", i, got, want)
 				}
 			}
-			long := Request{make([]int32, fakeContext-c.more), []int32{1}}
+			long := ask(make([]int32, fakeContext-c.more), []int32{1})
 			if err := s.Score(context.Background(), []Request{long}, nil); err == nil || !strings.Contains(err.Error(), "the model takes") {
 				t.Errorf("a request that is too long: %v", err)
 			}

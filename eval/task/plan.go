@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/llmqat/llmqat/eval/score"
 	"github.com/llmqat/llmqat/format/tokenizer"
@@ -77,6 +78,10 @@ func newPlan(sets []*Set, protocols []Protocol, tok *tokenizer.Tokenizer, maxTok
 					return nil, fmt.Errorf("%s: item %d: %w", s.Path, i, err)
 				}
 				q.alone = append(q.alone, at)
+				// Asked with the question whose turn comes first, lest all items wait for them.
+				if r, with := &p.requests[at], p.requests[q.choices[0]].Context; r.With == nil || slices.Compare(with, r.With) < 0 {
+					r.With = with
+				}
 			}
 			p.questions = append(p.questions, q)
 		}

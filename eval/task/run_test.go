@@ -249,3 +249,29 @@ func TestWithoutTokenizer(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is asked after "Answer:" is asked beside the first question that waits for it, so that items are known one by one.
+func TestAloneIsAskedWithItsQuestion(t *testing.T) {
+	for _, name := range []string{"boolq", "openbookqa"} {
+		p, err := newPlan(load(t, Options{Tasks: []string{name}, Dir: "testdata/original"}), both, byteTokenizer(t, llama), 2000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := map[int][]int32{}
+		for _, q := range p.questions {
+			for _, r := range q.alone {
+				if is, ok := first[r]; !ok || slices.Compare(p.requests[q.choices[0]].Context, is) < 0 {
+					first[r] = p.requests[q.choices[0]].Context
+				}
+			}
+		}
+		for i, r := range p.requests {
+			if !slices.Equal(r.With, first[i]) {
+				t.Errorf("%s: request %d is asked with %v, want %v", name, i, r.With, first[i])
+			}
+		}
+		if len(first) == 0 {
+			t.Errorf("%s: nothing is asked after \"Answer:\"", name)
+		}
+	}
+}
