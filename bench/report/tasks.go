@@ -37,7 +37,10 @@ func (o *Options) tasks(ctx context.Context, s *Set, f *files, old *Report, save
 	if err != nil {
 		return err
 	}
-	asked := hashOf(sets, o.ShotsData)
+	asked, err := hashOf(sets)
+	if err != nil {
+		return err
+	}
 	dev, err := device.Open(o.Device, o.Threads)
 	if err != nil {
 		return err
@@ -92,14 +95,17 @@ func (o *Options) taskOptions() task.Options {
 	return task.Options{Tasks: o.Tasks, Dir: o.TaskData, Shots: o.Shots, ShotsDir: o.ShotsData, Limit: o.Limit}
 }
 
-// hashOf is a name for all that is asked.
-func hashOf(sets []*task.Set, examples string) string {
+// hashOf is a name for all that is asked, examples, too, and for what is told of it.
+func hashOf(sets []*task.Set) (string, error) {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s\n", examples)
 	for _, s := range sets {
-		fmt.Fprintf(sum, "%s %d %d %+v\n", s.Name, s.Shots, s.All, s.Items)
+		prompts, err := s.Hash()
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(sum, "%s %d %d %d %s\n", s.Name, s.Shots, s.All, len(s.Items), prompts)
 	}
-	return fmt.Sprintf("%x", sum.Sum(nil))
+	return fmt.Sprintf("%x", sum.Sum(nil)), nil
 }
 
 // findTasks returns the figures of a key, or a place for them.

@@ -41,7 +41,10 @@ func newPlan(sets []*Set, protocols []Protocol, tok *tokenizer.Tokenizer, maxTok
 	e := &encoder{tok: tok, max: maxTokens}
 	known := map[[sha256.Size]byte]int{}
 	for n, s := range sets {
-		sum := sha256.New()
+		sum, err := s.Hash()
+		if err != nil {
+			return nil, err
+		}
 		lengths := make([][]int, len(s.Items))
 		for i := range s.Items {
 			asked, err := s.prompt(i)
@@ -62,7 +65,6 @@ func newPlan(sets []*Set, protocols []Protocol, tok *tokenizer.Tokenizer, maxTok
 				return at, err
 			}
 			for c := range asked.contexts {
-				fmt.Fprintf(sum, "%q %q %d\n", asked.contexts[c], asked.continuations[c], s.Items[i].Gold)
 				at, err := ask(asked.contexts[c], asked.continuations[c])
 				if err != nil {
 					return nil, fmt.Errorf("%s: item %d: %w", s.Path, i, err)
@@ -86,9 +88,24 @@ func newPlan(sets []*Set, protocols []Protocol, tok *tokenizer.Tokenizer, maxTok
 			p.questions = append(p.questions, q)
 		}
 		p.lengths = append(p.lengths, lengths)
-		p.sums = append(p.sums, fmt.Sprintf("%x", sum.Sum(nil)))
+		p.sums = append(p.sums, sum)
 	}
 	return p, nil
+}
+
+// Hash is of all that is asked: every item after its examples, its choices and which of them is right.
+func (s *Set) Hash() (string, error) {
+	sum := sha256.New()
+	for i := range s.Items {
+		asked, err := s.prompt(i)
+		if err != nil {
+			return "", err
+		}
+		for c := range asked.contexts {
+			fmt.Fprintf(sum, "%q %q %d\n", asked.contexts[c], asked.continuations[c], s.Items[i].Gold)
+		}
+	}
+	return fmt.Sprintf("%x", sum.Sum(nil)), nil
 }
 
 // divides says whether a protocol wants P(choice | "Answer:") of the set's items.
