@@ -8,6 +8,7 @@ import (
 
 	"github.com/llmqat/llmqat/format"
 	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/internal/replace"
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
@@ -71,7 +72,7 @@ func Check(src format.FileSource, path string) error {
 	if err := notFrom(path, src.Files()); err != nil {
 		return err
 	}
-	return qat.Check(path)
+	return replace.Check(path)
 }
 
 // notFrom refuses to replace a file that is being read.

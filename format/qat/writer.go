@@ -6,12 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 
-	"github.com/llmqat/llmqat/format/internal/mapped"
 	"github.com/llmqat/llmqat/internal/replace"
 )
 
@@ -71,12 +67,10 @@ func Create(path string, h *Header) (*Writer, error) {
 		t := &w.tensors[i]
 		w.parts[t.Name] = &part{Tensor: t, sum: sha256.New()}
 	}
-	if w.path, err = destination(path); err != nil {
+	if w.f, err = replace.Begin(path); err != nil {
 		return nil, err
 	}
-	if w.f, err = replace.Begin(w.path); err != nil {
-		return nil, err
-	}
+	w.path = w.f.Path
 	if err := reserve(w.f.File, w.base+size); err != nil {
 		w.Abort()
 		return nil, fmt.Errorf("%s takes %d bytes: %w", w.path, w.base+size, err)
@@ -192,35 +186,4 @@ func (w *Writer) Abort() {
 	}
 	w.f.Abort()
 	w.f = nil
-}
-
-// Check returns the error that Create has of path itself, for those who compute long before they write.
-func Check(path string) error {
-	path, err := destination(path)
-	if err != nil {
-		return err
-	}
-	f, err := replace.Begin(path)
-	if err != nil {
-		return err
-	}
-	f.Abort()
-	return nil
-}
-
-// destination follows symbolic links and refuses what a rename should not replace.
-func destination(path string) (string, error) {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return path, nil
-	}
-	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		if path, err = filepath.EvalSymlinks(path); err == nil { // a dangling link is an error
-			info, err = os.Stat(path)
-		}
-	}
-	if err != nil {
-		return "", err
-	}
-	return path, mapped.CheckRegular(path, info)
 }

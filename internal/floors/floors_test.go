@@ -21,7 +21,7 @@ var may = map[string][]string{
 	"kernels":        {"kernels"},
 	"kernels/quant":  {},
 	"kernels/fp":     {},
-	"format":         {"format", "kernels/quant", "kernels/fp", "internal/filelock", "internal/long", "internal/replace"},
+	"format":         {"format", "kernels/quant", "kernels/fp", "internal/filelock", "internal/long", "internal/regular", "internal/replace"},
 	"runtime":        {"runtime", "kernels", "format"},
 	"train":          {"train", "kernels", "format", "internal"},
 	"serve":          {"serve", "runtime/engine", "runtime/sample", "format/tokenizer"},

@@ -96,3 +96,44 @@ func TestTwoWriters(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// Links are followed, and what is neither file nor folder stays what it is.
+func TestDestination(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "folder"), 0o777), os.WriteFile(filepath.Join(dir, "file"), nil, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"to-file": "file", "to-folder": "folder", "to-nothing": "nothing", "to-device": os.DevNull} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Skip(err) // Windows without the privilege
+		}
+	}
+	before := names(t, dir)
+	wrote := false
+	write := func(io.Writer) error { wrote = true; return nil }
+	for _, name := range []string{"folder", "to-folder", "to-nothing", "to-device"} {
+		path := filepath.Join(dir, name)
+		if File(path, write) == nil || Check(path) == nil {
+			t.Errorf("a file over %s", name)
+		}
+	}
+	for _, name := range []string{"file", "to-file", "to-nothing", "to-device"} {
+		if err := Dir(filepath.Join(dir, name), func(string) error { wrote = true; return nil }); err == nil {
+			t.Errorf("a folder over %s", name)
+		}
+	}
+	if got := names(t, dir); wrote || !slices.Equal(got, before) {
+		t.Errorf("something was written; %q, before %q", got, before)
+	}
+	put := func(w io.Writer) error { _, err := io.WriteString(w, "new"); return err }
+	err := errors.Join(File(filepath.Join(dir, "to-file"), put), Dir(filepath.Join(dir, "to-folder"), func(dir string) error { return File(filepath.Join(dir, "a"), put) }))
+	if got, _ := os.ReadFile(filepath.Join(dir, "file")); err != nil || string(got) != "new" {
+		t.Errorf("through a link: %q, %v", got, err)
+	}
+	if got := names(t, filepath.Join(dir, "folder")); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("through a link the folder got %q", got)
+	}
+	if got := names(t, dir); !slices.Equal(got, before) {
+		t.Errorf("%q, before %q", got, before)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 
 	"github.com/llmqat/llmqat/format"
+	"github.com/llmqat/llmqat/internal/regular"
 )
 
 // File is the bytes of one file. They must not be changed, nor used after Close.
@@ -82,18 +83,10 @@ func openRegular(path string) (*os.File, int64, error) {
 
 // CheckRegular refuses what is no regular file, in words.
 func CheckRegular(path string, info fs.FileInfo) error {
-	found := "neither a directory nor a regular file"
-	switch m := info.Mode(); {
-	case m.IsRegular():
-		return nil
-	case m.IsDir():
-		found = "a directory"
-	case m&fs.ModeDevice != 0:
-		found = "a device"
-	case m&fs.ModeNamedPipe != 0:
-		found = "a pipe"
+	if err := regular.Check(path, info); err != nil {
+		return fmt.Errorf("%w: %w", err, format.ErrUnsupported)
 	}
-	return fmt.Errorf("%s: %s, want a regular file: %w", path, found, format.ErrUnsupported)
+	return nil
 }
 
 // Bytes returns the file's bytes.
