@@ -97,6 +97,25 @@ func WikiText(raw string) string {
 	return strings.Join(rows, "\n\n")
 }
 
+// Divided is the documents between the lines of a text that are divider, without the line ends around them. Ends of
+// CR and LF end lines, too.
+func Divided(text, divider string) ([]string, error) {
+	var list []string
+	begin, at := 0, 0
+	for line := range strings.Lines(text) {
+		end := at
+		at += len(line)
+		if strings.TrimRight(line, "\r\n") == divider {
+			list = append(list, strings.Trim(text[begin:end], "\r\n"))
+			begin = at
+		}
+	}
+	if begin == 0 {
+		return nil, fmt.Errorf("no line of it is the divider %q", divider)
+	}
+	return append(list, strings.Trim(text[begin:], "\r\n")), nil
+}
+
 // ReadFile reads a text of up to tokenizer.MaxText bytes.
 func ReadFile(path string) (string, error) {
 	f, err := os.Open(path)

@@ -216,3 +216,18 @@ func TestKnownPerplexities(t *testing.T) {
 		})
 	}
 }
+
+func TestDivided(t *testing.T) {
+	for text, want := range map[string][]string{
+		"a\n--\nb\n\nc--\n": {"a", "b\n\nc--"}, "--\n\na\n--\n--\nb": {"", "a", "", "b"}, "a\r\n--\r\nb\r\nc\r\n": {"a", "b\r\nc"}, "a\n--": {"a", ""},
+	} {
+		if got, err := Divided(text, "--"); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q (%v)", text, got, want, err)
+		}
+	}
+	for _, text := range []string{"", "a", "a\n-- \nb\n---\n"} {
+		if got, err := Divided(text, "--"); err == nil || !strings.Contains(err.Error(), `"--"`) {
+			t.Errorf("%q: %q (%v)", text, got, err)
+		}
+	}
+}

@@ -115,6 +115,9 @@ func (c *evalCmd) evalModels(ctx context.Context, sets []*task.Set, log io.Write
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, student.close()) }()
+	if err := c.sameBits(c.Model, student.Header().Quantization.Bits); err != nil {
+		return nil, err
+	}
 	var teacher *evalModel
 	if c.Teacher != "" {
 		if teacher, err = openEval(ctx, c.Teacher, c.Tokenizer, log); err != nil {
@@ -163,6 +166,9 @@ func (c *evalCmd) check() error {
 	if !c.hasText() && c.Tasks == nil {
 		return errors.New("nothing to evaluate on: give --text, --data or --tasks")
 	}
+	if c.Each && !c.JSON {
+		return errors.New("--each is about --json: give that, too")
+	}
 	if err := c.textFlags.check(); err != nil {
 		return err
 	}
@@ -174,6 +180,11 @@ func (c *evalCmd) check() error {
 	}
 	if c.URL == "" && c.Tokenizer != "" && isQAT(c.Model) && (c.Teacher == "" || isQAT(c.Teacher)) {
 		return errors.New("--tokenizer is of float models, of --shape or of a server: a .qat file has its own: leave it out, or, for a server, give its --url")
+	}
+	if c.Model != "" && !isQAT(c.Model) {
+		if err := c.sameBits(c.Model, floatBits); err != nil {
+			return err
+		}
 	}
 	return c.serverFlags.check(c.Hash, c.Teacher)
 }

@@ -22,7 +22,7 @@ import (
 type foreseeFlags struct {
 	DryRun bool       `help:"Say how many requests and tokens --tasks are, what they take in memory and time, and end."`
 	Shape  string     `help:"With --dry-run, instead of --model: a model that is not here, by its name or config.json (${shapes})." xor:"model" required:"" placeholder:"NAME"`
-	Bits   string     `help:"Of --shape: its W-A-KV." default:"4-8-4" placeholder:"W-A-KV"`
+	Bits   string     `help:"Of --shape: its W-A-KV. Unset: 4-8-4." placeholder:"W-A-KV"`
 	Speed  cost.Speed `help:"For --dry-run: another machine than this one, which is measured else: multiply-adds a second of floats and of int8, and bytes read a second, at most, as 495e12,990e12,3.35e12." placeholder:"FLOAT,INT8,READ"`
 }
 
@@ -40,6 +40,14 @@ func (c *foreseeFlags) check(tasks []string, s *serverFlags) error {
 	return nil
 }
 
+// sameBits refuses a --bits that the model does not have: nobody shall take its figures for those of another.
+func (c *foreseeFlags) sameBits(model string, has quant.Bits) error {
+	if c.Bits == "" || c.Bits == has.String() {
+		return nil
+	}
+	return fmt.Errorf("--bits %s: %s is evaluated as it is, at %v: make another by llmqat quantize --bits %s, or leave --bits (LLMQAT_BITS) out", c.Bits, model, has, c.Bits)
+}
+
 // shape is all of the model's header that a dry run needs, its tokenizer included, until close.
 func (c *evalCmd) shape() (h *qat.Header, close func() error, err error) {
 	if c.Shape == "" {
@@ -50,7 +58,7 @@ func (c *evalCmd) shape() (h *qat.Header, close func() error, err error) {
 		return nil, nil, fmt.Errorf("--shape: %w", err)
 	}
 	h = &qat.Header{Config: m, Quantization: qat.Quantization{KVScheme: quant.KVHeadZP, Float: qat.Float16, LMHeadBits: 16}}
-	if h.Quantization.Bits, err = quant.ParseBits(c.Bits); err != nil {
+	if h.Quantization.Bits, err = quant.ParseBits(cmp.Or(c.Bits, "4-8-4")); err != nil {
 		return nil, nil, err
 	}
 	if h.Tokenizer, err = source.Tokenizer(c.Tokenizer); err == nil {
@@ -75,7 +83,7 @@ func (c *evalCmd) shapeOfModel() (*qat.Header, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	q := qat.Quantization{Bits: quant.Bits{W: 16, A: 16, KV: 16}, KVScheme: quant.KVHeadZP, Float: qat.Float32, LMHeadBits: 16}
+	q := qat.Quantization{Bits: floatBits, KVScheme: quant.KVHeadZP, Float: qat.Float32, LMHeadBits: 16}
 	return &qat.Header{Config: *src.Config(), Quantization: q, Tokenizer: src.Tokenizer()}, src.Close, nil
 }
 

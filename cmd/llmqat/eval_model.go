@@ -22,6 +22,9 @@ type evalModel struct {
 	dir string // to be removed
 }
 
+// floatBits are those of the file that is made of a float model.
+var floatBits = quant.Bits{W: 16, A: 16, KV: 16}
+
 // openEval opens a .qat file, or makes one of a float model, whose tokenizer may lie apart.
 func openEval(ctx context.Context, path, tokenizer string, log io.Writer) (m *evalModel, err error) {
 	if isQAT(path) {
@@ -37,10 +40,10 @@ func openEval(ctx context.Context, path, tokenizer string, log io.Writer) (m *ev
 	if m.dir, err = os.MkdirTemp("", "llmqat-eval-"); err != nil {
 		return nil, err
 	}
-	o := convert.Options{Bits: quant.Bits{W: 16, A: 16, KV: 16}, Float: qat.Float32, Source: filepath.Base(path), CreatedBy: "llmqat " + version}
+	o := convert.Options{Bits: floatBits, Float: qat.Float32, Source: filepath.Base(path), CreatedBy: "llmqat " + version}
 	var end func()
 	o.Progress, end = progress.Bar(log, "converting "+filepath.Base(path))
-	file := filepath.Join(m.dir, "m.qat")
+	file := filepath.Join(m.dir, filepath.Base(path)+".qat") // for messages
 	err = convert.Quantize(ctx, src, file, o)
 	if end(); err == nil {
 		m.File, err = qat.Open(file)

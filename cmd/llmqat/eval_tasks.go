@@ -75,7 +75,7 @@ func byEngine(m *evalModel, dev *device.Opened) asked {
 }
 
 // evalTasks asks a student and, where there is one, its teacher, one after the other.
-func (c *taskFlags) evalTasks(ctx context.Context, sets []*task.Set, models []asked, log io.Writer) (*task.Report, error) {
+func (c *taskFlags) evalTasks(ctx context.Context, sets []*task.Set, models []asked, log io.Writer) (_ *task.Report, err error) {
 	tell, end := progress.Line(log, 10*time.Second)
 	defer end()
 	told := progress.Every(2*time.Second, func(done, total int64, left time.Duration) {
@@ -85,23 +85,30 @@ func (c *taskFlags) evalTasks(ctx context.Context, sets []*task.Set, models []as
 	if c.Items != "" {
 		items[1] = strings.TrimSuffix(c.Items, ".jsonl") + ".teacher.jsonl"
 	}
-	answers := make([]*task.Answers, 2)
-	for i, m := range models {
-		var err error
-		answers[i], err = m.ask(ctx, sets, task.RunOptions{Protocols: c.protocols(), Items: items[i], Progress: func(done, total int64) {
+	var ready []*task.Prepared // all of them, for what is wrong with the teacher's is to be told before the student's hours
+	for i := range models {
+		m := &models[i]
+		if m.Scorer, err = m.open(); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, m.Scorer.Close()) }()
+		p, err := task.Prepare(m.Model, sets, task.RunOptions{Protocols: c.protocols(), Items: items[i], Progress: func(done, total int64) {
 			told(int64(i)*total+done, int64(len(models))*total)
 		}})
 		if err != nil {
 			return nil, err
 		}
+		defer func() { err = errors.Join(err, p.Close()) }()
+		ready = append(ready, p)
+	}
+	answers := make([]*task.Answers, 2)
+	for i, p := range ready {
+		if answers[i], err = p.Run(ctx); err != nil {
+			return nil, err
+		}
+		if err := models[i].Scorer.Close(); err != nil {
+			return nil, err
+		}
 	}
 	return task.Summarize(answers[0], answers[1]), nil
-}
-
-func (m *asked) ask(ctx context.Context, sets []*task.Set, o task.RunOptions) (_ *task.Answers, err error) {
-	if m.Scorer, err = m.open(); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, m.Scorer.Close()) }()
-	return task.Run(ctx, m.Model, sets, o)
 }

@@ -42,6 +42,20 @@ func TestEvalTasks(t *testing.T) {
 		t.Errorf("another model's scores: %v", err)
 	}
 
+	// What is wrong with the teacher's is told before the student is asked.
+	items = filepath.Join(t.TempDir(), "items.jsonl")
+	all.Items = items
+	if err := os.WriteFile(strings.TrimSuffix(items, ".jsonl")+".teacher.jsonl", []byte("another's\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	other = evalCmd{Model: model, Teacher: teacher, Device: "cpu", Threads: 1, taskFlags: all}
+	if err := other.run(context.Background(), &out, &log); err == nil || !strings.Contains(err.Error(), "items.teacher.jsonl:1") {
+		t.Errorf("a teacher's file that is none: %v", err)
+	}
+	if b, err := os.ReadFile(items); err != nil || bytes.Count(b, []byte("\n")) != 1 {
+		t.Errorf("the student was asked before: %s (%v)", b, err)
+	}
+
 	type result struct {
 		Task, Protocol string
 		Shots, Items   int
@@ -89,6 +103,8 @@ func TestEvalTasksFails(t *testing.T) {
 		{taskFlags{Tasks: []string{"pica"}, TaskData: tasksDir}, `no task "pica": there are boolq, piqa`},
 		{taskFlags{Tasks: one, TaskData: tasksDir + "x"}, "no such file"},
 		{taskFlags{Tasks: one, TaskData: tasksDir, Items: t.TempDir()}, "is a directory"},
+		{taskFlags{Tasks: one, TaskData: tasksDir, ShotsData: tasksDir}, "give --shots N"},
+		{taskFlags{Shots: 3}, "--text, --data or --tasks"},
 	} {
 		var out, log bytes.Buffer
 		cmd := evalCmd{Model: model, Device: "cpu", Threads: 1, taskFlags: c.c}

@@ -76,7 +76,7 @@ func TestEval(t *testing.T) {
 	if r.Bits != "4-8-4" || r.Text.Length != 80 || r.Tokens != 79*r.Windows || len(r.Each) != r.Windows || r.KL == nil || r.KL.Value <= 0 || r.KL.SE <= 0 {
 		t.Errorf("%+v", r)
 	}
-	if r = read(evalCmd{Model: model, textFlags: textFlags{Text: text, Divider: "a line of words"}}); r.KL != nil || r.Each != nil {
+	if r = read(evalCmd{Model: model, textFlags: textFlags{Text: text}}); r.KL != nil || r.Each != nil {
 		t.Errorf("%+v: a teacher's numbers without one, or windows not asked for", r)
 	}
 }
@@ -105,6 +105,10 @@ func TestEvalFails(t *testing.T) {
 		{evalCmd{Model: model, textFlags: textFlags{Text: text, Length: 1}}, "--length 1"},
 		{evalCmd{Model: model, textFlags: textFlags{Data: []string{text}}}, "the header of a shard"},
 		{evalCmd{Model: model, textFlags: textFlags{Data: []string{text}, Wikitext: true}}, "with --text"},
+		{evalCmd{Model: model, textFlags: textFlags{Text: text, Divider: "<|endoftext|>"}}, `divider "<|endoftext|>"`},
+		{evalCmd{Model: model, textFlags: textFlags{Text: text, Each: true}}, "--json"},
+		{evalCmd{Model: model, textFlags: textFlags{Text: text}, foreseeFlags: foreseeFlags{Bits: "8-8-8"}}, "is evaluated as it is, at 4-8-4"},
+		{evalCmd{Model: "float", textFlags: textFlags{Text: text}, foreseeFlags: foreseeFlags{Bits: "4-8-4"}}, "is evaluated as it is, at 16-16-16"},
 		{evalCmd{Model: model, Device: "cuda:999", textFlags: textFlags{Text: text}}, "device cuda:999"},
 	} {
 		var out, log bytes.Buffer

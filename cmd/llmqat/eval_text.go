@@ -128,10 +128,9 @@ func (c *textFlags) text(model string, tok *tokenizer.Tokenizer, vocab, most int
 		r.Text, err = eval.Cut(tok, eval.WikiText(raw), length)
 	case c.Divider != "":
 		var list []string
-		for _, s := range strings.Split("\n"+raw+"\n", "\n"+c.Divider+"\n") {
-			list = append(list, strings.Trim(s, "\n"))
+		if list, err = eval.Divided(raw, c.Divider); err == nil {
+			r.Text, err = eval.Documents(tok, list, length)
 		}
-		r.Text, err = eval.Documents(tok, list, length)
 	default:
 		r.Text, err = eval.Cut(tok, raw, length)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -47,6 +48,9 @@ func Load(o Options) ([]*Set, error) {
 			return nil, err
 		}
 		sets = append(sets, s)
+	}
+	if o.ShotsDir != "" && !slices.ContainsFunc(sets, func(s *Set) bool { return s.Shots > 0 }) {
+		return nil, fmt.Errorf("examples of %s: none of the tasks has any before its items: give --shots N, or leave --shots-data out", o.ShotsDir)
 	}
 	return sets, nil
 }

@@ -46,40 +46,77 @@ type Answers struct {
 }
 
 // Run asks a model all items of the sets. Equal requests are scored once.
-func Run(ctx context.Context, m Model, sets []*Set, o RunOptions) (_ *Answers, err error) {
-	if m.Tokenizer == nil {
-		return nil, fmt.Errorf("%s: no tokenizer, to read the tasks with: make it again by llmqat quantize --tokenizer FILE", m.Name)
-	}
-	p, err := newPlan(sets, o.Protocols, m.Tokenizer, m.Scorer.MaxTokens())
+func Run(ctx context.Context, m Model, sets []*Set, o RunOptions) (*Answers, error) {
+	p, err := Prepare(m, sets, o)
 	if err != nil {
 		return nil, err
 	}
-	a := &Answers{sets: sets, protocols: o.Protocols, lengths: p.lengths, cut: make([]int, len(sets))}
+	return p.Run(ctx)
+}
+
+// Prepared is what a model is to be asked, with the file of items open.
+type Prepared struct {
+	scorer   score.Scorer
+	plan     *plan
+	answers  *Answers
+	items    *itemsFile // nil where there is none
+	progress func(done, total int64)
+}
+
+// Prepare finds what Run would find wrong before it asks anything. Run or Close ends it.
+func Prepare(m Model, sets []*Set, o RunOptions) (*Prepared, error) {
+	if m.Tokenizer == nil {
+		return nil, fmt.Errorf("%s: no tokenizer, to read the tasks with: make it again by llmqat quantize --tokenizer FILE", m.Name)
+	}
+	plan, err := newPlan(sets, o.Protocols, m.Tokenizer, m.Scorer.MaxTokens())
+	if err != nil {
+		return nil, err
+	}
+	a := &Answers{sets: sets, protocols: o.Protocols, lengths: plan.lengths, cut: make([]int, len(sets))}
 	for _, s := range sets {
 		a.answers = append(a.answers, make([]answer, len(s.Items)))
 	}
-	for i := range p.questions {
-		if p.questions[i].cut {
-			a.cut[p.questions[i].set]++
+	for i := range plan.questions {
+		if plan.questions[i].cut {
+			a.cut[plan.questions[i].set]++
 		}
 	}
-	keep := func(*question, answer) error { return nil }
-	if o.Items != "" {
-		file, found, err := openItems(o.Items, p, m.ID, m.Scorer.MaxTokens())
-		if err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, file.close()) }()
-		keep = file.write
-		for at, is := range found {
-			a.answers[at.set][at.item] = is
-		}
-		a.Found = len(found)
+	p := &Prepared{scorer: m.Scorer, plan: plan, answers: a, progress: o.Progress}
+	if o.Items == "" {
+		return p, nil
 	}
-	if err := p.score(ctx, m.Scorer, a, keep, o.Progress); err != nil {
+	var found map[place]answer
+	if p.items, found, err = openItems(o.Items, plan, m.ID, m.Scorer.MaxTokens()); err != nil {
 		return nil, err
 	}
-	return a, nil
+	for at, is := range found {
+		a.answers[at.set][at.item] = is
+	}
+	a.Found = len(found)
+	return p, nil
+}
+
+// Run asks.
+func (p *Prepared) Run(ctx context.Context) (_ *Answers, err error) {
+	defer func() { err = errors.Join(err, p.Close()) }()
+	keep := func(*question, answer) error { return nil }
+	if p.items != nil {
+		keep = p.items.write
+	}
+	if err := p.plan.score(ctx, p.scorer, p.answers, keep, p.progress); err != nil {
+		return nil, err
+	}
+	return p.answers, nil
+}
+
+// Close closes the file of items.
+func (p *Prepared) Close() error {
+	if p.items == nil {
+		return nil
+	}
+	f := p.items
+	p.items = nil
+	return f.close()
 }
 
 // score asks what a has no answers to yet.
