@@ -1,6 +1,6 @@
 #!/bin/sh
 # LLM-QAT's table: a float LLaMA and its students of eight settings on eight zero-shot tasks, by two protocols.
-# Every step goes on where it was stopped. docs/recipes/README.md tells more.
+# Every step goes on where it was stopped, and refuses what earlier settings made. docs/recipes/README.md tells more.
 #
 #   docs/recipes/llama.sh plan     memory and hours of every step, for SHAPES: needs neither weights nor GPU
 #   docs/recipes/llama.sh data     texts that the teacher makes up
@@ -32,7 +32,9 @@ FLAGS=${FLAGS:---lr 2e-5 --batch 8 --pass 1 --recompute --lm-head-bits 16 --eval
 DATA_FLAGS=${DATA_FLAGS:-}
 train=$BIN/llmqat-train
 float=$OUT/float.qat # the teacher as all steps read it
-export OUT BIN STEPS THREADS FLAGS float
+trained="STEPS=$STEPS
+FLAGS=$FLAGS"
+export OUT BIN STEPS THREADS FLAGS float trained
 
 need() { # need NAME VALUE WHAT
 	[ -n "$2" ] && return
@@ -40,12 +42,31 @@ need() { # need NAME VALUE WHAT
 	exit 2
 }
 
+# made RESULT SETTINGS REMEDY says whether a result is there. RESULT.settings has the settings that it was made with, a line each:
+# others end all. Where that file is missing the result is taken for one of these settings.
+made() {
+	if ! [ -e "$1.settings" ]; then
+		[ -e "$1" ] || return
+		echo "$2" > "$1.settings"
+	fi
+	if [ "$(cat "$1.settings")" != "$2" ]; then
+		echo "$0: $1 was made with other settings: $(other "$1.settings" "$2"), now $(echo "$2" | other - "$(cat "$1.settings")"): $3" >&2
+		exit 1
+	fi
+	[ -e "$1" ]
+}
+
+# other FILE LINES prints, in one line, those of a file that are none of LINES.
+other() { grep -vxF -e "$2" -- "$1" | paste -sd , -; }
+
 # teacher makes one file of the teacher, of its own floats.
 teacher() {
-	[ -e "$float" ] && return
+	[ -e "$float" ] && [ -z "${TEACHER:-}" ] && return
 	need TEACHER "${TEACHER:-}" "the float model, a Hugging Face directory"
+	made "$float" "TEACHER=${TEACHER%/}" "name another OUT, since all that is in this one comes of that model" && return
 	mkdir -p "$OUT"
 	"$BIN/llmqat" quantize --model "$TEACHER" --bits 16-16-16 --out "$float"
+	echo "TEACHER=${TEACHER%/}" > "$float.settings"
 }
 
 draw() { # draw NAME FLAGS...
@@ -56,11 +77,14 @@ draw() { # draw NAME FLAGS...
 
 # ask NAME MODEL has the tasks' results in runs/NAME/tasks.json. A file of items remembers what was asked.
 ask() {
-	[ -e "$OUT/runs/$1/tasks.json" ] && return
+	asked="TASKS=${TASKS%/}
+LIMIT=${LIMIT:-}"
+	made "$OUT/runs/$1/tasks.json" "$asked" "name another OUT, or remove $OUT/runs/*/tasks.json* and $OUT/runs/*/items.jsonl" && return
 	mkdir -p "$OUT/runs/$1"
 	echo "$1" >&2
 	"$BIN/llmqat" eval --model "$2" --tasks all --task-data "$TASKS" ${LIMIT:+--limit "$LIMIT"} --items "$OUT/runs/$1/items.jsonl" \
 		--threads "$THREADS" --device "$DEVICE" --json > "$OUT/runs/$1/tasks.part"
+	echo "$asked" > "$OUT/runs/$1/tasks.json.settings"
 	mv "$OUT/runs/$1/tasks.part" "$OUT/runs/$1/tasks.json"
 }
 
@@ -116,15 +140,19 @@ data)
 train)
 	teacher
 	mkdir -p "$OUT/runs" "$OUT/logs"
+	set --
+	for bits in $SETTINGS; do
+		made "$OUT/runs/$bits/result.json" "$trained" "name another OUT, or remove $OUT/runs/$bits" || set -- "$@" "$bits"
+	done
 	# $-signs are for the inner shell.
 	# shellcheck disable=SC2016
-	echo "$SETTINGS" | xargs -P "${JOBS:-1}" -n 1 sh -c '
+	echo "$@" | xargs -r -P "${JOBS:-1}" -n 1 sh -c '
 		run=$OUT/runs/$0
-		[ -e "$run/result.json" ] && exit
 		resume=
 		[ -e "$run/config.json" ] && resume=--resume
 		"$BIN/llmqat-train" qat --teacher "$float" --data "$OUT/data" --held "$OUT/held" --out "$run" $resume --bits "$0" \
 			--steps "$STEPS" --threads "$THREADS" $FLAGS > "$OUT/logs/$0.log" 2>&1 || { echo "$0: $(tail -1 "$OUT/logs/$0.log")"; exit 255; }
+		echo "$trained" > "$run/result.json.settings"
 		echo "$0 is trained"'
 	;;
 tasks)
