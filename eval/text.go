@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/llmqat/llmqat/format/tokenizer"
 	"github.com/llmqat/llmqat/format/tokens"
@@ -116,7 +117,8 @@ func Divided(text, divider string) ([]string, error) {
 	return append(list, strings.Trim(text[begin:], "\r\n")), nil
 }
 
-// ReadFile reads a text of up to tokenizer.MaxText bytes.
+// ReadFile reads a text of up to tokenizer.MaxText bytes, in UTF-8: tokenizers read anything, and what is no text
+// should not be measured as one.
 func ReadFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -124,10 +126,19 @@ func ReadFile(path string) (string, error) {
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, tokenizer.MaxText+1))
-	if err == nil && len(b) > tokenizer.MaxText {
-		err = fmt.Errorf("%s: more than %d bytes: cut it", path, tokenizer.MaxText)
+	if err != nil {
+		return "", err
 	}
-	return string(b), err
+	if len(b) > tokenizer.MaxText {
+		return "", fmt.Errorf("%s: more than %d bytes: cut it", path, tokenizer.MaxText)
+	}
+	text := string(b)
+	for at, r := range text {
+		if r == utf8.RuneError && !strings.HasPrefix(text[at:], string(utf8.RuneError)) {
+			return "", fmt.Errorf("%s: byte %d is %#02x, want text in UTF-8: give another file, or convert it by iconv", path, at, text[at])
+		}
+	}
+	return text, nil
 }
 
 // Shards reads the samples of token shards, for a model of so large a vocabulary, as

@@ -36,6 +36,26 @@ func letters(t *testing.T, bos bool) *tokenizer.Tokenizer {
 	return f.Header().Tokenizer.With(tokenizer.Special{BOS: 1, EOS: 2, AddBOS: bos})
 }
 
+// What is no text is named with the place where that shows; U+FFFD is text.
+func TestReadFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "text")
+	for text, want := range map[string]string{
+		"":                     "",
+		"día \ufffd 日本\x00":    "",
+		"d\xeda":               path + ": byte 1 is 0xed, want text in UTF-8",
+		"\ufffd, \xef\xbf":     path + ": byte 5 is 0xef",
+		"ends early: \xe6\x97": path + ": byte 12 is 0xe6",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		got, err := ReadFile(path)
+		if want == "" && (err != nil || got != text) || want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)) {
+			t.Errorf("%q: %q, error %v, want one that begins with %q", text, got, err, want)
+		}
+	}
+}
+
 func TestWikiText(t *testing.T) {
 	raw := " \n = Title = \n \n One . \n Two . \n"
 	want := "\n\n = Title = \n\n\n\n\n One . \n\n\n Two . \n"
