@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,16 +16,33 @@ import (
 	"github.com/llmqat/llmqat/format/convert"
 	"github.com/llmqat/llmqat/format/tokens"
 	"github.com/llmqat/llmqat/internal/progress"
+	"github.com/llmqat/llmqat/kernels/cpu"
 	"github.com/llmqat/llmqat/runtime/device"
 	"github.com/llmqat/llmqat/runtime/generate"
 	"github.com/llmqat/llmqat/train"
 )
 
 type calibrationFlags struct {
-	Calibrate []string `help:"What methods that look at activations read: shards that llmqat-train generate made, directories of them, or a text file. Unset: samples that the model draws itself." type:"path" placeholder:"PATH,..."`
-	Samples   int      `name:"calibration-samples" help:"How many of its windows, by --seed; 0: all." default:"128" placeholder:"N"`
-	Length    int      `name:"calibration-length" help:"Tokens of a window. 0: 2048, or the model's context where that is less." default:"0" placeholder:"N"`
+	Calibrate []string `help:"What methods that look at activations read: shards that llmqat-train generate made, directories of them, or a text file in UTF-8. Unset: samples that the model draws itself." type:"path" placeholder:"PATH,..."`
+	Samples   *int     `name:"calibration-samples" help:"How many of its windows, by --seed; 0: all. Unset: 128." placeholder:"N"`
+	Length    *int     `name:"calibration-length" help:"Tokens of a window. Unset: 2048, or the model's context where that is less." placeholder:"N"`
 	Seed      uint64   `help:"Of the calibration's samples and of hadamard's rotations." default:"1"`
+}
+
+// defaultSamples is GPTQ's number, and how many are drawn where all of them are asked for.
+const defaultSamples = 128
+
+// given names the first flag, and its variable, that is of use only to methods that look at text.
+func (f *calibrationFlags) given() string {
+	switch {
+	case len(f.Calibrate) > 0:
+		return fmt.Sprintf("--calibrate %s (LLMQAT_CALIBRATE)", strings.Join(f.Calibrate, ","))
+	case f.Samples != nil:
+		return fmt.Sprintf("--calibration-samples %d (LLMQAT_CALIBRATION_SAMPLES)", *f.Samples)
+	case f.Length != nil:
+		return fmt.Sprintf("--calibration-length %d (LLMQAT_CALIBRATION_LENGTH)", *f.Length)
+	}
+	return ""
 }
 
 // calibrationText is what methods look at.
@@ -34,25 +52,28 @@ type calibrationText struct {
 }
 
 // text reads or draws what the flags ask for.
-func (f *calibrationFlags) text(ctx context.Context, src format.Source, model, tokenizer string, threads int) (*calibrationText, error) {
+func (f *calibrationFlags) text(ctx context.Context, src format.Source, model, tokenizer string, dev *cpu.Device) (*calibrationText, error) {
 	context := src.Config().MaxPositionEmbeddings
-	length := min(eval.MaxLength, context)
-	if f.Length != 0 {
-		length = f.Length
+	samples, length := defaultSamples, min(eval.MaxLength, context)
+	if f.Samples != nil {
+		samples = *f.Samples
+	}
+	if f.Length != nil {
+		length = *f.Length
 	}
 	if length < 2 || length > context {
 		return nil, fmt.Errorf("--calibration-length %d: want 2 to %d, the model's context", length, context)
 	}
-	if f.Samples < 0 {
-		return nil, fmt.Errorf("--calibration-samples %d: want 1 or more, or 0 for all", f.Samples)
+	if samples < 0 {
+		return nil, fmt.Errorf("--calibration-samples %d: want 1 or more, or 0 for all", samples)
 	}
-	all, from, err := f.read(ctx, src, model, tokenizer, length, threads)
+	all, from, err := f.read(ctx, src, model, tokenizer, samples, length, dev)
 	if err != nil {
 		return nil, err
 	}
-	t := &calibrationText{windows: pick(all.Windows, f.Samples, f.Seed)}
-	if f.Samples > len(t.windows) {
-		fmt.Fprintf(os.Stderr, "--calibration-samples %d: %s has %d windows of up to %d tokens: all are taken\n", f.Samples, from, len(t.windows), length)
+	t := &calibrationText{windows: pick(all.Windows, samples, f.Seed)}
+	if samples > len(t.windows) {
+		fmt.Fprintf(os.Stderr, "--calibration-samples %d: %s has %d windows of up to %d tokens: all are taken\n", samples, from, len(t.windows), length)
 	}
 	var d train.Data
 	for _, w := range t.windows {
@@ -63,9 +84,9 @@ func (f *calibrationFlags) text(ctx context.Context, src format.Source, model, t
 }
 
 // read returns all windows, and what they are from.
-func (f *calibrationFlags) read(ctx context.Context, src format.Source, model, tokenizer string, length, threads int) (*eval.Text, string, error) {
+func (f *calibrationFlags) read(ctx context.Context, src format.Source, model, tokenizer string, samples, length int, dev *cpu.Device) (*eval.Text, string, error) {
 	if len(f.Calibrate) == 0 {
-		t, err := f.draw(ctx, model, tokenizer, length, threads)
+		t, err := f.draw(ctx, model, tokenizer, cmp.Or(samples, defaultSamples), length, dev)
 		return t, "the model's own", err
 	}
 	var names []string
@@ -93,17 +114,9 @@ func (f *calibrationFlags) read(ctx context.Context, src format.Source, model, t
 	return t, from, err
 }
 
-// drawnSamples is how many samples are drawn where not all of something there is are
-// asked for.
-const drawnSamples = 128
-
 // draw has the model make up a text: from BOS alone where texts begin with it, else from
 // the start tokens of the vocabulary, all by its own distribution.
-func (f *calibrationFlags) draw(ctx context.Context, model, tokenizer string, length, threads int) (_ *eval.Text, err error) {
-	samples := f.Samples
-	if samples == 0 {
-		samples = drawnSamples
-	}
+func (f *calibrationFlags) draw(ctx context.Context, model, tokenizer string, samples, length int, dev *cpu.Device) (_ *eval.Text, err error) {
 	dir, err := os.MkdirTemp("", "llmqat-calibration-")
 	if err != nil {
 		return nil, err
@@ -124,12 +137,7 @@ func (f *calibrationFlags) draw(ctx context.Context, model, tokenizer string, le
 	if err != nil {
 		return nil, err
 	}
-	dev, err := device.Open("cpu", threads)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, dev.Close()) }()
-	e, err := p.Engine(file, dev, min(samples, 16), nil)
+	e, err := p.Engine(file, &device.Opened{Device: dev, Threads: dev.Workers()}, min(samples, 16), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -14,11 +15,12 @@ import (
 	"github.com/llmqat/llmqat/format/source"
 	"github.com/llmqat/llmqat/internal/progress"
 	"github.com/llmqat/llmqat/kernels/cpu"
+	"github.com/llmqat/llmqat/kernels/quant"
 	"github.com/llmqat/llmqat/train/ptq"
 )
 
 type quantizeCmd struct {
-	Model string `help:"Hugging Face directory (config.json, *.safetensors), GGUF file or llama2.c file." required:"" type:"path" placeholder:"PATH"`
+	Model string `help:"Hugging Face directory (config.json, *.safetensors), GGUF file, llama2.c file, or .qat file of floats (made with --bits 16-16-16)." required:"" type:"path" placeholder:"PATH"`
 	formatFlags
 	Tokenizer string `help:"tokenizer.model, tokenizer.json or llama2.c's tokenizer.bin; unset: the model's own." type:"path" placeholder:"FILE"`
 	Out       string `help:"File to write." required:"" type:"path" placeholder:"FILE"`
@@ -26,7 +28,7 @@ type quantizeCmd struct {
 	Method      string  `help:"How weights are chosen: some of ${methods}, joined by +." default:"rtn" placeholder:"METHOD+..."`
 	SmoothAlpha float64 `help:"SmoothQuant's α: how much of what is hard to round moves from activations into weights, 0 to 1. 0: searched for each group of layers." default:"0" placeholder:"ALPHA"`
 	calibrationFlags
-	Threads int `help:"Threads that compute; 0: one a core. No result depends on it." default:"0" placeholder:"N"`
+	Threads int `help:"Threads that compute, up to 1024; 0: one a core. No result depends on it." default:"0" placeholder:"N"`
 }
 
 func (quantizeCmd) Help() string {
@@ -44,8 +46,9 @@ llmqat-train keeps more of its quality at 4-8-4.
   smooth-attention  evens out keys' channels, for the KV cache's sake
   qoq               QServe's: rotated residual stream, smoothed keys and outputs, searched scales
 
-What looks at activations reads --calibrate: shards of llmqat-train generate or a text file. Unset,
-the model makes up a text itself. --out is replaced once the new file is whole.
+What looks at activations (all but rtn, clip and hadamard) reads --calibrate: shards of llmqat-train
+generate or a text file. Unset, the model makes up a text itself. --out is replaced once the new file
+is whole.
 
   llmqat quantize --model TinyLlama-1.1B/ --bits 4-8-4 --out tinyllama.qat
   llmqat quantize --model TinyLlama-1.1B/ --bits 4-8-4 --method clip+gptq --out gptq.qat
@@ -60,13 +63,16 @@ func (c *quantizeCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	recipe, err := ptq.Parse(c.Method)
+	recipe, err := c.recipe(o.Bits)
 	if err != nil {
-		return fmt.Errorf("--method: %w", err)
+		return err
 	}
-	if c.SmoothAlpha != 0 && !recipe.SmoothQuant {
-		return fmt.Errorf("--smooth-alpha %v: that is smoothquant's, which is not in --method %s", c.SmoothAlpha, c.Method)
+	dev, err := cpu.New(c.Threads, "")
+	if err != nil {
+		return fmt.Errorf("--threads: %w", err)
 	}
+	defer dev.Close()
+	runtime.GOMAXPROCS(dev.Workers()) // what computes beside the device takes as many
 	src, err := source.Open(c.Model, c.Tokenizer)
 	if err != nil {
 		return err
@@ -81,8 +87,8 @@ func (c *quantizeCmd) Run(ctx context.Context) (err error) {
 	}
 	var from format.Source = src
 	if recipe != (ptq.Recipe{}) {
-		recipe.Seed, recipe.SmoothAlpha = c.Seed, c.SmoothAlpha
-		if from, err = c.apply(ctx, recipe, src, &o); err != nil {
+		recipe.Seed = c.Seed
+		if from, err = c.apply(ctx, recipe, dev, src, &o); err != nil {
 			return err
 		}
 	}
@@ -96,31 +102,46 @@ func (c *quantizeCmd) Run(ctx context.Context) (err error) {
 	return wrote(c.Out)
 }
 
+// recipe is what the flags say of methods, refused where it makes no sense for weights of these bits or leaves flags
+// without a use.
+func (c *quantizeCmd) recipe(bits quant.Bits) (ptq.Recipe, error) {
+	r, err := ptq.Parse(c.Method)
+	if err != nil {
+		return r, fmt.Errorf("--method: %w", err)
+	}
+	if c.SmoothAlpha != 0 && !r.SmoothQuant {
+		return r, fmt.Errorf("--smooth-alpha %v: that is smoothquant's, which is not in --method %s", c.SmoothAlpha, c.Method)
+	}
+	if flag := c.given(); flag != "" && !r.NeedsTokens() {
+		return r, fmt.Errorf("%s: --method %s looks at no text: leave it out, or name a method that does, clip+gptq say", flag, c.Method)
+	}
+	r.SmoothAlpha = c.SmoothAlpha
+	if err := r.Check(bits); err != nil {
+		return r, fmt.Errorf("--method %s: %w", c.Method, err)
+	}
+	return r, nil
+}
+
 // apply reads all of src and applies the recipe to it. What was done goes into o.
-func (c *quantizeCmd) apply(ctx context.Context, recipe ptq.Recipe, src format.FileSource, o *convert.Options) (format.Source, error) {
+func (c *quantizeCmd) apply(ctx context.Context, recipe ptq.Recipe, dev *cpu.Device, src format.FileSource, o *convert.Options) (format.Source, error) {
 	o.Seed, o.Trained = c.Seed, convert.Trained{Method: c.Method, Notes: map[string]string{}}
 	q, err := o.Quantization(ctx, src)
 	if err != nil {
 		return nil, err
 	}
 	o.Float = q.Float
-	if o.Trained.SourceHash, err = progress.Hash(ctx, os.Stderr, c.Model, src); err != nil {
-		return nil, err
-	}
-	calibration := &ptq.Calibration{}
+	calibration := &ptq.Calibration{Device: dev}
 	if recipe.NeedsTokens() {
-		text, err := c.text(ctx, src, c.Model, c.Tokenizer, c.Threads)
+		text, err := c.text(ctx, src, c.Model, c.Tokenizer, dev)
 		if err != nil {
 			return nil, err
 		}
 		fmt.Fprintln(os.Stderr, "calibration:", text.is)
-		dev, err := cpu.New(c.Threads, "")
-		if err != nil {
-			return nil, err
-		}
-		defer dev.Close()
-		calibration.Device, calibration.Tokens = dev, text.windows
+		calibration.Tokens = text.windows
 		o.Trained.Notes["calibration"] = text.is
+	}
+	if o.Trained.SourceHash, err = progress.Hash(ctx, os.Stderr, c.Model, src); err != nil {
+		return nil, err
 	}
 	m, err := ptq.Load(src)
 	if err != nil {

@@ -184,24 +184,35 @@ func TestPick(t *testing.T) {
 	}
 }
 
+// All but what reading the calibration's text shows is refused before the model draws one: there is no folder to draw it into.
 func TestBadQuantizeFlags(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.qat")
+	env := []string{"TMPDIR=" + filepath.Join(t.TempDir(), "no-folder")}
 	short := filepath.Join(t.TempDir(), "short.txt")
 	if err := os.WriteFile(short, []byte("Once upon a time"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	for want, args := range map[string][]string{
-		`method "gtpq": want some of rtn, `:                  {"--method", "clip+gtpq"},
-		"alpha is 2, want 0 to 1":                            {"--method", "smoothquant", "--smooth-alpha", "2", "--calibrate", story(t), "--calibration-length", "32"},
-		"no-file":                                            {"--method", "gptq", "--calibrate", "no-file"},
+		`method "gtpq": want some of rtn, `:                                          {"--method", "clip+gtpq"},
+		"alpha is 2, want 0 to 1":                                                    {"--method", "smoothquant", "--smooth-alpha", "2"},
+		"alpha is -0.5, want 0 to 1":                                                 {"--method", "smoothquant", "--smooth-alpha=-0.5"},
+		"alpha is NaN, want 0 to 1":                                                  {"--method", "smoothquant", "--smooth-alpha", "NaN"},
+		"--threads: cpu: 100000 threads; want 1 to 1024":                             {"--method", "gptq", "--threads", "100000"},
+		"--threads: cpu: 1025 threads; want 1 to 1024":                               {"--threads", "1025"},
+		"want text in UTF-8":                                                         {"--method", "gptq", "--calibrate", floatDemo},
+		"(LLMQAT_CALIBRATE): --method clip looks at no text":                         {"--method", "clip", "--calibrate", short, "--calibration-length", "9"},
+		"--calibration-samples 128 (LLMQAT_CALIBRATION_SAMPLES): --method rtn looks": {"--calibration-samples", "128"},
+		"--calibration-length 0 (LLMQAT_CALIBRATION_LENGTH): --method hadamard+clip": {"--calibration-length", "0", "--method", "hadamard+clip"},
+		"no-file": {"--method", "gptq", "--calibrate", "no-file"},
 		"--calibration-length 513: want 2 to 512":            {"--method", "gptq", "--calibration-length", "513"},
 		"--calibration-samples -1: want":                     {"--method", "gptq", "--calibration-samples=-1"},
-		"awq, clip, gptq and qoq are about weights":          {"--method", "clip", "--bits", "16-16-4"},
+		"--method clip: awq, clip, gptq and qoq are about":   {"--method", "clip", "--bits", "16-16-4"},
+		"--method gptq: awq, clip, gptq and qoq are about":   {"--method", "gptq", "--bits", "16-16-4"},
 		"--smooth-alpha 0.5: that is smoothquant's":          {"--method", "awq", "--smooth-alpha", "0.5"},
 		"--calibration-length 512: 5 tokens fill no window":  {"--method", "gptq", "--calibrate", short},
 		"--method: method \"\": want some of rtn, clip, smo": {"--method", "rtn+"},
 	} {
-		if _, log, status := llmqat(t, nil, append([]string{"quantize", "--model", floatDemo, "--out", path}, args...)...); status == 0 || !strings.Contains(log, want) {
+		if _, log, status := llmqat(t, env, append([]string{"quantize", "--model", floatDemo, "--out", path}, args...)...); status == 0 || !strings.Contains(log, want) {
 			t.Errorf("%v: status %d, want another and %q in: %s", args, status, want, log)
 		}
 	}

@@ -109,8 +109,9 @@ oppose() {
 		file=$OUT/runs/$model-$bits-qat-$seed/student.qat # of held-out text its run has result.json
 		[ "$on" = text ] && [ -e "$OUT/runs/$model-$bits-qat-$seed/result.json" ] || return 0
 	elif ! [ -e "$file" ]; then
+		case ${method%-token} in rtn | clip | hadamard) ;; *) set -- --calibrate "$OUT/$model/data" --calibration-length 256 "$@" ;; esac
 		"$BIN/llmqat" quantize --threads 1 --model "$MODELS/$model" --bits "$bits" --lm-head-bits 16 --method "${method%-token}" \
-			--calibrate "$OUT/$model/data" --calibration-length 256 --seed "$seed" "$@" --out "$file" 2> "$name.log"
+			--seed "$seed" "$@" --out "$file" 2> "$name.log"
 	fi
 	set -- --text "$OUT/opponents/text.txt"
 	[ "$on" = text ] || set -- --data "$OUT/$model/held"

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/llmqat/llmqat/format/qat"
+	"github.com/llmqat/llmqat/kernels/quant"
 )
 
 // Recipe says which methods change a model. They are applied in the order of the fields.
@@ -87,19 +88,27 @@ func (r Recipe) NeedsTokens() bool {
 	return r.SmoothQuant || r.SmoothAttention || r.SmoothOutputs || r.AWQ || r.Clip == ClipByOutputs || r.GPTQ
 }
 
+// Check returns the error that Apply has of the recipe itself, for those who prepare long for it.
+func (r Recipe) Check(b quant.Bits) error {
+	if !(r.SmoothAlpha >= 0 && r.SmoothAlpha <= 1) {
+		return fmt.Errorf("smoothquant: alpha is %v, want 0 to 1", r.SmoothAlpha)
+	}
+	if (r.AWQ || r.Clip != ClipNone || r.GPTQ) && b.W == 16 {
+		return fmt.Errorf("awq, clip, gptq and qoq are about weights of 4 or 8 bits, these have %d: give them fewer, or leave these methods out", b.W)
+	}
+	return nil
+}
+
 // Apply changes m for weights, activations and KV cache of q's bits, and returns the
 // steps of its weights, nil where they are MinMax's. c may be nil unless NeedsTokens.
 func (r Recipe) Apply(ctx context.Context, m *Model, c *Calibration, q qat.Quantization) (Steps, error) {
-	if !(r.SmoothAlpha >= 0 && r.SmoothAlpha <= 1) {
-		return nil, fmt.Errorf("smoothquant: alpha is %v, want 0 to 1", r.SmoothAlpha)
+	if err := r.Check(q.Bits); err != nil {
+		return nil, err
 	}
 	if r.NeedsTokens() {
 		if err := c.check(&m.config); err != nil {
 			return nil, err
 		}
-	}
-	if (r.AWQ || r.Clip != ClipNone || r.GPTQ) && q.Bits.W == 16 {
-		return nil, fmt.Errorf("awq, clip, gptq and qoq are about weights of 4 or 8 bits, these have %d", q.Bits.W)
 	}
 	if r.Hadamard != RotateNone {
 		m.Rotate(r.Seed, r.Hadamard)
