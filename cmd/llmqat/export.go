@@ -27,10 +27,12 @@ behind: other programs keep both in floats, but for 8-bit weights and activation
 
   llmqat export --model m.qat --format hf --out m-hf
       for transformers and all that loads its directories: integers times their scales, as floats.
-      --float f32 is exact, f16 rounds each weight by up to 1 part in 2048, bf16 by 1 in 256.
+      --float f32 is exact, f16 rounds each weight above 6e-5 by up to 1 part in 2048, bf16 by 1 in 256.
   llmqat export --model m.qat --format compressed-tensors --out m-ct
       for vLLM and transformers: the integers of the layers and their scales, exact. 8-8-KV runs as
-      W8A8, all others as 4- or 8-bit weights with float activations. lm_head is floats.
+      W8A8, all others as 4- or 8-bit weights with float activations. lm_head is floats: quantized
+      again it has the same scales only from --float f32. vLLM wants rows of whole int32s: inputs
+      that are multiples of 8 for 4 bits, of 4 for 8.
   llmqat export --model m.qat --format gguf-q4_0 --out m.gguf
       for llama.cpp: 4-bit integers, exact; their scales as float16, off by up to 1 part in 2048.
       gguf-q8_0 takes 8- and 4-bit integers, gguf-f16 any model. Rows that are no multiple of 32
@@ -64,7 +66,7 @@ func (c *exportCmd) Run(ctx context.Context) error {
 	case c.Format == "hf":
 		err = convert.HF(ctx, f, c.Out, float, step)
 	default:
-		err = convert.Compressed(ctx, f, c.Out, float, step)
+		off, err = convert.Compressed(ctx, f, c.Out, float, step)
 	}
 	end()
 	if err != nil {
@@ -75,6 +77,9 @@ func (c *exportCmd) Run(ctx context.Context) error {
 	}
 	if n := len(off.Floats); n > 0 {
 		fmt.Fprintf(os.Stderr, "%d tensors are float16, as their rows are no multiple of %d: %s, ...\n", n, gguf.Block, off.Floats[0])
+	}
+	if n := len(off.Uneven); n > 0 {
+		fmt.Fprintf(os.Stderr, "%d tensors have rows that end within an int32, which transformers loads and vLLM does not: %s, ...\n", n, off.Uneven[0])
 	}
 	fmt.Fprintf(os.Stderr, "wrote %s\n", c.Out)
 	return nil

@@ -48,6 +48,13 @@ func (e *export) blocks(s format.TensorSpec, f func(x []float32) error) error {
 	return nil
 }
 
+// Off says how far an export is from the model that it was made of, and from what its format is for.
+type Off struct {
+	Scale  float64  // by what part of itself a scale is off at most
+	Floats []string // tensors of integers that had to become float16
+	Uneven []string // tensors whose rows of packed integers end within an int32
+}
+
 // floats is a tensor in a float type of a Hugging Face directory.
 func (e *export) floats(s format.TensorSpec, dtype string) hf.Tensor {
 	t := hf.Tensor{Name: s.Name, DType: dtype, Shape: []int{s.Out}}

@@ -19,10 +19,12 @@ import (
 //
 // Weights of 8 bits with activations of 8 are int8 (int-quantized), and the engine quantizes activations per token. All
 // others are packed into int32 (pack-quantized), and activations stay floats: engines have no kernel for the rest.
-func Compressed(ctx context.Context, f *qat.File, dir, float string, progress func(done, total int64)) error {
+// Rows that end within an int32 are padded, as the library pads them; vLLM has room for whole ones only.
+func Compressed(ctx context.Context, f *qat.File, dir, float string, progress func(done, total int64)) (Off, error) {
+	var off Off
 	b := f.Header().Quantization.Bits
 	if b.W == 16 {
-		return fmt.Errorf("%s: weights of %d bits, compressed-tensors is for 4 and 8: give --format hf", f.Path(), b.W)
+		return off, fmt.Errorf("%s: weights of %d bits, compressed-tensors is for 4 and 8: give --format hf", f.Path(), b.W)
 	}
 	e := &export{ctx: ctx, src: f.Source(), progress: progress}
 	m := e.model(float, func(s format.TensorSpec) []hf.Tensor {
@@ -43,6 +45,9 @@ func Compressed(ctx context.Context, f *qat.File, dir, float string, progress fu
 			})}, scale}
 		}
 		words := (s.In*b.W + 31) / 32
+		if s.In*b.W%32 != 0 {
+			off.Uneven = append(off.Uneven, s.Name)
+		}
 		return []hf.Tensor{
 			{Name: name + "weight_packed", DType: "I32", Shape: []int{s.Out, words}, Write: e.integers(f, t, 4*words, func(dst []byte, q []int8) {
 				packInts(dst, q, b.W)
@@ -55,7 +60,7 @@ func Compressed(ctx context.Context, f *qat.File, dir, float string, progress fu
 		}
 	})
 	m.Quantization = hf.CompressedConfig(b.W, b.A)
-	return hf.Write(dir, m)
+	return off, hf.Write(dir, m)
 }
 
 // packInts packs integers of 4 or 8 bits, each plus half of their range, from the lowest bits of a byte on; what

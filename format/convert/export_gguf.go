@@ -15,12 +15,6 @@ import (
 	"github.com/llmqat/llmqat/kernels/quant"
 )
 
-// Off says how far an export is from the model that it was made of.
-type Off struct {
-	Scale  float64  // by what part of itself a scale is off at most
-	Floats []string // tensors of integers that had to become float16
-}
-
 // GGUF writes f's model as a GGUF file whose matrices are, by matrices, format.F16, Q8 (Q8_0) or Q4 (Q4_0): integers
 // stay what they are, and their scales are rounded to float16. lm_head's integers of 8 bits stay, too. A matrix whose
 // rows are no whole blocks becomes float16. Integers of 8 bits do not fit Q4_0, and floats neither: those are errors.
