@@ -8,8 +8,9 @@
 #   docs/results/tables.sh report RUN-PREFIX     the table of those that have ended
 #   docs/results/tables.sh opponents-data        the same three for "Against training-free methods": data and students
 #   docs/results/tables.sh students              of two models, and what llmqat quantize makes of these,
-#   docs/results/tables.sh opponents             quantized with seed after seed and evaluated
-#   docs/results/tables.sh report-opponents      the tables of what of both is there
+#   docs/results/tables.sh opponents             quantized with seed after seed and evaluated: on held-out text, the first on 64 KB of TEXT
+#   docs/results/tables.sh opponents-whole       every seed on all of TEXT
+#   docs/results/tables.sh report-opponents      the tables of what of all this is there
 #
 #   TEACHER  float model (default: stories260K, which the project has)
 #   TEXT     real text of the teacher's kind; WIKI another kind of text
@@ -99,7 +100,8 @@ opponents() {
 	done; done ;; esac
 }
 
-# oppose held|text MODEL BITS METHOD SEED [FLAG...] makes an opponent, or takes a student that is there, and evaluates it.
+# oppose held|text|whole MODEL BITS METHOD SEED [FLAG...] makes an opponent, or takes a student that is there, and evaluates it: on
+# held-out text, the first 64 KB of TEXT or all of it.
 oppose() {
 	on=$1 model=$2 bits=$3 method=$4 seed=$5 name=$OUT/opponents/$2.$3.$4.$5
 	shift 5
@@ -107,17 +109,29 @@ oppose() {
 	file=$name.qat
 	if [ "$method" = qat ]; then
 		file=$OUT/runs/$model-$bits-qat-$seed/student.qat # of held-out text its run has result.json
-		[ "$on" = text ] && [ -e "$OUT/runs/$model-$bits-qat-$seed/result.json" ] || return 0
+		[ "$on" != held ] && [ -e "$OUT/runs/$model-$bits-qat-$seed/result.json" ] || return 0
 	elif ! [ -e "$file" ]; then
 		case ${method%-token} in rtn | clip | hadamard) ;; *) set -- --calibrate "$OUT/$model/data" --calibration-length 256 "$@" ;; esac
 		"$BIN/llmqat" quantize --threads 1 --model "$MODELS/$model" --bits "$bits" --lm-head-bits 16 --method "${method%-token}" \
 			--seed "$seed" "$@" --out "$file" 2> "$name.log"
 	fi
-	set -- --text "$OUT/opponents/text.txt"
-	[ "$on" = text ] || set -- --data "$OUT/$model/held"
+	case $on in
+	held) set -- --data "$OUT/$model/held" ;;
+	text) set -- --text "$OUT/opponents/text.txt" ;;
+	whole) set -- --text "$TEXT" ;;
+	esac
 	"$BIN/llmqat" eval --threads 1 --model "$file" --teacher "$MODELS/$model" "$@" --length 256 --json > "$name.tmp" 2>> "$name.log"
 	mv "$name.tmp" "$name.$on.json"
 	echo "$on: $model $bits $method $seed"
+}
+
+# oppose_all held|text|whole
+oppose_all() {
+	mkdir -p "$OUT/opponents"
+	opponents | while read -r line; do
+		# shellcheck disable=SC2086
+		oppose "$1" $line < /dev/null
+	done
 }
 
 case ${1:-} in
@@ -131,20 +145,18 @@ opponents-data)
 	done
 	;;
 opponents)
-	mkdir -p "$OUT/opponents"
-	head -c 65536 "${TEXT:-$LLMQAT_TESTDATA/text/tinystories.txt}" > "$OUT/opponents/text.txt"
-	opponents | while read -r line; do
-		# shellcheck disable=SC2086
-		oppose held $line < /dev/null
-	done
+	oppose_all held
 	SEEDS=1
-	opponents | while read -r line; do
-		# shellcheck disable=SC2086
-		oppose text $line < /dev/null
-	done
+	head -c 65536 "${TEXT:-$LLMQAT_TESTDATA/text/tinystories.txt}" > "$OUT/opponents/text.txt"
+	oppose_all text
+	;;
+opponents-whole)
+	TEXT="${TEXT:-$LLMQAT_TESTDATA/text/tinystories.txt}"
+	oppose_all whole
 	;;
 report-opponents)
-	python3 docs/results/opponents.py "$OUT"
+	python3 docs/results/opponents.py collect "$OUT" > "$OUT/opponents.json"
+	python3 docs/results/opponents.py tables "$OUT/opponents.json"
 	;;
 data)
 	data hybrid --samples 6000
