@@ -77,13 +77,13 @@ ablations() {
 
 students() {
 	for seed in $SEEDS; do for model in $SIZES; do for bits in $SETTINGS; do
+		losses="--attention-loss 0.3 --hidden-loss 0.3"
 		case $model-$bits in
-		stories260K-*) flags="--start clip --steps 600 --lr 2e-3 --warmup 20" ;;
-		*-8-8-4) flags="--start smooth-attention --steps 300 --lr 5e-5 --warmup 20" ;;
-		*) flags="--start clip+gptq --steps 400 --lr 1e-4 --warmup 20" ;;
+		stories260K-*) flags="--start clip --steps 600 --lr 2e-3 $losses" ;;
+		*-8-8-4) flags="--start hadamard+smooth-attention --steps 400 --lr 2e-5" ;; # such losses do not go with rotations
+		*) flags="--start clip+gptq --steps 400 --lr 1e-4 $losses" ;;
 		esac
-		echo "$model-$bits-qat-$seed --teacher $MODELS/$model --data $OUT/$model/data --held $OUT/$model/held --bits $bits $flags \
-			--attention-loss 0.3 --hidden-loss 0.3 --seed $seed" | tr -d '\\\n' && echo
+		echo "$model-$bits-qat-$seed --teacher $MODELS/$model --data $OUT/$model/data --held $OUT/$model/held --bits $bits $flags --warmup 20 --seed $seed"
 	done; done; done
 }
 
