@@ -150,9 +150,16 @@ func (c *evalCmd) evalModels(ctx context.Context, sets []*task.Set, log io.Write
 		}
 	}
 	if sets != nil {
-		models := []asked{byEngine(student, dev)}
-		if teacher != nil {
-			models = append(models, byEngine(teacher, dev))
+		var models []task.Model
+		for _, m := range []*evalModel{student, teacher} {
+			if m == nil {
+				continue
+			}
+			asked, err := byEngine(m, dev)
+			if err != nil {
+				return nil, err
+			}
+			models = append(models, asked)
 		}
 		if r.Report, err = c.evalTasks(ctx, sets, models, log); err != nil {
 			return nil, err

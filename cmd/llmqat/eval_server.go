@@ -61,8 +61,7 @@ func (c *evalCmd) evalServer(ctx context.Context, sets []*task.Set, log io.Write
 		return r, nil
 	}
 	_, file := tok.File()
-	m := asked{task.Model{Name: s.URL(), Tokenizer: tok, ID: fmt.Sprintf("%s %s, tokenizer sha256:%x", s.URL(), s.Model(), sha256.Sum256(file))},
-		func() (score.Scorer, error) { return s, nil }}
-	r.Report, err = c.evalTasks(ctx, sets, []asked{m}, log)
+	m := task.Model{Name: s.URL(), Scorer: s, Tokenizer: tok, ID: fmt.Sprintf("%s %s, tokenizer sha256:%x", s.URL(), s.Model(), sha256.Sum256(file))}
+	r.Report, err = c.evalTasks(ctx, sets, []task.Model{m}, log)
 	return r, err
 }

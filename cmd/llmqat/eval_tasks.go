@@ -61,21 +61,14 @@ func (c *taskFlags) protocols() []task.Protocol {
 	return []task.Protocol{task.Protocol(c.Protocol)}
 }
 
-// asked is a model, and what it is scored by.
-type asked struct {
-	task.Model // without a Scorer
-	open       func() (score.Scorer, error)
+// byEngine is a model that we run, which takes its memory once it is asked.
+func byEngine(m *evalModel, dev *device.Opened) (task.Model, error) {
+	s, err := score.NewEngine(m.File, engine.Options{Device: dev.Device, Threads: dev.Threads})
+	return task.Model{Name: m.Path(), Scorer: s, Tokenizer: m.Header().Tokenizer, ID: task.FileID(m.File)}, err
 }
 
-// byEngine asks a model that we run.
-func byEngine(m *evalModel, dev *device.Opened) asked {
-	return asked{task.Model{Name: m.Path(), Tokenizer: m.Header().Tokenizer, ID: task.FileID(m.File)}, func() (score.Scorer, error) {
-		return score.NewEngine(m.File, engine.Options{Device: dev.Device, Threads: dev.Threads})
-	}}
-}
-
-// evalTasks asks a student and, where there is one, its teacher, one after the other.
-func (c *taskFlags) evalTasks(ctx context.Context, sets []*task.Set, models []asked, log io.Writer) (_ *task.Report, err error) {
+// evalTasks asks a student and, where there is one, its teacher, one after the other, and closes their scorers.
+func (c *taskFlags) evalTasks(ctx context.Context, sets []*task.Set, models []task.Model, log io.Writer) (_ *task.Report, err error) {
 	tell, end := progress.Line(log, 10*time.Second)
 	defer end()
 	told := progress.Every(2*time.Second, func(done, total int64, left time.Duration) {
@@ -86,13 +79,9 @@ func (c *taskFlags) evalTasks(ctx context.Context, sets []*task.Set, models []as
 		items[1] = strings.TrimSuffix(c.Items, ".jsonl") + ".teacher.jsonl"
 	}
 	var ready []*task.Prepared // all of them, for what is wrong with the teacher's is to be told before the student's hours
-	for i := range models {
-		m := &models[i]
-		if m.Scorer, err = m.open(); err != nil {
-			return nil, err
-		}
+	for i, m := range models {
 		defer func() { err = errors.Join(err, m.Scorer.Close()) }()
-		p, err := task.Prepare(m.Model, sets, task.RunOptions{Protocols: c.protocols(), Items: items[i], Progress: func(done, total int64) {
+		p, err := task.Prepare(m, sets, task.RunOptions{Protocols: c.protocols(), Items: items[i], Progress: func(done, total int64) {
 			told(int64(i)*total+done, int64(len(models))*total)
 		}})
 		if err != nil {
