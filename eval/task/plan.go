@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/llmqat/llmqat/eval/score"
@@ -41,16 +42,14 @@ func newPlan(sets []*Set, protocols []Protocol, tok *tokenizer.Tokenizer, maxTok
 	e := &encoder{tok: tok, max: maxTokens}
 	known := map[[sha256.Size]byte]int{}
 	for n, s := range sets {
-		sum, err := s.Hash()
-		if err != nil {
-			return nil, err
-		}
+		sum := sha256.New()
 		lengths := make([][]int, len(s.Items))
 		for i := range s.Items {
 			asked, err := s.prompt(i)
 			if err != nil {
 				return nil, err
 			}
+			asked.sum(sum, s.Items[i].Gold)
 			lengths[i] = asked.lengths
 			q := question{set: n, item: i}
 			ask := func(context, continuation string) (int, error) {
@@ -88,7 +87,7 @@ func newPlan(sets []*Set, protocols []Protocol, tok *tokenizer.Tokenizer, maxTok
 			p.questions = append(p.questions, q)
 		}
 		p.lengths = append(p.lengths, lengths)
-		p.sums = append(p.sums, sum)
+		p.sums = append(p.sums, fmt.Sprintf("%x", sum.Sum(nil)))
 	}
 	return p, nil
 }
@@ -101,11 +100,16 @@ func (s *Set) Hash() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		for c := range asked.contexts {
-			fmt.Fprintf(sum, "%q %q %d\n", asked.contexts[c], asked.continuations[c], s.Items[i].Gold)
-		}
+		asked.sum(sum, s.Items[i].Gold)
 	}
 	return fmt.Sprintf("%x", sum.Sum(nil)), nil
+}
+
+// sum adds the item, of which gold is right, to a hash.
+func (p *prompt) sum(w io.Writer, gold int) {
+	for c := range p.contexts {
+		fmt.Fprintf(w, "%q %q %d\n", p.contexts[c], p.continuations[c], gold)
+	}
 }
 
 // divides says whether a protocol wants P(choice | "Answer:") of the set's items.
