@@ -12,8 +12,9 @@ import (
 )
 
 // Dir puts the folder that write fills with files, each by File, at path, whole or not at all: a folder beside it,
-// renamed at the end. A symbolic link at path is followed. A folder that holds something is never replaced. A killed writer leaves a folder whose name
-// begins with a dot and ends in .partial, which the next one takes over; while it lives it has the folder locked.
+// renamed at the end. A symbolic link at path is followed. A folder that holds something is never replaced. A killed
+// writer leaves a folder whose name begins with a dot and ends in .partial, which the next one takes over; while it
+// lives it has the folder locked.
 func Dir(path string, write func(dir string) error) (err error) {
 	if path, _, err = follow(filepath.Clean(path)); err != nil {
 		return err
